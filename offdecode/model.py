@@ -1,0 +1,140 @@
+"""What passes between stages: columns and row types, decoded chunks, problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Vector = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+class Kind(Enum):
+    """What a column holds; the Arrow type follows from it."""
+
+    INT32 = "int32"
+    INT64 = "int64"
+    BOOL = "bool"
+    TIMESTAMP = "timestamp"  # milliseconds since 1970 UTC
+    TIMESTAMP_NUMBER = "timestamp_number"  # the same, as a plain int64: values outside the calendar are usual
+    CATEGORY = "category"  # text, dictionary-encoded
+    TEXT = "text"
+    JSON = "json"  # a free-form object, as JSON text
+    LIST = "list"
+    STRUCT = "struct"
+    EMBEDDED = "embedded"  # a struct, or where its bytes did not fit one: {"hex": ...}
+
+
+_ARROW = {
+    Kind.INT32: pa.int32(),
+    Kind.INT64: pa.int64(),
+    Kind.BOOL: pa.bool_(),
+    Kind.TIMESTAMP: pa.timestamp("ms", tz="UTC"),
+    Kind.TIMESTAMP_NUMBER: pa.int64(),
+    Kind.CATEGORY: pa.dictionary(pa.int32(), pa.string()),
+    Kind.TEXT: pa.string(),
+    Kind.JSON: pa.string(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a row type, or one field of a struct in it.
+
+    optional: JSON shows it only where it is not null. children: a struct's fields, or a list's one element.
+    """
+
+    name: str
+    kind: Kind
+    doc: str = ""
+    optional: bool = False
+    children: tuple[Column, ...] = ()
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        if self.kind is Kind.LIST:
+            return pa.list_(self.children[0].arrow_type)
+        if self.kind in (Kind.STRUCT, Kind.EMBEDDED):
+            return pa.struct([pa.field(child.name, child.arrow_type) for child in self.children])
+        return _ARROW[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class RowType:
+    """A row type: its name and its columns in the order of the contract."""
+
+    name: str
+    columns: tuple[Column, ...]
+    doc: str = ""
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        return pa.schema([pa.field(column.name, column.arrow_type) for column in self.columns])
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that could not be read, and where: `position` and `length` are bytes of `source`."""
+
+    kind: str
+    source: str
+    message: str
+    log_partition: int | None = None
+    position: int | None = None
+    length: int | None = None
+    log_offset: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The problem in the key order of the contract."""
+        fields = asdict(self)
+        order = ("kind", "source", "log_partition", "position", "length", "log_offset", "message")
+        return {name: fields[name] for name in order}
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedChunk:
+    """Rows of one chunk: a record batch per row type, and the vector that puts them in log order.
+
+    order: indices into the concatenation of `batches`' rows (in the mapping's own order), in log order.
+    """
+
+    batches: dict[str, pa.RecordBatch]
+    order: Vector
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def row_count(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+        return iter(self.batches.items())
+
+
+# Vectors gather up to 16 bytes at a position that may be a buffer's last: every buffer ends in zeros of its own.
+PADDING = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive bytes of one segment: `buffer` holds `size` of them, then PADDING zeros.
+
+    position: byte of the segment at which the chunk starts; segment_size: bytes of the whole segment.
+    """
+
+    segment: str
+    log_partition: int | None
+    position: int
+    buffer: npt.NDArray[np.uint8]
+    size: int
+    segment_size: int
+
+    @property
+    def final(self) -> bool:
+        """Whether the segment ends with this chunk."""
+        return self.position + self.size >= self.segment_size
