@@ -30,6 +30,11 @@ class Kind(Enum):
     STRUCT = "struct"
     EMBEDDED = "embedded"  # a struct, or where its bytes did not fit one: {"hex": ...}
 
+    @property
+    def arrow(self) -> pa.DataType:
+        """The Arrow type of a kind without children."""
+        return _ARROW[self]
+
 
 _ARROW = {
     Kind.INT32: pa.int32(),
@@ -62,7 +67,7 @@ class Column:
             return pa.list_(self.children[0].arrow_type)
         if self.kind in (Kind.STRUCT, Kind.EMBEDDED):
             return pa.struct([pa.field(child.name, child.arrow_type) for child in self.children])
-        return _ARROW[self.kind]
+        return self.kind.arrow
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,191 @@
+"""Records to rows: chooses the engine, adds the columns that every row has, and puts the rows in log order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from offdecode.engines.parts import Part, category, constant_category, merge_parts, text_hex
+from offdecode.engines.reference_rows import ReferenceEngine
+from offdecode.engines.selection import Selection
+from offdecode.log.batches import Frames
+from offdecode.log.compression import CODECS
+from offdecode.log.records import Records
+from offdecode.model import DecodedChunk, Kind, Mask, Problem, Vector
+from offdecode.schemas.rows import (
+    MARKER_ROW,
+    MARKERS,
+    TRANSACTION_STATES,
+    UNDECODABLE_ROW,
+    UNKNOWN_ROW,
+    row_type,
+)
+
+_TIMESTAMP_TYPES = ("CreateTime", "LogAppendTime")
+_MARKER_VALUE_BYTES = 6
+COMMIT_TIMESTAMP = "commit_timestamp"
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+
+
+class Decoder:
+    """Decodes the records of chunks into the wanted rows."""
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+        self._reference = ReferenceEngine(selection)
+
+    def decode(self, records: Records, status: Vector, wanted: Mask) -> DecodedChunk:
+        """The rows of the `wanted` records. `status` is the transaction status of each frame."""
+        control = records.frames.control[records.frame]
+        parts = self._reference.decode(records, np.flatnonzero(wanted & ~control))
+        parts = merge_parts([*parts, *_marker_parts(records, np.flatnonzero(wanted & control))])
+        problems = [problem for part in parts for problem in _undecodable_problems(records, part)]
+        parts = [self._within_times(part, records) for part in parts if self.selection.wants(part.row_type)]
+        parts = [part for part in parts if len(part.rows)]
+        rows = np.concatenate([np.empty(0, np.int64), *(part.rows for part in parts)])
+        batches = {part.row_type: self._batch(part, records, status) for part in parts}
+        return DecodedChunk(batches, np.argsort(rows, kind="stable"), tuple(problems))
+
+    def _within_times(self, part: Part, records: Records) -> Part:
+        """Without the rows that have no timestamp and whose commit timestamp lies outside the wanted times."""
+        since, until = self.selection.since, self.selection.until
+        unstamped = ~records.has_timestamp[part.rows]
+        if (since is None and until is None) or COMMIT_TIMESTAMP not in part.columns or not unstamped.any():
+            return part
+        committed = part.columns[COMMIT_TIMESTAMP].cast(pa.int64())
+        keep = pa.array(~unstamped)
+        inside = pc.and_(
+            pc.greater_equal(committed, _INT64_MIN if since is None else since),
+            pc.less_equal(committed, _INT64_MAX if until is None else until),
+        )
+        keep = pc.or_(keep, inside.fill_null(True))
+        rows = part.rows[keep.to_numpy(zero_copy_only=False)]
+        return Part(part.row_type, rows, {name: column.filter(keep) for name, column in part.columns.items()})
+
+    def _batch(self, part: Part, records: Records, status: Vector) -> pa.RecordBatch:
+        columns = _common_columns(part, records, status)
+        options = self.selection.options
+        if options.with_batch or options.crc_valid:
+            columns.update(_batch_columns(records, part.rows))
+        if options.raw:
+            columns.update(raw_columns(records, part.rows))
+        columns.update(part.columns)
+        schema = row_type(part.row_type, options).arrow_schema
+        count = len(part.rows)
+        arrays = [columns[item.name] if item.name in columns else pa.nulls(count, item.type) for item in schema]
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _common_columns(part: Part, records: Records, status: Vector) -> dict[str, pa.Array]:
+    rows = part.rows
+    frames = records.frames
+    frame = records.frame[rows]
+    count = len(rows)
+    partition = frames.chunk.log_partition
+    state = status[frame]
+    stamped = records.has_timestamp[rows]
+    timestamps = pa.array(records.log_timestamp[rows], mask=None if stamped.all() else ~stamped)
+    columns = {
+        "type": constant_category(part.row_type, count),
+        "log_partition": pa.nulls(count, pa.int32()) if partition is None
+        else pa.array(np.full(count, partition, np.int32)),
+        "log_offset": pa.array(records.log_offset[rows]),
+        "log_timestamp": timestamps.cast(Kind.TIMESTAMP.arrow),
+        "producer_id": pa.array(frames.producer_id[frame]),
+        "transaction": category(state, TRANSACTION_STATES, state < 0),
+        "tombstone": pa.array(records.value_length[rows] < 0),
+    }
+    if records.headers:
+        columns["headers"] = _header_column(records, rows)
+    return columns
+
+
+def _header_column(records: Records, rows: Vector) -> pa.Array:
+    kind = pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())]))
+    values = []
+    for index in rows.tolist():
+        found = records.headers.get(index)
+        values.append(
+            found and [{"key": key, "value": None if value is None else value.hex()} for key, value in found]
+        )
+    return pa.array(values, kind)
+
+
+def _batch_columns(records: Records, rows: Vector) -> dict[str, pa.Array]:
+    frames: Frames = records.frames
+    frame = records.frame[rows]
+    magic = frames.magic[frame]
+    times = frames.log_append_time[frame].astype(np.int64)
+    return {
+        "segment": constant_category(frames.chunk.segment, len(rows)),
+        "batch_position": pa.array(frames.chunk.position + frames.position[frame]),
+        "batch_base_offset": pa.array(frames.base_offset[frame]),
+        "batch_last_offset": pa.array(frames.last_offset[frame]),
+        "magic": pa.array(magic.astype(np.int32)),
+        "codec": category(np.minimum(frames.codec[frame], len(CODECS) - 1), CODECS),
+        "timestamp_type": category(times, _TIMESTAMP_TYPES, magic == 0),
+        "producer_epoch": pa.array(frames.producer_epoch[frame].astype(np.int32)),
+        "base_sequence": pa.array(frames.base_sequence[frame].astype(np.int32)),
+        "log_leader_epoch": pa.array(frames.leader_epoch[frame].astype(np.int32)),
+        "crc_valid": pa.array(frames.crc_valid[frame]),
+    }
+
+
+def raw_columns(records: Records, rows: Vector) -> dict[str, pa.Array]:
+    """Keys and values in hex."""
+    indices = rows.tolist()
+    return {
+        "key_hex": pa.array([text_hex(records.key(index)) for index in indices], pa.string()),
+        "value_hex": pa.array([text_hex(records.value(index)) for index in indices], pa.string()),
+    }
+
+
+def _undecodable_problems(records: Records, part: Part) -> list[Problem]:
+    if part.row_type != UNDECODABLE_ROW:
+        return []
+    frames = records.frames
+    found = []
+    for index, reason in zip(part.rows.tolist(), part.columns["reason"].to_pylist(), strict=True):
+        offset = int(records.log_offset[index])
+        found.append(frames.problem(int(records.frame[index]), "undecodable_record", reason, offset))
+    return found
+
+
+def _marker_parts(records: Records, rows: Vector) -> list[Part]:
+    """Control records: markers; control types that are no marker are unknown, cut ones undecodable."""
+    if not len(rows):
+        return []
+    markers: list[tuple[int, int, int]] = []
+    unknown: list[tuple[int, str]] = []
+    broken: list[tuple[int, str, int]] = []
+    for index in rows.tolist():
+        key, value = records.key(index) or b"", records.value(index) or b""
+        if len(key) < 4:
+            broken.append((index, "control key: needs 4 bytes for version and type", 0))
+            continue
+        control_type = int.from_bytes(key[2:4], "big", signed=True)
+        if not 0 <= control_type < len(MARKERS):
+            unknown.append((index, f"unknown control record type {control_type}"))
+        elif len(value) < _MARKER_VALUE_BYTES:
+            broken.append((index, "control value: needs 6 bytes for version and coordinator epoch", 0))
+        else:
+            markers.append((index, control_type, int.from_bytes(value[2:6], "big", signed=True)))
+    parts = []
+    if markers:
+        at, types, epochs = np.asarray(markers, np.int64).T
+        epoch = records.frames.producer_epoch[records.frame[at]]
+        parts.append(Part(MARKER_ROW, at, {
+            "producer_epoch": pa.array(epoch.astype(np.int32)),
+            "marker": category(types, MARKERS),
+            "coordinator_epoch": pa.array(epochs.astype(np.int32)),
+        }))
+    for row_name, found in ((UNKNOWN_ROW, unknown), (UNDECODABLE_ROW, broken)):
+        if found:
+            at = np.asarray([item[0] for item in found], np.int64)
+            columns = raw_columns(records, at)
+            columns["reason"] = pa.array([item[1] for item in found])
+            if row_name == UNDECODABLE_ROW:
+                columns["position"] = pa.array([0] * len(found), pa.int64())
+            parts.append(Part(row_name, at, columns))
+    return parts
