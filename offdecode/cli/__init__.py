@@ -1,0 +1,70 @@
+"""The command line: one module per command. A command's module is imported when the command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from offdecode import __version__
+from offdecode.errors import OffdecodeError
+
+# Command name: (module, one line for the overview).
+COMMANDS = {
+    "decode": ("offdecode.cli.decode", "Decode segment files into JSON lines or Parquet."),
+    "schema": ("offdecode.cli.schema", "Print the row reference."),
+}
+
+DAMAGED, FAILED = 1, 2  # exit statuses beside 0
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="offdecode")
+def cli() -> None:
+    """Decode Kafka's __consumer_offsets log: who committed which offset, when, and whether it took effect.
+
+    Exit status: 0 = all read; 1 = decoded, but damage or undecodable records were found; 2 = could not run.
+    """
+
+
+def main() -> None:
+    """Run the command line. Errors become one line on stderr; a closed pipe ends quietly."""
+    try:
+        status = cli.main(prog_name="offdecode", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        status = FAILED
+    except click.Abort:
+        status = 130
+    except OffdecodeError as error:
+        click.echo(f"offdecode: {error}", err=True)
+        status = FAILED
+    except BrokenPipeError:
+        # Nobody reads any more; without this, Python complains as it flushes stdout at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        status = 0
+    except OSError as error:
+        click.echo(f"offdecode: {error}", err=True)
+        status = FAILED
+    except MemoryError:
+        click.echo("offdecode: out of memory", err=True)
+        status = FAILED
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,110 @@
+"""Options that commands share, and the values that they take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Time(click.ParamType[int]):
+    """A moment: RFC 3339, or milliseconds since 1970 UTC. Text without an offset is UTC."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        if re.fullmatch(r"-?\d+", value):
+            return int(value)
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither RFC 3339 (2026-11-23T14:03:00Z) nor milliseconds since 1970", param, ctx)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+
+
+class Pattern(click.ParamType[str]):
+    """A regular expression."""
+
+    name = "regex"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            self.fail(f"{value!r} is not a regular expression: {error}", param, ctx)
+        return str(value)
+
+
+def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def source_options(function: F) -> F:
+    """Where the log is."""
+    return _all(
+        click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)),
+        click.option("--topic-name", metavar="TOPIC", default="__consumer_offsets", show_default=True,
+                     help="Name of the offsets topic in a data directory, for copies under another name."),
+        click.option("--as-log-partition", metavar="N", type=click.IntRange(0),
+                     help="Partition of segments that lie in no directory named TOPIC-N."),
+        click.option("--log-partition", "log_partitions", metavar="N", type=click.IntRange(0), multiple=True,
+                     help="Only this partition of the offsets topic; repeatable."),
+    )(function)
+
+
+def row_options(function: F) -> F:
+    """Which rows are wanted."""
+    return _all(
+        click.option("--type", "row_types", metavar="TYPE", multiple=True,
+                     help="Only rows of this type (see `offdecode schema`); repeatable."),
+        click.option("--group", "groups", metavar="GROUP", multiple=True,
+                     help="Only rows of this group, named exactly; repeatable. Markers pass every key filter."),
+        click.option("--group-regex", metavar="REGEX", type=Pattern(),
+                     help="Only rows of groups in whose id this regular expression is found."),
+        click.option("--topic", "topics", metavar="TOPIC", multiple=True,
+                     help="Only commits for this topic; repeatable."),
+        click.option("--partition", "partitions", metavar="N", type=int, multiple=True,
+                     help="Only commits for this partition of their topic; repeatable."),
+        click.option("--since", metavar="TIME", type=Time(),
+                     help="Only records from this time on: RFC 3339, or milliseconds since 1970 UTC."),
+        click.option("--until", metavar="TIME", type=Time(), help="Only records up to this time."),
+        click.option("--from-offset", "first_offset", metavar="OFFSET", type=int,
+                     help="Only records from this log offset on."),
+        click.option("--to-offset", "last_offset", metavar="OFFSET", type=int,
+                     help="Only records up to this log offset."),
+    )(function)
+
+
+def output_options(function: F) -> F:
+    """Where rows and problems go, and how they look."""
+    return _all(
+        click.option("-o", "--output", metavar="PATH", type=click.Path(path_type=Path),
+                     help="Write rows to PATH: a file, or for Parquet a directory. Default: stdout."),
+        click.option("--format", "output_format", type=click.Choice(["jsonl", "parquet"]),
+                     help="Default: parquet where -o is a directory or ends in .parquet, else jsonl."),
+        click.option("--timestamps", type=click.Choice(["ms", "iso"]), default="ms", show_default=True,
+                     help="Times in JSON as stored milliseconds, or as RFC 3339 text."),
+        click.option("--with-batch", is_flag=True, help="Add the columns of the record's batch."),
+        click.option("--include-bad-crc", is_flag=True,
+                     help="Decode batches with a wrong checksum too; every row then says crc_valid."),
+        click.option("--problems", "problems_file", metavar="FILE", type=click.Path(path_type=Path),
+                     help="Write problems to FILE, as JSON lines. Default: stderr."),
+        click.option("--strict", is_flag=True, help="Stop with status 2 at the first problem; no file appears."),
+        click.option("--stats", "show_stats", is_flag=True,
+                     help="Print counts by type, version and codec, and rates, to stderr at the end."),
+    )(function)

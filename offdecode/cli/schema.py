@@ -1,0 +1,26 @@
+"""offdecode schema: the row reference, as text or JSON Schema."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("schema")
+@click.argument("row_type", metavar="[TYPE]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="As JSON Schema.")
+def command(row_type: str | None, as_json: bool) -> None:
+    """Print the row reference: all row types, or the columns of one.
+
+    It is derived from the same tables that decode.
+    """
+    import orjson
+
+    from offdecode.api import checked_row_type
+    from offdecode.schemas.describe import describe, json_schema, overview
+
+    names = None if row_type is None else [checked_row_type(row_type)]
+    if as_json:
+        text = orjson.dumps(json_schema(names), option=orjson.OPT_INDENT_2).decode("utf-8")
+    else:
+        text = overview() if names is None else describe(names[0])
+    click.echo(text)

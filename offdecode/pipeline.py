@@ -1,0 +1,214 @@
+"""The one place where the stages meet: paths to logs, logs to frames, frames to records, records to rows."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from offdecode.engines.decode import Decoder
+from offdecode.engines.reference_rows import sample_looks_like_offsets
+from offdecode.engines.selection import KeyFilter, Selection
+from offdecode.errors import OffdecodeError, SourceError
+from offdecode.log.batches import Frames, iter_frames
+from offdecode.log.compression import CODECS
+from offdecode.log.foreign import redpanda_header
+from offdecode.log.records import Records, iter_records
+from offdecode.log.transactions import Place, TransactionResolver
+from offdecode.model import PADDING, Chunk, DecodedChunk, Mask, Problem
+from offdecode.schemas.rows import DEFAULT_OPTIONS, RowOptions
+from offdecode.sources.segments import OFFSETS_TOPIC, PartitionLog, Segment, find_logs, open_segment, read_chunk
+
+CHUNK_BYTES = 4 << 20  # small enough for the vectors to stay in cache
+_NOT_OFFSETS = "this does not look like an offsets log"
+
+Report = Callable[[Problem], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be decoded, and which rows of it.
+
+    groups, topics, partitions: a row passes where its key's field is one of them; group_regex: where it is
+    found in the group id. Markers pass all of these. since, until: milliseconds since 1970 UTC, both
+    included; first_offset, last_offset: log offsets, both included. row_types: None = all.
+    """
+
+    paths: tuple[Path, ...]
+    topic_name: str = OFFSETS_TOPIC
+    as_log_partition: int | None = None
+    log_partitions: tuple[int, ...] = ()
+    row_types: tuple[str, ...] | None = None
+    groups: tuple[str, ...] = ()
+    group_regex: str | None = None
+    topics: tuple[str, ...] = ()
+    partitions: tuple[int, ...] = ()
+    since: int | None = None
+    until: int | None = None
+    first_offset: int | None = None
+    last_offset: int | None = None
+    include_bad_crc: bool = False
+    options: RowOptions = DEFAULT_OPTIONS
+
+    def selection(self) -> Selection:
+        tests: dict[str, Callable[[object], bool]] = {}
+        if self.groups or self.group_regex is not None:
+            groups = frozenset(self.groups)
+            pattern = None if self.group_regex is None else re.compile(self.group_regex)
+            tests["group"] = lambda group: group in groups or bool(pattern and pattern.search(str(group)))
+        if self.topics:
+            tests["topic"] = frozenset(self.topics).__contains__
+        if self.partitions:
+            tests["partition"] = frozenset(self.partitions).__contains__
+        return Selection(self.row_types, KeyFilter(tests), self.options, self.since, self.until)
+
+
+@dataclass(slots=True)
+class Stats:
+    """What a run has met."""
+
+    segments: int = 0
+    total_bytes: int = 0
+    bytes_read: int = 0
+    batches: int = 0
+    rows: int = 0
+    problems: int = 0
+    by_codec: Counter[str] = field(default_factory=Counter)
+    by_version: Counter[tuple[str, int | None]] = field(default_factory=Counter)
+
+    def add_chunk(self, chunk: DecodedChunk) -> None:
+        self.rows += chunk.row_count
+        for name, batch in chunk:
+            for entry in batch.column("value_version").value_counts().to_pylist():
+                self.by_version[name, entry["values"]] += entry["counts"]
+
+    def add_frames(self, frames: Frames) -> None:
+        self.batches += len(frames)
+        for codec, count in zip(*np.unique(frames.codec, return_counts=True), strict=True):
+            self.by_codec[CODECS[codec] if codec < len(CODECS) else str(codec)] += int(count)
+
+
+def decode(request: Request, report: Report, stats: Stats | None = None) -> Iterator[DecodedChunk]:
+    """The decoded chunks of all logs of the request, partitions by number, each in the order of its log.
+
+    Raises SourceError where the paths lead to nothing that is an offsets log.
+    """
+    stats = Stats() if stats is None else stats
+    found = find_logs(request.paths, request.topic_name, request.as_log_partition, request.log_partitions)
+    for problem in found.problems:
+        report(problem)
+    stats.segments = sum(len(log.segments) for log in found.logs)
+    stats.total_bytes = sum(log.size for log in found.logs)
+    decoder = Decoder(request.selection())
+    refused: list[SourceError] = []
+    for log in found.logs:
+        try:
+            yield from _decode_log(log, request, decoder, report, stats)
+        except SourceError as error:
+            refused.append(error)
+    if refused and len(refused) == len(found.logs):
+        raise refused[0]
+    for refusal in refused:
+        report(Problem("not_an_offsets_log", refusal.source, refusal.reason))
+    if not found.logs and found.problems:
+        problem = found.problems[0]
+        raise SourceError(problem.source, problem.message)
+
+
+def _decode_log(
+    log: PartitionLog, request: Request, decoder: Decoder, report: Report, stats: Stats
+) -> Iterator[DecodedChunk]:
+    _refuse_foreign(log)
+    judged: bool | None = None
+    batches = lost = 0
+    resolver = TransactionResolver(lambda place: _frames_from(log, place), log.cleaner_checkpoint)
+    for frames, status in resolver:
+        for problem in frames.problems:
+            report(problem)
+            lost += problem.kind in ("garbage_tail", "damaged_bytes")
+        stats.add_frames(frames)
+        stats.bytes_read += frames.chunk.size if frames.chunk.final else frames.next_position - frames.chunk.position
+        batches += len(frames)
+        readable = frames.crc_valid | request.include_bad_crc
+        for records in iter_records(frames, readable):
+            if judged is None:
+                judged = sample_looks_like_offsets(records)
+                if judged is False:
+                    raise SourceError(_place(log), f"{_NOT_OFFSETS}: its keys are no coordinator's")
+            for problem in records.problems:
+                report(problem)
+            chunk = decoder.decode(records, status, _wanted(records, request))
+            for problem in chunk.problems:
+                report(problem)
+            stats.add_chunk(chunk)
+            yield chunk
+    if lost and not batches:
+        raise SourceError(_place(log), f"{_NOT_OFFSETS}: there is no batch in it")
+
+
+def _place(log: PartitionLog) -> str:
+    return log.segments[0].name
+
+
+def _refuse_foreign(log: PartitionLog) -> None:
+    for segment in log.segments:
+        try:
+            with open_segment(segment.path) as reader:
+                head = reader.read(0, 61)
+        except OSError:
+            continue  # reported where it is read
+        if redpanda_header(head):
+            raise SourceError(
+                segment.name, "this is a Redpanda segment, whose batches differ from Kafka's; offdecode reads Kafka's"
+            )
+
+
+def _frames_from(log: PartitionLog, place: Place) -> Iterator[tuple[Place, Frames]]:
+    """The frames of a log from a place on, chunk by chunk, with the place behind each."""
+    position = place.position
+    for index in range(place.segment, len(log.segments)):
+        segment = log.segments[index]
+        try:
+            with open_segment(segment.path) as reader:
+                read = partial(read_chunk, reader, segment, log.log_partition)
+                for frames in iter_frames(read, CHUNK_BYTES, position):
+                    last = frames.chunk.final
+                    yield (Place(index + 1, 0) if last else Place(index, frames.next_position)), frames
+        except OSError as error:
+            yield Place(index + 1, 0), _unreadable(segment, log.log_partition, error)
+        position = 0
+
+
+def _unreadable(segment: Segment, log_partition: int | None, error: OSError) -> Frames:
+    """No frames, and the problem that says why: bytes are missing here."""
+    empty = Chunk(segment.name, log_partition, 0, np.zeros(PADDING, np.uint8), 0, 0)
+    frames = next(iter_frames(lambda position, size: empty, CHUNK_BYTES))
+    problem = Problem("unreadable", segment.name, f"cannot be read: {error.strerror}", log_partition)
+    return replace(frames, problems=(problem,), breaks=(0,))
+
+
+def _wanted(records: Records, request: Request) -> Mask:
+    """Which records the offset and time limits let through; those without a timestamp are judged later."""
+    wanted = np.ones(len(records), np.bool_)
+    if request.first_offset is not None:
+        wanted &= records.log_offset >= request.first_offset
+    if request.last_offset is not None:
+        wanted &= records.log_offset <= request.last_offset
+    if request.since is not None:
+        wanted &= ~records.has_timestamp | (records.log_timestamp >= request.since)
+    if request.until is not None:
+        wanted &= ~records.has_timestamp | (records.log_timestamp <= request.until)
+    return wanted
+
+
+class StrictStop(OffdecodeError):
+    """The first problem, where none is accepted."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(f"stopped at the first problem (--strict): {problem.source}: {problem.message}")

@@ -1,0 +1,114 @@
+"""Decoded chunks to Parquet: one file per row type, or a single file of one.
+
+The schema of a row type never depends on the data. Files appear under their names when all are complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from offdecode.model import DecodedChunk, Problem
+from offdecode.schemas.rows import RowOptions, row_type
+from offdecode.sinks.files import CompleteFile
+from offdecode.sinks.jsonl import FIRST_CALENDAR_MS, LAST_CALENDAR_MS
+
+ROW_GROUP_ROWS = 256 * 1024
+_BUFFERED_BYTES = 64 << 20  # a row group is closed earlier where its rows are this large
+
+Report = Callable[[Problem], None]
+
+
+class ParquetSink:
+    """Writes the rows of each type to its file. files: {row type: path}."""
+
+    def __init__(self, files: dict[str, Path], options: RowOptions, report: Report) -> None:
+        self._report = report
+        self._files = {name: _TypeFile(path, row_type(name, options).arrow_schema) for name, path in files.items()}
+
+    def write(self, chunk: DecodedChunk) -> None:
+        for name, batch in chunk.batches.items():
+            file = self._files.get(name)
+            if file is not None:
+                storable, problems = within_calendar(name, batch)
+                for problem in problems:
+                    self._report(problem)
+                file.add(storable)
+
+    def finish(self) -> None:
+        for file in self._files.values():
+            file.close()
+        for file in self._files.values():
+            file.target.finish()
+
+    def discard(self) -> None:
+        for file in self._files.values():
+            file.discard()
+
+
+class _TypeFile:
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.target = CompleteFile(path)
+        self._writer = pq.ParquetWriter(self.target.stream, schema, compression="zstd")
+        self._schema = schema
+        self._batches: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self._batches.append(batch)
+        self._rows += len(batch)
+        self._bytes += batch.nbytes
+        if self._rows >= ROW_GROUP_ROWS or self._bytes >= _BUFFERED_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        table = pa.Table.from_batches(self._batches, self._schema).unify_dictionaries()
+        self._writer.write_table(table, row_group_size=max(self._rows, 1))
+        self._batches, self._rows, self._bytes = [], 0, 0
+
+    def close(self) -> None:
+        if self._rows:
+            self._flush()
+        self._writer.close()
+
+    def discard(self) -> None:
+        with suppress(OSError):  # a full disk, say: the file goes anyway
+            self._writer.close()
+        self.target.discard()
+
+
+def parquet_files(target: Path, row_types: Sequence[str]) -> dict[str, Path]:
+    """The file of each row type in the directory `target`."""
+    return {name: target / f"{name}.parquet" for name in row_types}
+
+
+def within_calendar(name: str, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Problem]]:
+    """Times outside the years 1 to 9999, which most readers of Parquet cannot take, become null with a problem."""
+    problems: list[Problem] = []
+    for index, field in enumerate(batch.schema):
+        if not pa.types.is_timestamp(field.type):
+            continue
+        times = batch.column(index).cast(pa.int64())
+        outside = pc.or_(pc.less(times, FIRST_CALENDAR_MS), pc.greater(times, LAST_CALENDAR_MS)).fill_null(False)
+        if not pc.any(outside).as_py():
+            continue
+        found = batch.filter(outside)
+        for partition, offset, value in zip(
+            found.column("log_partition").to_pylist(),
+            found.column("log_offset").to_pylist(),
+            found.column(index).cast(pa.int64()).to_pylist(),
+            strict=True,
+        ):
+            problems.append(Problem(
+                "timestamp_out_of_range", name, f"{field.name} {value} is outside the years 1 to 9999: null",
+                log_partition=partition, log_offset=offset,
+            ))  # fmt: skip
+        stored = pc.if_else(outside, None, batch.column(index)).cast(field.type)
+        batch = batch.set_column(index, field, stored)
+    return batch, problems
+

@@ -1,0 +1,126 @@
+"""Parquet files of whole sets, read back by pandas and by DuckDB, equal the JSON lines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from offdecode.model import Column, DecodedChunk, Kind, Problem, RowType
+from offdecode.pipeline import Request, decode
+from offdecode.schemas.rows import RowOptions, row_type, row_type_names
+from offdecode.sinks.jsonl import JsonLinesSink
+from offdecode.sinks.parquet import ROW_GROUP_ROWS, ParquetSink, parquet_files, within_calendar
+from tests.truth import LogSet, Row, log_sets, set_id
+
+OPTIONS = [RowOptions(), RowOptions(with_batch=True)]
+
+
+def shown(column: Column, value: Any) -> Any:
+    """A value as Parquet readers give it, as JSON lines show it."""
+    if value is None or value is pd.NaT or value is pd.NA:
+        return None
+    if column.kind is Kind.TIMESTAMP and isinstance(value, pd.Timestamp):
+        return value.value // 10**6 if value.unit == "ns" else int(value.asm8.astype("datetime64[ms]").astype("int64"))
+    if column.kind is Kind.JSON:
+        return json.loads(value)
+    if column.kind is Kind.LIST:
+        return [shown(column.children[0], item) for item in value]
+    if column.kind in (Kind.STRUCT, Kind.EMBEDDED):
+        found = {child.name: shown(child, value[child.name]) for child in column.children}
+        if column.kind is Kind.EMBEDDED and found["hex"] is not None:
+            return {name: item for name, item in found.items() if name in ("hex", "decoded") and item is not None}
+        optional = {child.name for child in column.children if child.optional}
+        return {name: item for name, item in found.items() if item is not None or name not in optional}
+    return value
+
+
+def rows_of(kind: RowType, records: list[Row]) -> list[Row]:
+    rows = [{column.name: shown(column, record[column.name]) for column in kind.columns} for record in records]
+    optional = {column.name for column in kind.columns if column.optional}
+    return [{name: value for name, value in row.items() if value is not None or name not in optional} for row in rows]
+
+
+def read_by_pandas(path: Path) -> list[Row]:
+    found: list[Row] = pd.read_parquet(path, dtype_backend="pyarrow").to_dict("records")
+    return found
+
+
+def read_by_duckdb(path: Path) -> list[Row]:
+    times = [item.name for item in pq.read_schema(path) if pa.types.is_timestamp(item.type)]
+    replaced = ", ".join(f'epoch_ms("{name}") AS "{name}"' for name in times)
+    with duckdb.connect() as connection:
+        cursor = connection.execute(f"SELECT * REPLACE ({replaced}) FROM read_parquet(?)", [str(path)])
+        names = [item[0] for item in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=["plain", "with-batch"])
+@pytest.mark.parametrize("log_set", log_sets(), ids=set_id)
+def test_parquet_equals_json_lines(log_set: LogSet, options: RowOptions, tmp_path: Path) -> None:
+    request = Request((log_set.log,), options=options)
+    problems: list[Problem] = []
+    files = parquet_files(tmp_path, row_type_names())
+    parquet = ParquetSink(files, options, problems.append)
+    with (tmp_path / "rows.jsonl").open("wb") as stream:
+        lines = JsonLinesSink(stream, options)
+        for chunk in decode(request, problems.append):
+            lines.write(chunk)
+            parquet.write(chunk)
+    parquet.finish()
+    assert problems == []
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_bytes().split(b"\n")[:-1]]
+    assert rows
+    for name in row_type_names():
+        wanted = [row for row in rows if row["type"] == name]
+        kind = row_type(name, options)
+        assert rows_of(kind, read_by_pandas(files[name])) == wanted
+        assert rows_of(kind, read_by_duckdb(files[name])) == wanted
+        assert pq.read_schema(files[name]).remove_metadata() == kind.arrow_schema
+
+
+def chunk_of(times: list[int | None]) -> DecodedChunk:
+    schema = row_type("offset_commit").arrow_schema
+    count = len(times)
+    columns = {item.name: pa.nulls(count, item.type) for item in schema}
+    columns["commit_timestamp"] = pa.array(times, pa.int64()).cast(schema.field("commit_timestamp").type)
+    columns["log_offset"] = pa.array(range(count), pa.int64())
+    batch = pa.RecordBatch.from_arrays([columns[item.name] for item in schema], schema=schema)
+    return DecodedChunk({"offset_commit": batch}, pa.array(range(count)).to_numpy())
+
+
+@pytest.mark.parametrize(
+    ("stored", "kept"),
+    [(-1, True), (0, True), (-62_135_596_800_000, True), (-62_135_596_800_001, False), (253_402_300_799_999, True),
+     (253_402_300_800_000, False), (2**63 - 1, False), (-(2**63), False), (None, True)],
+)  # fmt: skip
+def test_times_outside_the_calendar_become_null(stored: int | None, kept: bool) -> None:
+    batch, problems = within_calendar("offset_commit", chunk_of([5, stored]).batches["offset_commit"])
+    assert batch.column("commit_timestamp").cast(pa.int64()).to_pylist() == [5, stored if kept else None]
+    assert [(p.kind, p.log_offset) for p in problems] == ([] if kept else [("timestamp_out_of_range", 1)])
+
+
+def test_row_groups_are_coalesced(tmp_path: Path) -> None:
+    files = parquet_files(tmp_path, ["offset_commit"])
+    sink = ParquetSink(files, RowOptions(), lambda problem: None)
+    for _ in range(30):
+        sink.write(chunk_of([1] * 10_000))
+    sink.finish()
+    metadata = pq.read_metadata(files["offset_commit"])
+    assert [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)] == [270_000, 30_000]
+    assert metadata.row_group(0).num_rows >= ROW_GROUP_ROWS
+
+
+def test_files_have_no_name_before_they_are_complete(tmp_path: Path) -> None:
+    files = parquet_files(tmp_path, ["offset_commit"])
+    sink = ParquetSink(files, RowOptions(), lambda problem: None)
+    sink.write(chunk_of([1]))
+    assert not files["offset_commit"].exists()
+    sink.discard()
+    assert list(tmp_path.iterdir()) == []
