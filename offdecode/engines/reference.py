@@ -13,7 +13,7 @@ from typing import Any
 import construct
 
 from offdecode.errors import CorruptError, TrailingBytesError, UnknownVersionError
-from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS, ArrayOf, Field, Layout, Struct
+from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS, ArrayOf, Field, Layout, RecordType, Struct
 from offdecode.schemas.types import LayoutError, Presence, TaggedFields, WireType, count_block
 
 Values = dict[str, Any]
@@ -63,37 +63,59 @@ def read_layout(layout: Layout, version: int, data: bytes, position: int = 0, pa
     return values
 
 
+def read_value(
+    record: RecordType, version: int, data: bytes, position: int = 0, path: str = ""
+) -> tuple[Layout, Values]:
+    """Read a record's value by the first of its layouts that fits to the last byte; the layout says which it was.
+
+    An older shape is taken only without tagged fields that its table does not declare: the brokers that wrote
+    it had none. Raises UnknownVersionError, or the newest layout's CorruptError where no layout fits.
+    """
+    errors: list[CorruptError] = []
+    for layout in record.values:
+        if layout.layout_version(version) is None:
+            continue
+        try:
+            return layout, read_layout(layout, version, data, position, path)
+        except CorruptError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    raise UnknownVersionError(record.name, version)
+
+
 @cache
 def _parser(layout: Layout, version: int) -> construct.Construct:
-    struct = _struct_block(layout.fields, version, layout.flexible_in(version))
+    struct = _struct_block(layout.fields, version, layout.flexible_in(version), layout.shape is not None)
     return construct.FocusedSeq("body", "body" / struct, construct.Terminated)
 
 
-def _struct_block(fields: tuple[Field, ...], version: int, flexible: bool) -> construct.Construct:
+def _struct_block(fields: tuple[Field, ...], version: int, flexible: bool, closed: bool) -> construct.Construct:
+    """closed: tagged fields that the table does not declare are refused."""
     present = [field for field in fields if field.exists_in(version)]
-    blocks = [field.name / _field_block(field, version, flexible) for field in present if field.tag is None]
+    blocks = [field.name / _field_block(field, version, flexible, closed) for field in present if field.tag is None]
     if flexible:
         tagged = {
-            field.tag: (field.name, _field_block(field, version, flexible))
+            field.tag: (field.name, _field_block(field, version, flexible, closed))
             for field in present
             if field.tag is not None
         }
-        blocks.append(_TAGS / TaggedFields(tagged))
+        blocks.append(_TAGS / TaggedFields(tagged, closed=closed))
     return FieldsStruct(*blocks)
 
 
-def _field_block(field: Field, version: int, flexible: bool) -> construct.Construct:
+def _field_block(field: Field, version: int, flexible: bool, closed: bool) -> construct.Construct:
     nullable = field.nullable_in(version)
     if isinstance(field.type, WireType):
         return field.type.block(flexible=flexible, nullable=nullable)
     if isinstance(field.type, Struct):
-        struct = _struct_block(field.type.fields, version, flexible)
+        struct = _struct_block(field.type.fields, version, flexible, closed)
         return Presence(struct, tagged=field.tag is not None) if nullable else struct
     element = field.type.of
     if isinstance(element, WireType):
         block = element.block(flexible=flexible, nullable=False)
     else:
-        block = _struct_block(element.fields, version, flexible)
+        block = _struct_block(element.fields, version, flexible, closed)
     least = least_bytes(element, version, flexible)
     return count_block(block, flexible=flexible, nullable=nullable, least=least)
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from offdecode.engines.parts import Part, text_hex
 from offdecode.engines.plain import Plain
-from offdecode.engines.reference import Values, read_layout
+from offdecode.engines.reference import Values, read_layout, read_value
 from offdecode.engines.selection import Selection
 from offdecode.errors import CorruptError, LengthError, TruncatedError, UnknownTypeError, UnknownVersionError
 from offdecode.log.records import Records
@@ -21,7 +21,7 @@ from offdecode.schemas.layout import RecordType
 from offdecode.schemas.registry import RECORD_TYPES
 from offdecode.schemas.rows import SHAPE, UNDECODABLE_ROW, UNKNOWN_ROW, row_type
 
-_BY_KEY_TYPE = {record.key_type: record for record in RECORD_TYPES}
+BY_KEY_TYPE = {record.key_type: record for record in RECORD_TYPES}
 KEY_VERSION = 0
 INVALID_TEXT = "invalid_text"
 
@@ -66,7 +66,7 @@ class ReferenceEngine:
         key_matches = not self._selection.keys
         try:
             key_type = _read_version(key, "key")
-            record = _BY_KEY_TYPE.get(key_type)
+            record = BY_KEY_TYPE.get(key_type)
             if record is None:
                 raise UnknownTypeError(key_type)
             if not self._selection.wants_record(record.row_type):
@@ -100,21 +100,11 @@ class ReferenceEngine:
 
     def _read_value(self, record: RecordType, version: int, value: bytes, shown: Plain) -> Values:
         """The value's fields by the first of the record's layouts that fits to the last byte."""
-        layouts = [layout for layout in record.values if layout.layout_version(version) is not None]
-        if not layouts:
-            raise UnknownVersionError(record.name, version)
-        errors: list[CorruptError] = []
-        for layout in layouts:
-            try:
-                values = read_layout(layout, version, value, 2, "value")
-            except CorruptError as error:
-                errors.append(error)
-                continue
-            row = shown.struct(layout.fields, values)
-            if layout.shape is not None:
-                row[SHAPE.name] = layout.shape
-            return row
-        raise errors[0]
+        layout, values = read_value(record, version, value, 2, "value")
+        row = shown.struct(layout.fields, values)
+        if layout.shape is not None:
+            row[SHAPE.name] = layout.shape
+        return row
 
 
 def _read_version(data: bytes | None, what: str) -> int:
@@ -137,9 +127,9 @@ def sample_looks_like_offsets(records: Records, most: int = 1000) -> bool | None
             continue
         key = records.key(index)
         key_type = -1 if key is None or len(key) < 2 else int.from_bytes(key[:2], "big", signed=True)
-        if key_type in _BY_KEY_TYPE:
+        if key_type in BY_KEY_TYPE:
             try:
-                read_layout(_BY_KEY_TYPE[key_type].key, KEY_VERSION, key or b"", 2)
+                read_layout(BY_KEY_TYPE[key_type].key, KEY_VERSION, key or b"", 2)
             except CorruptError:
                 odd += 1
                 continue

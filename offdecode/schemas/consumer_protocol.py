@@ -1,7 +1,7 @@
-"""ConsumerProtocol: what classic consumers say to each other inside a group's members (KIP-227, KIP-429, KIP-792, KIP-881).
+"""ConsumerProtocol: what classic consumers say to each other inside a group's members.
 
-Source: ConsumerProtocolSubscription.json and ConsumerProtocolAssignment.json of kafka-clients; the rule that a
-newer version is read as the newest known one is ConsumerProtocol.deserializeVersion's.
+Source: KIP-429, KIP-792, KIP-881; ConsumerProtocolSubscription.json and ConsumerProtocolAssignment.json of
+kafka-clients. That a newer version is read as the newest known one is ConsumerProtocol.deserializeVersion's rule.
 """
 
 from __future__ import annotations

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from offdecode.schemas import group_metadata, offset_commit
+from offdecode.schemas import consumer_group, group_metadata, offset_commit, share_group, streams_group
 from offdecode.schemas.layout import RecordType
 
-RECORD_TYPES: tuple[RecordType, ...] = (
+RECORD_TYPES: tuple[RecordType, ...] = tuple(sorted((
     *offset_commit.RECORD_TYPES,
     *group_metadata.RECORD_TYPES,
-)
+    *consumer_group.RECORD_TYPES,
+    *share_group.RECORD_TYPES,
+    *streams_group.RECORD_TYPES,
+), key=lambda record: record.key_type))
 
 # The row type of a single Parquet file when none is named.
 DEFAULT_ROW_TYPE = offset_commit.ROW_TYPE

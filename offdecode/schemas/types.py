@@ -181,11 +181,13 @@ class TaggedFields(construct.Construct):  # type: ignore[misc]
 
     Gives {field name: value} of the known ones and under `None` the unknown ones as (tag, bytes).
     Tags must ascend and a known field must fill its size: what the size says is what was written.
+    closed: unknown ones are refused.
     """
 
-    def __init__(self, known: dict[int, tuple[str, construct.Construct]]) -> None:
+    def __init__(self, known: dict[int, tuple[str, construct.Construct]], *, closed: bool = False) -> None:
         super().__init__()
         self.known = known
+        self.closed = closed
 
     def _parse(self, stream: Any, context: Any, path: str) -> dict[str | None, Any]:
         values: dict[str | None, Any] = {}
@@ -203,6 +205,8 @@ class TaggedFields(construct.Construct):  # type: ignore[misc]
                 reason = f"tag {tag} claims {size} bytes, {context._params.size - stream.tell()} are left"
                 raise LayoutError(TruncatedError(reason, position=start, path=path))
             if tag not in self.known:
+                if self.closed:
+                    raise LayoutError(LengthError(f"tag {tag} is not of this shape", position=start, path=path))
                 unknown.append((tag, read_exactly(stream, size, path)))
                 continue
             name, block = self.known[tag]
