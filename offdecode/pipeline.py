@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from offdecode.engines.decode import Decoder
+from offdecode.engines.decode import Decoder, Engine
 from offdecode.engines.reference_rows import sample_looks_like_offsets
 from offdecode.engines.selection import KeyFilter, Selection
 from offdecode.errors import OffdecodeError, SourceError
@@ -53,6 +53,7 @@ class Request:
     first_offset: int | None = None
     last_offset: int | None = None
     include_bad_crc: bool = False
+    engine: Engine = "auto"
     options: RowOptions = DEFAULT_OPTIONS
 
     def selection(self) -> Selection:
@@ -78,6 +79,7 @@ class Stats:
     batches: int = 0
     rows: int = 0
     problems: int = 0
+    fallbacks: int = 0
     by_codec: Counter[str] = field(default_factory=Counter)
     by_version: Counter[tuple[str, int | None]] = field(default_factory=Counter)
 
@@ -104,7 +106,7 @@ def decode(request: Request, report: Report, stats: Stats | None = None) -> Iter
         report(problem)
     stats.segments = sum(len(log.segments) for log in found.logs)
     stats.total_bytes = sum(log.size for log in found.logs)
-    decoder = Decoder(request.selection())
+    decoder = Decoder(request.selection(), request.engine)
     refused: list[SourceError] = []
     for log in found.logs:
         try:
@@ -146,6 +148,7 @@ def _decode_log(
             for problem in chunk.problems:
                 report(problem)
             stats.add_chunk(chunk)
+            stats.fallbacks = decoder.fallbacks
             yield chunk
     if lost and not batches:
         raise SourceError(_place(log), f"{_NOT_OFFSETS}: there is no batch in it")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from offdecode.engines.column_rows import ColumnEngine
 from offdecode.engines.parts import Part, category, constant_category, merge_parts, text_hex
 from offdecode.engines.reference_rows import ReferenceEngine
 from offdecode.engines.selection import Selection
@@ -22,6 +25,8 @@ from offdecode.schemas.rows import (
     row_type,
 )
 
+Engine = Literal["auto", "reference"]
+
 _TIMESTAMP_TYPES = ("CreateTime", "LogAppendTime")
 _MARKER_VALUE_BYTES = 6
 COMMIT_TIMESTAMP = "commit_timestamp"
@@ -31,14 +36,16 @@ _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 class Decoder:
     """Decodes the records of chunks into the wanted rows."""
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, selection: Selection, engine: Engine = "auto") -> None:
         self.selection = selection
+        self.fallbacks = 0  # records that the column engine left to the reference
         self._reference = ReferenceEngine(selection)
+        self._columns = ColumnEngine(selection) if engine == "auto" else None
 
     def decode(self, records: Records, status: Vector, wanted: Mask) -> DecodedChunk:
         """The rows of the `wanted` records. `status` is the transaction status of each frame."""
         control = records.frames.control[records.frame]
-        parts = self._reference.decode(records, np.flatnonzero(wanted & ~control))
+        parts = self._data_parts(records, np.flatnonzero(wanted & ~control))
         parts = merge_parts([*parts, *_marker_parts(records, np.flatnonzero(wanted & control))])
         problems = [problem for part in parts for problem in _undecodable_problems(records, part)]
         parts = [self._within_times(part, records) for part in parts if self.selection.wants(part.row_type)]
@@ -46,6 +53,13 @@ class Decoder:
         rows = np.concatenate([np.empty(0, np.int64), *(part.rows for part in parts)])
         batches = {part.row_type: self._batch(part, records, status) for part in parts}
         return DecodedChunk(batches, np.argsort(rows, kind="stable"), tuple(problems))
+
+    def _data_parts(self, records: Records, indices: Vector) -> list[Part]:
+        if self._columns is None:
+            return self._reference.decode(records, indices)
+        parts, left = self._columns.decode(records, indices)
+        self.fallbacks += len(left)
+        return [*parts, *self._reference.decode(records, left)]
 
     def _within_times(self, part: Part, records: Records) -> Part:
         """Without the rows that have no timestamp and whose commit timestamp lies outside the wanted times."""

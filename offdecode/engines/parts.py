@@ -34,10 +34,12 @@ def _join(parts: list[Part]) -> Part:
         return parts[0]
     rows = np.concatenate([part.rows for part in parts])
     order = np.argsort(rows, kind="stable")
-    columns = {
-        name: pa.chunked_array([part.columns[name] for part in parts]).unify_dictionaries().combine_chunks().take(order)
-        for name in parts[0].columns
-    }
+    types = {name: column.type for part in parts for name, column in part.columns.items()}
+    take = pa.array(order)
+    columns = {}
+    for name, kind in types.items():
+        pieces = [part.columns[name] if name in part.columns else pa.nulls(len(part.rows), kind) for part in parts]
+        columns[name] = pa.chunked_array(pieces, kind).unify_dictionaries().combine_chunks().take(take)
     return Part(parts[0].row_type, rows[order], columns)
 
 

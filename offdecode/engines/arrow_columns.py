@@ -1,0 +1,202 @@
+"""Readings to Arrow columns: texts as views into the chunk, ids and hex by table look-up, nested values as lists.
+
+Arrow checks that texts are UTF-8 on the way; DoubtfulRows names the rows that are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from offdecode.engines.columns import Buffer
+from offdecode.engines.readings import Fields, Items, Numbers, Parts, Ranges, Reading, Sparse, UnknownTags, Uuids
+from offdecode.model import Column, Kind, Vector
+from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS
+
+_INLINE_BYTES = 12  # Arrow keeps texts up to this length in the view itself
+_VIEW = np.dtype([("length", "<i4"), ("prefix", "<u4"), ("buffer", "<i4"), ("offset", "<i4")])
+_HEX = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), "<u2")
+_BASE64 = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", np.uint8)
+_UUID_TEXT_BYTES = 22
+
+
+class DoubtfulRows(Exception):
+    """Rows whose text is not UTF-8: the reference engine shows them."""
+
+    def __init__(self, rows: Vector) -> None:
+        self.rows = rows
+        super().__init__()
+
+
+class ArrowColumns:
+    """Builds the columns of rows whose readings lie in one buffer."""
+
+    def __init__(self, buffer: Buffer) -> None:
+        self._buffer = buffer
+        self._arrow_buffer = pa.py_buffer(buffer)
+
+    def column(self, column: Column, reading: Reading | None, rows: Vector) -> pa.Array:
+        """One column of as many values as `rows`, which numbers the record that each value belongs to."""
+        count = len(rows)
+        match reading:
+            case None:
+                return pa.nulls(count, column.arrow_type)
+            case Numbers():
+                dtype = np.int32 if column.kind is Kind.INT32 else np.int64
+                return pa.array(reading.values.astype(dtype, copy=False)).cast(column.arrow_type)
+            case Ranges() if reading.text:
+                return self._texts(reading, rows, category=column.kind is Kind.CATEGORY)
+            case Ranges():
+                return self.hex(reading.position, reading.length)
+            case Uuids():
+                return self._uuids(reading.position, category=column.kind is Kind.CATEGORY)
+            case Items():
+                owners = np.repeat(rows, np.maximum(reading.count, 0))
+                return lists(reading.count, self.column(column.children[0], reading.elements, owners))
+            case Sparse():
+                return scattered(self.column(column, reading.reading, rows[reading.rows]), reading.rows, count)
+            case Parts():
+                return self._parts(column, reading, rows)
+            case Fields():
+                return self._struct(column.children, self.fields(column.children, reading, rows), count)
+
+    def fields(self, columns: Sequence[Column], fields: Fields, rows: Vector) -> list[pa.Array]:
+        """The columns of a struct, in order; those that the struct does not have are null."""
+        return [
+            self._unknown_tags(column, fields.unknown_tags, len(rows))
+            if column.name == UNKNOWN_TAGGED_FIELDS
+            else self.column(column, fields.values.get(column.name), rows)
+            for column in columns
+        ]
+
+    def _struct(self, columns: Sequence[Column], arrays: list[pa.Array], count: int) -> pa.Array:
+        fields = [pa.field(column.name, column.arrow_type) for column in columns]
+        return pa.StructArray.from_arrays(arrays, fields=fields)
+
+    def _unknown_tags(self, column: Column, tags: UnknownTags | None, count: int) -> pa.Array:
+        if tags is None:
+            return pa.nulls(count, column.arrow_type)
+        per_row = np.bincount(tags.row, minlength=count)
+        entry = column.children[0]
+        arrays = [pa.array(tags.tag), self.hex(tags.position, tags.length)]
+        return lists(np.where(per_row == 0, -1, per_row), self._struct(entry.children, arrays, len(tags.row)))
+
+    def _parts(self, column: Column, parts: Parts, rows: Vector) -> pa.Array:
+        """Structures where the bytes hold one, else their hex."""
+        count = len(rows)
+        names = [child.name for child in column.children]
+        opaque = parts.ranges.length >= 0
+        pieces: list[pa.Array] = []
+        order: list[Vector] = []
+        for found, version, fields in parts.read:
+            arrays = dict(zip(names, self.fields(column.children, fields, rows[found]), strict=True))
+            arrays["version"] = pa.array(version.astype(np.int32))
+            pieces.append(self._struct(column.children, list(arrays.values()), len(found)))
+            order.append(found)
+            opaque[found] = False
+        other = np.flatnonzero(opaque)
+        if len(other):
+            hexes = {"hex": self.hex(parts.ranges.position[other], parts.ranges.length[other])}
+            arrays = {
+                child.name: hexes.get(child.name, pa.nulls(len(other), child.arrow_type)) for child in column.children
+            }
+            pieces.append(self._struct(column.children, list(arrays.values()), len(other)))
+            order.append(other)
+        if not pieces:
+            return pa.nulls(count, column.arrow_type)
+        if len(pieces) == 1 and len(pieces[0]) == count:
+            return pieces[0]
+        return scattered(pa.concat_arrays(pieces), np.concatenate(order), count)
+
+    def _texts(self, ranges: Ranges, rows: Vector, *, category: bool) -> pa.Array:
+        binary = self._views(ranges.position, ranges.length)
+        if category:
+            encoded = binary.cast(pa.binary()).dictionary_encode()
+            try:
+                texts = encoded.dictionary.cast(pa.string())
+            except pa.ArrowInvalid:
+                bad = [_is_no_text(item) for item in encoded.dictionary.to_pylist()]
+                indices = encoded.indices.fill_null(0).to_numpy()
+                raise DoubtfulRows(np.unique(rows[np.asarray(bad)[indices] & (ranges.length >= 0)])) from None
+            return pa.DictionaryArray.from_arrays(encoded.indices, texts)
+        try:
+            return binary.cast(pa.string())
+        except pa.ArrowInvalid:
+            bad = [item is not None and _is_no_text(item) for item in binary.cast(pa.binary()).to_pylist()]
+            raise DoubtfulRows(np.unique(rows[np.asarray(bad)])) from None
+
+    def _views(self, position: Vector, length: Vector) -> pa.Array:
+        """Ranges as an Arrow array of views into the buffer."""
+        count = len(position)
+        views = np.zeros(count, _VIEW)
+        filled = np.maximum(length, 0)
+        views["length"] = filled
+        views["offset"] = position
+        view = np.ndarray(shape=(len(self._buffer) - 3,), dtype="<u4", buffer=self._buffer.data, strides=(1,))
+        views["prefix"] = view[np.minimum(position, len(view) - 1)]
+        short = np.flatnonzero(filled <= _INLINE_BYTES)
+        if short.size:
+            inline = np.arange(_INLINE_BYTES)
+            at = np.minimum(position[short, None] + inline, len(self._buffer) - 1)
+            raw = views.view(np.uint8).reshape(count, _VIEW.itemsize)
+            raw[short, 4:] = np.where(inline < filled[short, None], self._buffer[at], 0)
+        null = length < 0
+        validity = pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
+        return pa.Array.from_buffers(pa.binary_view(), count, [validity, pa.py_buffer(views), self._arrow_buffer])
+
+    def hex(self, position: Vector, length: Vector) -> pa.Array:
+        """Ranges in lower-case hex; null where the length is -1."""
+        filled = np.maximum(length, 0)
+        starts = np.concatenate((np.zeros(1, np.int64), np.cumsum(filled)))
+        at = np.arange(starts[-1]) + np.repeat(position - starts[:-1], filled)
+        texts = _HEX[self._buffer[at]]
+        null = length < 0
+        validity = pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
+        offsets = pa.py_buffer((starts * 2).astype(np.int32))
+        return pa.Array.from_buffers(pa.string(), len(length), [validity, offsets, pa.py_buffer(texts)])
+
+    def _uuids(self, position: Vector, *, category: bool) -> pa.Array:
+        ids = np.ascontiguousarray(self._buffer[position[:, None] + np.arange(16)])
+        if not category:
+            return _uuid_texts(ids)
+        binary = pa.Array.from_buffers(pa.binary(16), len(ids), [None, pa.py_buffer(ids)])
+        encoded = binary.dictionary_encode()
+        distinct = np.frombuffer(encoded.dictionary.buffers()[1], np.uint8)[: len(encoded.dictionary) * 16]
+        return pa.DictionaryArray.from_arrays(encoded.indices, _uuid_texts(distinct.reshape(-1, 16)))
+
+
+def _uuid_texts(ids: npt.NDArray[np.uint8]) -> pa.Array:
+    """Base64url without padding, 22 characters an id."""
+    padded = np.zeros((len(ids), 18), np.uint32)
+    padded[:, :16] = ids
+    words = padded[:, 0::3] << 16 | padded[:, 1::3] << 8 | padded[:, 2::3]
+    digits = np.stack([words >> shift & 0x3F for shift in (18, 12, 6, 0)], axis=2).reshape(len(ids), 24)
+    texts = np.ascontiguousarray(_BASE64[digits[:, :_UUID_TEXT_BYTES]])
+    offsets = np.arange(len(ids) + 1, dtype=np.int32) * _UUID_TEXT_BYTES
+    return pa.Array.from_buffers(pa.string(), len(ids), [None, pa.py_buffer(offsets), pa.py_buffer(texts)])
+
+
+def _is_no_text(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def lists(count: Vector, elements: pa.Array) -> pa.Array:
+    """A list array from the number of elements of each row; -1 is a null list."""
+    offsets = np.concatenate((np.zeros(1, np.int32), np.cumsum(np.maximum(count, 0), dtype=np.int32)))
+    null = count < 0
+    mask = pa.array(null) if null.any() else None
+    return pa.ListArray.from_arrays(pa.array(offsets), elements, mask=mask)
+
+
+def scattered(array: pa.Array, rows: Vector, count: int) -> pa.Array:
+    """An array of `count` values that has those of `array` at `rows`, and null elsewhere."""
+    where = np.full(count, -1, np.int64)
+    where[rows] = np.arange(len(rows))
+    return array.take(pa.array(where, mask=where < 0))

@@ -1,0 +1,429 @@
+"""Layouts read over vectors of positions: all records of a chunk that share a layout, field by field.
+
+Gives readings: numbers, and where texts, bytes and ids lie. Accept-only: a row that does not fit its layout to
+the last byte is marked, never guessed; the reference engine says what is wrong with it. What is accepted here is
+exactly what the reference engine accepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from offdecode.engines.readings import Fields, Items, Numbers, Parts, Ranges, Reading, Sparse, UnknownTags, Uuids
+from offdecode.engines.reference import least_bytes
+from offdecode.model import Mask, Vector
+from offdecode.schemas.layout import ArrayOf, Embedded, Field, Layout, Struct
+from offdecode.schemas.types import MAX_STRING_BYTES, Kind, WireType
+
+Buffer = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a layout is written: its version, whether that is flexible, whether undeclared tags are refused."""
+
+    version: int
+    flexible: bool
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """The readings of a struct around the one being read, and which of its rows each of ours belongs to."""
+
+    values: dict[str, Reading]
+    owner: Vector | None = None
+
+
+_VIEWS = {1: ">i1", 2: ">i2", 4: ">i4", 8: ">i8"}
+
+
+@dataclass(slots=True)
+class VectorReader:
+    """Reads layouts at positions of one buffer, which ends in at least 16 bytes that belong to no record."""
+
+    buffer: Buffer
+    _views: dict[str, npt.NDArray[np.signedinteger]] = field(default_factory=dict)
+
+    def read(self, layout: Layout, version: int, position: Vector, end: Vector) -> tuple[Fields, Mask]:
+        """Read `layout` at `version` in every row from its position to its end; which rows fit to the last byte."""
+        fits = np.ones(len(position), np.bool_)
+        form = _Form(version, layout.flexible_in(version), layout.shape is not None)
+        fields, at = self._struct(layout.fields, form, position, end, fits, ())
+        fits &= at == end
+        return fields, fits
+
+    def integers(self, position: Vector, width: int, *, signed: bool = True) -> npt.NDArray[np.signedinteger]:
+        """Big-endian integers at any positions."""
+        kind = _VIEWS[width] if signed else _VIEWS[width].replace("i", "u")
+        view = self._views.get(kind)
+        if view is None:
+            count = len(self.buffer) - width + 1
+            view = np.ndarray(shape=(count,), dtype=kind, buffer=self.buffer.data, strides=(1,))
+            self._views[kind] = view
+        native: npt.NDArray[np.signedinteger] = view[position]
+        return native.astype(native.dtype.newbyteorder("="))
+
+    def equal(self, ranges: Ranges, text: bytes) -> Mask:
+        """Which ranges hold exactly these bytes."""
+        same: Mask = ranges.length == len(text)
+        for index, byte in enumerate(text):
+            same &= self.buffer[np.minimum(ranges.position + index, len(self.buffer) - 1)] == byte
+        return same
+
+    def _struct(
+        self,
+        fields: Sequence[Field],
+        form: _Form,
+        at: Vector,
+        end: Vector,
+        fits: Mask,
+        around: tuple[_Scope, ...],
+    ) -> tuple[Fields, Vector]:
+        """Read a struct; narrows `fits` in place and gives where each row goes on, never behind its end."""
+        values: dict[str, Reading] = {}
+        scopes = (_Scope(values), *around)
+        tagged: dict[int, Field] = {}
+        for item in fields:
+            if not item.exists_in(form.version):
+                continue
+            if item.tag is not None:
+                tagged[item.tag] = item
+            else:
+                values[item.name], at = self._field(item, form, at, end, fits, scopes)
+        unknown = None
+        if form.flexible:
+            unknown, at = self._tagged_fields(tagged, form, values, at, end, fits, scopes)
+        return Fields(values, unknown), at
+
+    def _field(
+        self,
+        item: Field,
+        form: _Form,
+        at: Vector,
+        end: Vector,
+        fits: Mask,
+        scopes: tuple[_Scope, ...],
+    ) -> tuple[Reading, Vector]:
+        nullable = item.nullable_in(form.version)
+        if isinstance(item.type, WireType):
+            reading, at = self._primitive(item.type, form, nullable, at, end, fits)
+            if item.embedded is not None and isinstance(reading, Ranges):
+                return self._parts(item.embedded, reading, scopes), at
+            return reading, at
+        if isinstance(item.type, ArrayOf):
+            return self._array(item.type.of, form, nullable, at, end, fits, scopes)
+        if not nullable:
+            return self._struct(item.type.fields, form, at, end, fits, scopes)
+        return self._nullable_struct(item.type, item.tag is not None, form, at, end, fits, scopes)
+
+    def _primitive(
+        self, kind: WireType, form: _Form, nullable: bool, at: Vector, end: Vector, fits: Mask
+    ) -> tuple[Reading, Vector]:
+        if kind.width is not None:
+            after = _advance(at, kind.width, end, fits)
+            if kind.kind is Kind.UUID:
+                return Uuids(at), after
+            return Numbers(self.integers(at, kind.width, signed=kind.signed)), after
+        most = MAX_STRING_BYTES if kind.kind is Kind.TEXT else 2**31 - 1
+        length, at = self._length(2 if kind.kind is Kind.TEXT else 4, form, nullable, at, end, fits)
+        wrong = (length > end - at) | (length > most)
+        if wrong.any():
+            fits &= ~wrong
+            length = np.where(wrong, 0, length)
+        return Ranges(at, length, kind.kind is Kind.TEXT), at + np.maximum(length, 0)
+
+    def _length(
+        self, width: int, form: _Form, nullable: bool, at: Vector, end: Vector, fits: Mask
+    ) -> tuple[Vector, Vector]:
+        """A length or count, -1 for null, and where what it counts begins. Rows with a wrong one get 0."""
+        if form.flexible:
+            length, after = self._varint(at, end, fits)
+            length = length - 1
+        else:
+            after = _advance(at, width, end, fits)
+            length = self.integers(at, width).astype(np.int64)
+        wrong = length < (-1 if nullable else 0)
+        if wrong.any():
+            fits &= ~wrong
+            length = np.where(wrong, 0, length)
+        return length, after
+
+    def _varint(self, at: Vector, end: Vector, fits: Mask) -> tuple[Vector, Vector]:
+        """Unsigned 32-bit varints."""
+        byte = self.buffer[at]
+        value = (byte & 0x7F).astype(np.int64)
+        after = at + 1
+        more = np.flatnonzero(byte & 0x80)
+        for shift in (7, 14, 21, 28):
+            if not more.size:
+                break
+            byte = self.buffer[np.minimum(after[more], len(self.buffer) - 1)]
+            value[more] |= (byte & 0x7F).astype(np.int64) << shift
+            after[more] += 1
+            more = more[(byte & 0x80) != 0]
+        fits[more] = False
+        wrong = (value > 0xFFFFFFFF) | (after > end)
+        if wrong.any():
+            fits &= ~wrong
+            value = np.where(wrong, 1, value)
+            after = np.minimum(after, end)
+        return value, after
+
+    def _array(
+        self,
+        element: WireType | Struct,
+        form: _Form,
+        nullable: bool,
+        at: Vector,
+        end: Vector,
+        fits: Mask,
+        scopes: tuple[_Scope, ...],
+    ) -> tuple[Reading, Vector]:
+        shown, at = self._length(4, form, nullable, at, end, fits)
+        wrong = shown * least_bytes(element, form.version, form.flexible) > end - at
+        if wrong.any():
+            fits &= ~wrong
+            shown = np.where(wrong, 0, shown)
+        count = np.maximum(shown, 0)
+        total = int(count.sum())
+        owner = np.repeat(np.arange(len(count)), count)
+        slot = np.cumsum(count) - count
+        if isinstance(element, WireType) and element.width is not None:
+            position = at[owner] + element.width * (np.arange(total) - slot[owner])
+            inside = np.ones(total, np.bool_)
+            reading, _ = self._primitive(element, form, False, position, end[owner], inside)
+            return Items(shown, reading), at + element.width * count
+        if isinstance(element, WireType):
+            position, length = np.empty(total, np.int64), np.empty(total, np.int64)
+            at = at.copy()
+            for rows, k in _steps(count):
+                good = fits[rows]
+                part, after = self._primitive(element, form, False, at[rows], end[rows], good)
+                fits[rows] = good
+                at[rows] = after
+                if isinstance(part, Ranges):
+                    position[slot[rows] + k], length[slot[rows] + k] = part.position, part.length
+            return Items(shown, Ranges(position, length, element.kind is Kind.TEXT)), at
+        start = np.empty(total, np.int64)
+        at = at.copy()
+        for rows, k in _steps(count):
+            start[slot[rows] + k] = at[rows]
+            good = fits[rows]
+            at[rows] = self._skip(element.fields, form, at[rows], end[rows], good)
+            fits[rows] = good
+        good = np.ones(total, np.bool_)
+        below = tuple(_Scope(scope.values, owner if scope.owner is None else scope.owner[owner]) for scope in scopes)
+        fields, _ = self._struct(element.fields, form, start, end[owner], good, below)
+        fits[owner[~good]] = False
+        return Items(shown, fields), at
+
+    def _nullable_struct(
+        self,
+        struct: Struct,
+        tagged: bool,
+        form: _Form,
+        at: Vector,
+        end: Vector,
+        fits: Mask,
+        scopes: tuple[_Scope, ...],
+    ) -> tuple[Reading, Vector]:
+        """A mark, then the struct if the mark is 1 (see types.Presence)."""
+        if tagged:
+            mark, after = self._varint(at, end, fits)
+        else:
+            after = _advance(at, 1, end, fits)
+            mark = self.integers(at, 1).astype(np.int64)
+        fits &= (mark == 1) | (mark == (0 if tagged else -1))
+        rows = np.flatnonzero(fits & (mark == 1))
+        good = np.ones(len(rows), np.bool_)
+        below = tuple(_Scope(scope.values, rows if scope.owner is None else scope.owner[rows]) for scope in scopes)
+        fields, last = self._struct(struct.fields, form, after[rows], end[rows], good, below)
+        fits[rows] = good
+        after[rows] = last
+        return Sparse(rows, fields), after
+
+    def _tagged_fields(
+        self,
+        known: dict[int, Field],
+        form: _Form,
+        values: dict[str, Reading],
+        at: Vector,
+        end: Vector,
+        fits: Mask,
+        scopes: tuple[_Scope, ...],
+    ) -> tuple[UnknownTags | None, Vector]:
+        """The tagged fields that end a struct: puts the known ones among `values`, gives the unknown ones."""
+        count, at = self._varint(at, end, fits)
+        fits &= count * 2 <= end - at
+        count = np.where(fits, count, 0)
+        if not count.any():
+            return None, at
+        found: list[tuple[Vector, Vector, Vector, Vector]] = []
+        previous = np.full(len(at), -1, np.int64)
+        at = at.copy()
+        for rows, _ in _steps(count):
+            good = fits[rows]
+            tag, after = self._varint(at[rows], end[rows], good)
+            size, after = self._varint(after, end[rows], good)
+            good &= (tag > previous[rows]) & (size <= end[rows] - after)
+            previous[rows] = tag
+            size = np.where(good, size, 0)
+            fits[rows] = good
+            at[rows] = after + size
+            found.append((rows[good], tag[good], after[good], size[good]))
+        row, tag, position, size = (np.concatenate(vectors) for vectors in zip(*found, strict=True))
+        order = np.argsort(row, kind="stable")
+        row, tag, position, size = row[order], tag[order], position[order], size[order]
+        for number, item in known.items():
+            mine = tag == number
+            if mine.any():
+                values[item.name] = self._tagged(
+                    item, form, row[mine], position[mine], size[mine], fits, scopes
+                )
+        strange = ~np.isin(tag, list(known))
+        if form.closed:
+            fits[row[strange]] = False
+        unknown = UnknownTags(row[strange], tag[strange], position[strange], size[strange])
+        return (unknown if strange.any() else None), at
+
+    def _tagged(
+        self,
+        item: Field,
+        form: _Form,
+        rows: Vector,
+        position: Vector,
+        size: Vector,
+        fits: Mask,
+        scopes: tuple[_Scope, ...],
+    ) -> Reading:
+        good = np.ones(len(rows), np.bool_)
+        below = tuple(_Scope(scope.values, rows if scope.owner is None else scope.owner[rows]) for scope in scopes)
+        reading, at = self._field(item, form, position, position + size, good, below)
+        good &= at == position + size
+        fits[rows[~good]] = False
+        return Sparse(rows, reading)
+
+    def _parts(self, embedded: Embedded, ranges: Ranges, scopes: tuple[_Scope, ...]) -> Parts:
+        """Read the structures that opaque bytes hold; rows whose bytes do not fit keep their bytes only."""
+        protocol_type = _look_up(embedded.protocol_type_field, scopes)
+        read: list[tuple[Vector, Vector, Fields]] = []
+        for name, layout in embedded.layouts.items():
+            mine = ranges.length >= 2
+            if protocol_type is not None:
+                mine &= self.equal(protocol_type, name.encode())
+            elif embedded.protocol_type_field is not None or name != embedded.protocol_type:
+                continue
+            version = self.integers(ranges.position, 2).astype(np.int64)
+            for known in np.unique(version[mine & (version >= 0)]).tolist():
+                layout_version = layout.layout_version(known)
+                if layout_version is None:
+                    continue
+                rows = np.flatnonzero(mine & (version == known))
+                rows, fields = self._fitting(layout, layout_version, rows, ranges)
+                if len(rows):
+                    read.append((rows, version[rows], fields))
+        return Parts(ranges, tuple(read), protocol_type, _look_up(embedded.protocol_field, scopes))
+
+    def _fitting(self, layout: Layout, version: int, rows: Vector, ranges: Ranges) -> tuple[Vector, Fields]:
+        start, length = ranges.position[rows], ranges.length[rows]
+        fields, fits = self.read(layout, version, start + 2, start + length)
+        if fits.all():
+            return rows, fields
+        rows = rows[fits]
+        start, length = ranges.position[rows], ranges.length[rows]
+        return rows, self.read(layout, version, start + 2, start + length)[0]
+
+    def _skip(
+        self, fields: Sequence[Field], form: _Form, at: Vector, end: Vector, fits: Mask
+    ) -> Vector:
+        """Where a struct ends. Its contents are checked when they are read."""
+        fixed = 0
+        for item in fields:
+            if not item.exists_in(form.version) or item.tag is not None:
+                continue
+            if isinstance(item.type, WireType) and item.type.width is not None:
+                fixed += item.type.width
+                continue
+            if fixed:
+                at, fixed = _advance(at, fixed, end, fits), 0
+            _, at = self._field_end(item, form, at, end, fits)
+        if fixed:
+            at = _advance(at, fixed, end, fits)
+        if not form.flexible:
+            return at
+        count, at = self._varint(at, end, fits)
+        count = np.where(fits & (count * 2 <= end - at), count, 0)
+        for rows, _ in _steps(count):
+            good = fits[rows]
+            _, after = self._varint(at[rows], end[rows], good)
+            size, after = self._varint(after, end[rows], good)
+            fits[rows] = good
+            at[rows] = np.minimum(after + size, end[rows])
+        return at
+
+    def _field_end(
+        self, item: Field, form: _Form, at: Vector, end: Vector, fits: Mask
+    ) -> tuple[None, Vector]:
+        nullable = item.nullable_in(form.version)
+        if isinstance(item.type, WireType):
+            return None, self._primitive(item.type, form, nullable, at, end, fits)[1]
+        if isinstance(item.type, Struct):
+            if not nullable:
+                return None, self._skip(item.type.fields, form, at, end, fits)
+            after = _advance(at, 1, end, fits)
+            rows = np.flatnonzero(self.buffer[at] == 1)
+            good = fits[rows]
+            after[rows] = self._skip(item.type.fields, form, after[rows], end[rows], good)
+            fits[rows] = good
+            return None, after
+        element = item.type.of
+        count, at = self._length(4, form, nullable, at, end, fits)
+        count = np.where(count * least_bytes(element, form.version, form.flexible) > end - at, 0, np.maximum(count, 0))
+        if isinstance(element, WireType) and element.width is not None:
+            return None, at + element.width * count
+        at = at.copy()
+        for rows, _ in _steps(count):
+            good = fits[rows]
+            if isinstance(element, WireType):
+                at[rows] = self._primitive(element, form, False, at[rows], end[rows], good)[1]
+            else:
+                at[rows] = self._skip(element.fields, form, at[rows], end[rows], good)
+            fits[rows] = good
+        return None, at
+
+
+def _advance(at: Vector, width: int, end: Vector, fits: Mask) -> Vector:
+    after = at + width
+    wrong = after > end
+    if wrong.any():
+        fits &= ~wrong
+        after = np.minimum(after, end)
+    return after
+
+
+def _steps(count: Vector) -> Iterator[tuple[Vector, int]]:
+    """For k = 0, 1, ...: the rows that have a k-th element."""
+    if not count.any():
+        return
+    order = np.argsort(-count, kind="stable")
+    ascending = count[order][::-1]
+    for k in range(int(count.max())):
+        yield order[: len(count) - int(np.searchsorted(ascending, k, side="right"))], k
+
+
+def _look_up(name: str | None, scopes: tuple[_Scope, ...]) -> Ranges | None:
+    """The text field of this name in the nearest struct that has it, for each row."""
+    if name is None:
+        return None
+    for scope in scopes:
+        reading = scope.values.get(name)
+        if isinstance(reading, Ranges):
+            if scope.owner is None:
+                return reading
+            return Ranges(reading.position[scope.owner], reading.length[scope.owner])
+    return None
