@@ -1,6 +1,7 @@
 """Decoded chunks to JSON lines, by Arrow's string kernels: a column at a time, rows in log order.
 
 Text is escaped once per dictionary entry where a column is dictionary-encoded, and only where it needs it.
+A row is joined from as few pieces as possible: joining costs per piece.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 
 from offdecode.model import Column, DecodedChunk, Kind
 from offdecode.schemas.rows import RowOptions, row_type
+from offdecode.sinks.pieces import Coded, Piece, Pieces, as_strings
 
 Timestamps = Literal["ms", "iso"]
 
@@ -48,37 +50,39 @@ class JsonLinesSink:
 
     def _object(self, columns: Sequence[Column], arrays: Sequence[pa.Array], count: int, close: str = "}") -> pa.Array:
         """One JSON object a row. The first column that is always shown opens it."""
-        pieces: list[pa.Array | str] = []
-        text = "{"
+        pieces = Pieces(count)
+        pieces.add("{")
+        separator = ""
         for column, array in zip(columns, arrays, strict=True):
-            name = f'"{column.name}":'
             if not column.optional:
-                separator = "" if text == "{" and not pieces else ","
-                pieces += [text + separator + name, self._value(column, array)]
-                text = ""
+                pieces.add(f'{separator}"{column.name}":')
+                pieces.add(self._value(column, array))
             elif array.null_count < len(array):
-                value = pc.binary_join_element_wise(f",{name}", self._value(column, array), "")
-                pieces += [text, pc.if_else(array.is_valid(), value, "")]
-                text = ""
-        pieces.append(text + close)
-        joined = pc.binary_join_element_wise(*pieces, "")
-        return joined if isinstance(joined, pa.Array) else pa.array([joined.as_py()] * count)
+                value = as_strings(self._value(column, array), count)
+                shown = pc.binary_join_element_wise(f',"{column.name}":', value, "")
+                pieces.add(pc.if_else(array.is_valid(), shown, ""))
+            separator = ","
+        pieces.add(close)
+        return pieces.joined()
 
-    def _value(self, column: Column, array: pa.Array) -> pa.Array | str:
-        """The JSON text of each value, "null" for null; one text where it is the same for all."""
+    def _value(self, column: Column, array: pa.Array) -> Piece:
+        """The JSON text of each value, "null" for null."""
         if array.null_count == len(array):
             return "null"
         match column.kind:
             case Kind.CATEGORY:
-                if len(array.dictionary) == 1 and not array.null_count:
-                    return str(_quote(array.dictionary)[0].as_py())
-                text = _quote(array.dictionary).take(array.indices)
+                return _coded(array.indices, _quote(array.dictionary))
+            case Kind.INT32 | Kind.BOOL:
+                encoded = array.dictionary_encode()
+                return _coded(encoded.indices, encoded.dictionary.cast(pa.string()))
+            case Kind.INT64:
+                text = self._number(array)
+            case Kind.TIMESTAMP | Kind.TIMESTAMP_NUMBER:
+                text = self._time(array.cast(pa.int64()))
             case Kind.TEXT:
                 text = _quote(array)
             case Kind.JSON:
                 text = array
-            case Kind.TIMESTAMP | Kind.TIMESTAMP_NUMBER:
-                text = self._time(array.cast(pa.int64()))
             case Kind.LIST:
                 text = self._list(column.children[0], array)
             case Kind.STRUCT:
@@ -86,12 +90,18 @@ class JsonLinesSink:
                 text = pc.if_else(array.is_valid(), text, pa.scalar(None, pa.string()))
             case Kind.EMBEDDED:
                 text = self._embedded(column, array)
-            case _:
-                text = array.cast(pa.string())
-        return text.fill_null("null") if text.null_count else text
+        return text if isinstance(text, str) else text.fill_null("null")
 
-    def _time(self, milliseconds: pa.Array) -> pa.Array:
-        numbers = milliseconds.cast(pa.string())
+    def _number(self, numbers: pa.Array) -> pa.Array | str:
+        """The numbers as text; one text where all are the same."""
+        if not numbers.null_count:
+            limits = pc.min_max(numbers)
+            if limits["min"] == limits["max"]:
+                return str(limits["min"].as_py())
+        return numbers.cast(pa.string())
+
+    def _time(self, milliseconds: pa.Array) -> pa.Array | str:
+        numbers = self._number(milliseconds)
         if not self._iso:
             return numbers
         sayable = pc.and_(
@@ -105,9 +115,7 @@ class JsonLinesSink:
         lengths = pc.list_value_length(array).fill_null(0)
         offsets = np.concatenate((np.zeros(1, np.int32), np.cumsum(lengths.to_numpy(), dtype=np.int32)))
         flat = array.flatten()
-        text = self._value(column, flat)
-        if isinstance(text, str):
-            text = pa.array([text] * len(flat), pa.string())
+        text = as_strings(self._value(column, flat), len(flat))
         joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), text), ",")
         return pc.if_else(array.is_valid(), pc.binary_join_element_wise("[", joined, "]", ""), None)
 
@@ -122,6 +130,16 @@ class JsonLinesSink:
         other = self._object(opaque, [item for _, item in shown], len(array))
         text = pc.if_else(hexadecimal.is_valid(), other, decoded)
         return pc.if_else(array.is_valid(), text, None)
+
+
+def _coded(indices: pa.Array, texts: pa.Array) -> Piece:
+    """A piece of few distinct texts; a single one is a constant."""
+    if indices.null_count:
+        texts = pa.concat_arrays([texts, pa.array(["null"])])
+        indices = indices.fill_null(len(texts) - 1)
+    if len(texts) == 1:
+        return str(texts[0].as_py())
+    return Coded(indices, texts)
 
 
 def _quote(array: pa.Array) -> pa.Array:

@@ -1,0 +1,87 @@
+"""Texts that are joined row by row: constants, columns of few distinct texts, and others.
+
+Joining costs per piece, whatever its length. So constants are put into their neighbours' distinct texts, and
+neighbouring columns of few distinct texts become one where their combinations are few too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_ROWS_PER_COMBINATION = 4  # combining pays while each combination serves so many rows
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """One of a few distinct texts in each row: index of it. No nulls."""
+
+    indices: pa.Array
+    texts: pa.Array
+
+    def wrapped(self, before: str, after: str) -> Coded:
+        return Coded(self.indices, pc.binary_join_element_wise(before, self.texts, after, ""))
+
+    def followed_by(self, other: Coded) -> Coded:
+        """Both as one, with a text for every combination."""
+        width = len(other.texts)
+        code = self.indices.to_numpy().astype(np.int32) * np.int32(width) + other.indices.to_numpy()
+        first = self.texts.take(pa.array(np.repeat(np.arange(len(self.texts)), width)))
+        second = other.texts.take(pa.array(np.tile(np.arange(width), len(self.texts))))
+        return Coded(pa.array(code), pc.binary_join_element_wise(first, second, ""))
+
+
+Piece: TypeAlias = str | Coded | pa.Array
+
+
+def as_strings(piece: Piece, count: int) -> pa.Array:
+    """A piece as a string array."""
+    if isinstance(piece, str):
+        return pa.repeat(pa.scalar(piece, pa.string()), count)
+    if isinstance(piece, Coded):
+        return pa.DictionaryArray.from_arrays(piece.indices, piece.texts).cast(pa.string())
+    return piece
+
+
+class Pieces:
+    """Collects the pieces of `count` rows and joins them."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pieces: list[Piece] = []
+        self._constant = ""  # what follows the last piece
+
+    def add(self, piece: Piece) -> None:
+        if isinstance(piece, str):
+            self._constant += piece
+            return
+        last = self._pieces[-1] if self._pieces else None
+        if isinstance(piece, Coded):
+            if isinstance(last, Coded) and len(last.texts) * len(piece.texts) * _ROWS_PER_COMBINATION <= self._count:
+                self._pieces[-1] = last.wrapped("", self._take_constant()).followed_by(piece)
+            else:
+                self._pieces.append(piece.wrapped(self._take_constant(), ""))
+            return
+        if isinstance(last, Coded):
+            self._pieces[-1] = last.wrapped("", self._take_constant())
+        elif self._constant:
+            self._pieces.append(self._take_constant())
+        self._pieces.append(piece)
+
+    def _take_constant(self) -> str:
+        constant, self._constant = self._constant, ""
+        return constant
+
+    def joined(self) -> pa.Array:
+        """One text a row."""
+        if not self._pieces:
+            return as_strings(self._constant, self._count)
+        last = self._pieces[-1]
+        if isinstance(last, Coded):
+            self._pieces[-1] = last.wrapped("", self._take_constant())
+        texts = [piece if isinstance(piece, str) else as_strings(piece, self._count) for piece in self._pieces]
+        return pc.binary_join_element_wise(*texts, self._constant, "")
