@@ -6,6 +6,16 @@ from __future__ import annotations
 class OffdecodeError(Exception):
     """Base of every error that offdecode raises."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # An error crosses from a worker process to the one that waits for it; its arguments are not `args`.
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[OffdecodeError], args: tuple[object, ...], attributes: dict[str, object]) -> OffdecodeError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
+
 
 class UsageError(OffdecodeError):
     """What was asked for cannot be done as asked."""

@@ -20,9 +20,9 @@ from offdecode.log.compression import CODECS
 from offdecode.log.foreign import redpanda_header
 from offdecode.log.records import Records, iter_records
 from offdecode.log.transactions import Place, TransactionResolver
-from offdecode.model import PADDING, Chunk, DecodedChunk, Mask, Problem
+from offdecode.model import PADDING, Chunk, DecodedChunk, Mask, Problem, Vector
 from offdecode.schemas.rows import DEFAULT_OPTIONS, RowOptions
-from offdecode.sources.segments import OFFSETS_TOPIC, PartitionLog, Segment, find_logs, open_segment, read_chunk
+from offdecode.sources.segments import OFFSETS_TOPIC, Found, PartitionLog, Segment, find_logs, open_segment, read_chunk
 
 CHUNK_BYTES = 4 << 20  # small enough for the vectors to stay in cache
 _NOT_OFFSETS = "this does not look like an offsets log"
@@ -83,6 +83,17 @@ class Stats:
     by_codec: Counter[str] = field(default_factory=Counter)
     by_version: Counter[tuple[str, int | None]] = field(default_factory=Counter)
 
+    def add(self, other: Stats) -> None:
+        """Add what another process has met. Segments and total bytes are the same for all."""
+        self.segments, self.total_bytes = other.segments, other.total_bytes
+        self.bytes_read += other.bytes_read
+        self.batches += other.batches
+        self.rows += other.rows
+        self.problems += other.problems
+        self.fallbacks += other.fallbacks
+        self.by_codec.update(other.by_codec)
+        self.by_version.update(other.by_version)
+
     def add_chunk(self, chunk: DecodedChunk) -> None:
         self.rows += chunk.row_count
         for name, batch in chunk:
@@ -95,63 +106,91 @@ class Stats:
             self.by_codec[CODECS[codec] if codec < len(CODECS) else str(codec)] += int(count)
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A piece of work in its place in the output: problems to report, then chunks of rows.
+
+    read() does the work; it may be left undone, and another process may do it. size: bytes of evidence.
+    """
+
+    problems: tuple[Problem, ...]
+    size: int = 0
+    read: Callable[[], Iterator[DecodedChunk]] = lambda: iter(())
+
+
 def decode(request: Request, report: Report, stats: Stats | None = None) -> Iterator[DecodedChunk]:
     """The decoded chunks of all logs of the request, partitions by number, each in the order of its log.
 
     Raises SourceError where the paths lead to nothing that is an offsets log.
     """
-    stats = Stats() if stats is None else stats
-    found = find_logs(request.paths, request.topic_name, request.as_log_partition, request.log_partitions)
-    for problem in found.problems:
-        report(problem)
+    for step in iter_steps(request, Stats() if stats is None else stats):
+        for problem in step.problems:
+            report(problem)
+        for chunk in step.read():
+            for problem in chunk.problems:
+                report(problem)
+            yield chunk
+
+
+def evidence_bytes(request: Request) -> int:
+    """How many bytes of segments the request's paths lead to."""
+    return sum(log.size for log in _find(request).logs)
+
+
+def _find(request: Request) -> Found:
+    return find_logs(request.paths, request.topic_name, request.as_log_partition, request.log_partitions)
+
+
+def iter_steps(request: Request, stats: Stats) -> Iterator[Step]:
+    """The steps of a request, in order. Every process that goes over them sees the same ones."""
+    found = _find(request)
+    yield Step(found.problems)
     stats.segments = sum(len(log.segments) for log in found.logs)
     stats.total_bytes = sum(log.size for log in found.logs)
     decoder = Decoder(request.selection(), request.engine)
     refused: list[SourceError] = []
     for log in found.logs:
         try:
-            yield from _decode_log(log, request, decoder, report, stats)
+            yield from _log_steps(log, request, decoder, stats)
         except SourceError as error:
             refused.append(error)
     if refused and len(refused) == len(found.logs):
         raise refused[0]
-    for refusal in refused:
-        report(Problem("not_an_offsets_log", refusal.source, refusal.reason))
+    yield Step(tuple(Problem("not_an_offsets_log", refusal.source, refusal.reason) for refusal in refused))
     if not found.logs and found.problems:
         problem = found.problems[0]
         raise SourceError(problem.source, problem.message)
 
 
-def _decode_log(
-    log: PartitionLog, request: Request, decoder: Decoder, report: Report, stats: Stats
-) -> Iterator[DecodedChunk]:
+def _log_steps(log: PartitionLog, request: Request, decoder: Decoder, stats: Stats) -> Iterator[Step]:
     _refuse_foreign(log)
     judged: bool | None = None
     batches = lost = 0
     resolver = TransactionResolver(lambda place: _frames_from(log, place), log.cleaner_checkpoint)
     for frames, status in resolver:
-        for problem in frames.problems:
-            report(problem)
-            lost += problem.kind in ("garbage_tail", "damaged_bytes")
-        stats.add_frames(frames)
-        stats.bytes_read += frames.chunk.size if frames.chunk.final else frames.next_position - frames.chunk.position
+        lost += sum(problem.kind in ("garbage_tail", "damaged_bytes") for problem in frames.problems)
         batches += len(frames)
-        readable = frames.crc_valid | request.include_bad_crc
-        for records in iter_records(frames, readable):
-            if judged is None:
-                judged = sample_looks_like_offsets(records)
-                if judged is False:
-                    raise SourceError(_place(log), f"{_NOT_OFFSETS}: its keys are no coordinator's")
-            for problem in records.problems:
-                report(problem)
-            chunk = decoder.decode(records, status, _wanted(records, request))
-            for problem in chunk.problems:
-                report(problem)
-            stats.add_chunk(chunk)
-            stats.fallbacks = decoder.fallbacks
-            yield chunk
+        if judged is None:
+            judged = sample_looks_like_offsets(next(iter_records(frames, frames.crc_valid)))
+            if judged is False:
+                raise SourceError(_place(log), f"{_NOT_OFFSETS}: its keys are no coordinator's")
+        chunk = frames.chunk
+        size = chunk.size if chunk.final else frames.next_position - chunk.position
+        yield Step(frames.problems, size, partial(_read_step, frames, status, size, request, decoder, stats))
     if lost and not batches:
         raise SourceError(_place(log), f"{_NOT_OFFSETS}: there is no batch in it")
+
+
+def _read_step(
+    frames: Frames, status: Vector, size: int, request: Request, decoder: Decoder, stats: Stats
+) -> Iterator[DecodedChunk]:
+    stats.add_frames(frames)
+    stats.bytes_read += size
+    for records in iter_records(frames, frames.crc_valid | request.include_bad_crc):
+        chunk = decoder.decode(records, status, _wanted(records, request))
+        stats.add_chunk(chunk)
+        stats.fallbacks = decoder.fallbacks
+        yield chunk
 
 
 def _place(log: PartitionLog) -> str:

@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "sinks": {"errors", "model", "schemas"},
     "pipeline": {"errors", "model", "sources", "log", "schemas", "engines"},
     "api": {"errors", "model", "sources", "schemas", "sinks", "pipeline"},
-    "cli": {"errors", "model", "schemas", "sinks", "pipeline", "api", "__init__"},
+    "turns": {"errors"},
+    "cli": {"errors", "model", "schemas", "sinks", "pipeline", "api", "turns", "__init__"},
     "__init__": {"api", "errors", "model"},
     "__main__": {"cli"},
 }

@@ -25,6 +25,8 @@ def command(
     include_bad_crc: bool,
     problems_file: Path | None,
     strict: bool,
+    engine: Any,
+    jobs: int | None,
     show_stats: bool,
     **selected: Any,
 ) -> int:
@@ -42,8 +44,9 @@ def command(
         paths=paths,
         row_types=tuple(checked_row_type(name) for name in row_types) or None,
         include_bad_crc=include_bad_crc,
+        engine=engine,
         options=RowOptions(with_batch=with_batch, crc_valid=include_bad_crc),
         **selected,
     )
-    target = Output(output, output_format, timestamps, problems_file, strict, show_stats)
+    target = Output(output, output_format, timestamps, problems_file, strict, show_stats, jobs)
     return run_decode(request, target, terminal=sys.stderr.isatty())

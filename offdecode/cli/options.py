@@ -105,6 +105,10 @@ def output_options(function: F) -> F:
         click.option("--problems", "problems_file", metavar="FILE", type=click.Path(path_type=Path),
                      help="Write problems to FILE, as JSON lines. Default: stderr."),
         click.option("--strict", is_flag=True, help="Stop with status 2 at the first problem; no file appears."),
+        click.option("--engine", type=click.Choice(["auto", "reference"]), default="auto", show_default=True,
+                     help="auto reads in vectors and leaves doubtful records to the reference engine."),
+        click.option("-j", "--jobs", metavar="N", type=click.IntRange(1),
+                     help="Processes that share the work; the output is the same for any N. Default: all cores."),
         click.option("--stats", "show_stats", is_flag=True,
                      help="Print counts by type, version and codec, and rates, to stderr at the end."),
     )(function)

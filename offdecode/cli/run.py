@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,13 @@ import orjson
 from offdecode.cli import DAMAGED
 from offdecode.errors import UsageError
 from offdecode.model import DecodedChunk, Problem
-from offdecode.pipeline import Request, Stats, StrictStop, decode
+from offdecode.pipeline import CHUNK_BYTES, Request, Stats, Step, StrictStop, evidence_bytes, iter_steps
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import row_type_names
 from offdecode.sinks.files import CompleteFile
-from offdecode.sinks.jsonl import JsonLinesSink, Timestamps
+from offdecode.sinks.jsonl import JsonLinesSink, Timestamps, Writable
 from offdecode.sinks.parquet import ParquetSink, parquet_files
+from offdecode.turns import CAN_SHARE, Turns, TurnStream, share
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Output:
     problems_file: Path | None
     strict: bool
     show_stats: bool
+    jobs: int | None
 
     @property
     def parquet(self) -> bool:
@@ -46,24 +49,78 @@ class Sink(Protocol):
     def write(self, chunk: DecodedChunk) -> None: ...
 
 
+Meter = Callable[[int, int], None]  # called with the bytes read and the rows written since the last call
+
+
 def run_decode(request: Request, output: Output, *, terminal: bool) -> int:
     """Run a request; the exit status."""
-    stats = Stats()
+    start = time.monotonic()
     _keep_off_the_evidence(request.paths, output)
-    with _problem_log(output, stats) as report, _sink(request, output, report) as sink:
-        start = time.monotonic()
-        chunks = decode(request, report, stats)
-        for chunk in _with_progress(chunks, stats) if terminal else chunks:
-            sink.write(chunk)
+    size = evidence_bytes(request)
+    jobs = min(output.jobs or len(os.sched_getaffinity(0)), max(size // CHUNK_BYTES, 1)) if _may_share(output) else 1
+    with _meter(size, terminal) as meter, _problem_stream(output) as problems:
+        stats = _run_shared(request, output, problems, meter, jobs) if jobs > 1 else (
+            _run_alone(request, output, problems, meter)
+        )
     if output.show_stats:
         _print_stats(stats, time.monotonic() - start)
     return DAMAGED if stats.problems else 0
 
 
+def _may_share(output: Output) -> bool:
+    """Parquet's writer is one; and what stops at the first problem must not have gone beyond it."""
+    return CAN_SHARE and not output.parquet and not output.strict
+
+
+def _run_alone(request: Request, output: Output, problems: BinaryIO, meter: Meter) -> Stats:
+    stats = Stats()
+    report = _Problems(problems, stats, output.strict)
+    with _parquet_sink(request, output, report) if output.parquet else _json_stream(output) as target:
+        sink = target if isinstance(target, ParquetSink) else JsonLinesSink(target, request.options, output.timestamps)
+        for step in iter_steps(request, stats):
+            _write_step(step, sink, report, stats, meter)
+    return stats
+
+
+def _run_shared(request: Request, output: Output, problems: BinaryIO, meter: Meter, jobs: int) -> Stats:
+    """Steps go to forked processes in turn; what they write comes out in the order of the steps."""
+
+    def work(turns: Turns, note: Callable[[tuple[int, int]], None]) -> Stats:
+        stats = Stats()
+        rows_out, problems_out = TurnStream(rows, turns), TurnStream(problems, turns)
+        report = _Problems(problems_out, stats, strict=False)
+        sink = JsonLinesSink(rows_out, request.options, output.timestamps)
+        for number, step in enumerate(iter_steps(request, stats)):
+            if turns.mine(number):
+                _write_step(step, sink, report, stats, lambda size, count: note((size, count)))
+                rows_out.flush()
+                problems_out.flush()
+                turns.pass_on()
+        return stats
+
+    total = Stats()
+    with _json_stream(output) as rows:
+        for stats in share(jobs, work, lambda counts: meter(*counts)):
+            total.add(stats)
+    return total
+
+
+def _write_step(step: Step, sink: Sink, report: _Problems, stats: Stats, meter: Meter) -> None:
+    before = stats.rows
+    for problem in step.problems:
+        report(problem)
+    for chunk in step.read():
+        for problem in chunk.problems:
+            report(problem)
+        sink.write(chunk)
+    meter(step.size, stats.rows - before)
+
+
+
 class _Problems:
     """Writes problems as JSON lines and counts them."""
 
-    def __init__(self, stream: BinaryIO, stats: Stats, strict: bool) -> None:
+    def __init__(self, stream: Writable, stats: Stats, strict: bool) -> None:
         self._stream = stream
         self._stats = stats
         self._strict = strict
@@ -71,45 +128,49 @@ class _Problems:
     def __call__(self, problem: Problem) -> None:
         self._stats.problems += 1
         self._stream.write(orjson.dumps(problem.as_dict(), option=orjson.OPT_APPEND_NEWLINE))
-        self._stream.flush()
         if self._strict:
             raise StrictStop(problem)
 
 
 @contextmanager
-def _problem_log(output: Output, stats: Stats) -> Iterator[_Problems]:
+def _problem_stream(output: Output) -> Iterator[BinaryIO]:
+    """Where problems go; a line appears as soon as it is written."""
     if output.problems_file is None:
-        yield _Problems(sys.stderr.buffer, stats, output.strict)
+        yield open(sys.stderr.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115
         return
     try:
-        stream = output.problems_file.open("wb")
+        stream = output.problems_file.open("wb", buffering=0)
     except OSError as error:
         raise UsageError(f"{output.problems_file}: cannot be written: {error.strerror}") from None
     with stream:
-        yield _Problems(stream, stats, output.strict)
+        yield stream
 
 
 @contextmanager
-def _sink(request: Request, output: Output, report: _Problems) -> Iterator[Sink]:
-    """The sink of a run. Its files get their names when the run is through, and vanish when it fails."""
-    if output.parquet:
-        parquet = ParquetSink(_parquet_targets(request, output), request.options, report)
-        try:
-            yield parquet
-            parquet.finish()
-        except BaseException:
-            parquet.discard()
-            raise
-    elif output.path is None:
-        yield JsonLinesSink(sys.stdout.buffer, request.options, output.timestamps)
-    else:
-        file = CompleteFile(output.path)
-        try:
-            yield JsonLinesSink(file.stream, request.options, output.timestamps)
-            file.finish()
-        except BaseException:
-            file.discard()
-            raise
+def _parquet_sink(request: Request, output: Output, report: _Problems) -> Iterator[ParquetSink]:
+    """The files get their names when the run is through, and vanish when it fails."""
+    parquet = ParquetSink(_parquet_targets(request, output), request.options, report)
+    try:
+        yield parquet
+        parquet.finish()
+    except BaseException:
+        parquet.discard()
+        raise
+
+
+@contextmanager
+def _json_stream(output: Output) -> Iterator[BinaryIO]:
+    """Stdout, or a file that gets its name when the run is through and vanishes when it fails."""
+    if output.path is None:
+        yield sys.stdout.buffer
+        return
+    file = CompleteFile(output.path)
+    try:
+        yield file.stream
+        file.finish()
+    except BaseException:
+        file.discard()
+        raise
 
 
 def _parquet_targets(request: Request, output: Output) -> dict[str, Path]:
@@ -139,15 +200,24 @@ def _keep_off_the_evidence(paths: tuple[Path, ...], output: Output) -> None:
                 raise UsageError(f"{target}: the input is never written to")
 
 
-def _with_progress(chunks: Iterable[DecodedChunk], stats: Stats) -> Iterator[DecodedChunk]:
+@contextmanager
+def _meter(size: int, terminal: bool) -> Iterator[Meter]:
+    """A progress bar on a terminal: bytes of the evidence, rows, rate, time left."""
+    if not terminal:
+        yield lambda read, rows: None
+        return
     from tqdm import tqdm
 
-    with tqdm(unit="B", unit_scale=True, unit_divisor=1024, leave=False, file=sys.stderr) as bar:
-        for chunk in chunks:
-            bar.total = stats.total_bytes
-            bar.update(stats.bytes_read - bar.n)
-            bar.set_postfix_str(f"{stats.rows:,} rows", refresh=False)
-            yield chunk
+    with tqdm(total=size, unit="B", unit_scale=True, unit_divisor=1024, leave=False, file=sys.stderr) as bar:
+        total = 0
+
+        def advance(read: int, rows: int) -> None:
+            nonlocal total
+            total += rows
+            bar.set_postfix_str(f"{total:,} rows", refresh=False)
+            bar.update(read)
+
+        yield advance
 
 
 def _print_stats(stats: Stats, seconds: float) -> None:

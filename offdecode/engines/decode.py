@@ -52,7 +52,7 @@ class Decoder:
         parts = [part for part in parts if len(part.rows)]
         rows = np.concatenate([np.empty(0, np.int64), *(part.rows for part in parts)])
         batches = {part.row_type: self._batch(part, records, status) for part in parts}
-        return DecodedChunk(batches, np.argsort(rows, kind="stable"), tuple(problems))
+        return DecodedChunk(batches, np.argsort(rows, kind="stable"), (*records.problems, *problems))
 
     def _data_parts(self, records: Records, indices: Vector) -> list[Part]:
         if self._columns is None:

@@ -7,7 +7,7 @@ A row is joined from as few pieces as possible: joining costs per piece.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import BinaryIO, Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import orjson
@@ -27,10 +27,16 @@ LAST_CALENDAR_MS = 253_402_300_799_999
 _NEEDS_ESCAPE = r'["\\\x00-\x1f]'
 
 
+class Writable(Protocol):
+    """What rows are written to."""
+
+    def write(self, data: bytes | memoryview, /) -> int: ...
+
+
 class JsonLinesSink:
     """Writes rows to a binary stream."""
 
-    def __init__(self, stream: BinaryIO, options: RowOptions, timestamps: Timestamps = "ms") -> None:
+    def __init__(self, stream: Writable, options: RowOptions, timestamps: Timestamps = "ms") -> None:
         self._stream = stream
         self._options = options
         self._iso = timestamps == "iso"
