@@ -22,6 +22,7 @@ def command(
     output_format: str | None,
     timestamps: Any,
     with_batch: bool,
+    raw: bool,
     include_bad_crc: bool,
     problems_file: Path | None,
     strict: bool,
@@ -45,7 +46,7 @@ def command(
         row_types=tuple(checked_row_type(name) for name in row_types) or None,
         include_bad_crc=include_bad_crc,
         engine=engine,
-        options=RowOptions(with_batch=with_batch, crc_valid=include_bad_crc),
+        options=RowOptions(with_batch=with_batch, crc_valid=include_bad_crc, raw=raw),
         **selected,
     )
     target = Output(output, output_format, timestamps, problems_file, strict, show_stats, jobs)

@@ -100,6 +100,7 @@ def output_options(function: F) -> F:
         click.option("--timestamps", type=click.Choice(["ms", "iso"]), default="ms", show_default=True,
                      help="Times in JSON as stored milliseconds, or as RFC 3339 text."),
         click.option("--with-batch", is_flag=True, help="Add the columns of the record's batch."),
+        click.option("--raw", is_flag=True, help="Add key_hex and value_hex, the record's own bytes."),
         click.option("--include-bad-crc", is_flag=True,
                      help="Decode batches with a wrong checksum too; every row then says crc_valid."),
         click.option("--problems", "problems_file", metavar="FILE", type=click.Path(path_type=Path),

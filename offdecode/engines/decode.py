@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from offdecode.engines.arrow_columns import ArrowColumns
 from offdecode.engines.column_rows import ColumnEngine
-from offdecode.engines.parts import Part, category, constant_category, merge_parts, text_hex
+from offdecode.engines.parts import Part, category, constant_category, merge_parts
 from offdecode.engines.reference_rows import ReferenceEngine
 from offdecode.engines.selection import Selection
 from offdecode.log.batches import Frames
@@ -148,10 +149,10 @@ def _batch_columns(records: Records, rows: Vector) -> dict[str, pa.Array]:
 
 def raw_columns(records: Records, rows: Vector) -> dict[str, pa.Array]:
     """Keys and values in hex."""
-    indices = rows.tolist()
+    arrow = ArrowColumns(records.buffer)
     return {
-        "key_hex": pa.array([text_hex(records.key(index)) for index in indices], pa.string()),
-        "value_hex": pa.array([text_hex(records.value(index)) for index in indices], pa.string()),
+        "key_hex": arrow.hex(records.key_position[rows], records.key_length[rows]),
+        "value_hex": arrow.hex(records.value_position[rows], records.value_length[rows]),
     }
 
 
