@@ -10,7 +10,7 @@ from crc32c import crc32c
 
 from offdecode.model import Vector
 
-__all__ = ["crc32", "crc32c", "crc32c_each"]
+__all__ = ["crc32", "crc32_each", "crc32c", "crc32c_each"]
 
 crc32 = zlib.crc32
 
@@ -18,3 +18,8 @@ crc32 = zlib.crc32
 def crc32c_each(view: memoryview, starts: Sequence[int], ends: Sequence[int]) -> Vector:
     """CRC-32C of each range of `view`. One C call a range: vectors over all ranges at once are slower."""
     return np.fromiter((crc32c(view[a:b]) for a, b in zip(starts, ends, strict=True)), np.int64, len(starts))
+
+
+def crc32_each(view: memoryview, starts: Sequence[int], ends: Sequence[int]) -> Vector:
+    """zlib's CRC-32 of each range of `view`."""
+    return np.fromiter((crc32(view[a:b]) for a, b in zip(starts, ends, strict=True)), np.int64, len(starts))

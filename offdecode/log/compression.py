@@ -15,6 +15,8 @@ from offdecode.errors import DecompressionError, UnknownCodecError
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")  # by CompressionType id
 
+_LZ4, _ZSTD = 3, 4
+
 # Brokers accept about 1 MB of compressed batch by default and write segments of 100 MB.
 MAX_DECOMPRESSED_BYTES = 64 << 20
 
@@ -22,9 +24,11 @@ MAX_DECOMPRESSED_BYTES = 64 << 20
 _XERIAL_MAGIC = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES = 16
 
+_GZIP_FIRST_PIECE = 1024
 
-def decompress(codec: int, data: bytes, limit: int = MAX_DECOMPRESSED_BYTES) -> bytes:
-    """The record bytes of a batch.
+
+def decompress(codec: int, data: bytes, limit: int = MAX_DECOMPRESSED_BYTES, *, magic: int = 2) -> bytes:
+    """The record bytes of a batch of message format `magic`.
 
     Raises UnknownCodecError, or DecompressionError where the codec refuses the bytes or they exceed `limit`.
     """
@@ -33,6 +37,10 @@ def decompress(codec: int, data: bytes, limit: int = MAX_DECOMPRESSED_BYTES) -> 
     reader = _READERS.get(codec)
     if reader is None:
         raise UnknownCodecError(codec)
+    if magic < 2 and codec == _ZSTD:
+        raise DecompressionError(f"zstd: message format {magic} does not have it")
+    if magic == 0 and codec == _LZ4:
+        data = _with_lz4_checksum(data)
     return reader(data, limit)
 
 
@@ -42,20 +50,25 @@ def _too_large(codec: str, limit: int) -> DecompressionError:
 
 def _gzip(data: bytes, limit: int) -> bytes:
     parts: list[bytes] = []
-    size = 0
-    while data:  # members may follow each other
+    size = at = 0
+    while at < len(data):  # members may follow each other
         decoder = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        try:
-            part = decoder.decompress(data, limit - size + 1)
-        except zlib.error as error:
-            raise DecompressionError(f"gzip: {error}") from None
-        size += len(part)
-        if size > limit:
-            raise _too_large("gzip", limit)
-        if not decoder.eof:
-            raise DecompressionError("gzip: the stream ends early")
-        parts.append(part)
-        data = decoder.unused_data
+        # Fed in growing pieces, as zlib copies what it leaves over: a million tiny members must not cost a copy each.
+        piece = _GZIP_FIRST_PIECE
+        while not decoder.eof:
+            if at >= len(data):
+                raise DecompressionError("gzip: the stream ends early")
+            fed = data[at : at + piece]
+            try:
+                part = decoder.decompress(fed, limit - size + 1)
+            except zlib.error as error:
+                raise DecompressionError(f"gzip: {error}") from None
+            size += len(part)
+            if size > limit:
+                raise _too_large("gzip", limit)
+            parts.append(part)
+            at += len(fed) - len(decoder.unused_data)
+            piece *= 4
     return b"".join(parts)
 
 
@@ -92,7 +105,7 @@ def _bounded(name: str, decompress_into: Callable[[bytes, bytearray], int]) -> C
     """A reader for a codec that decompresses into a buffer: the buffer grows to the limit, never beyond."""
 
     def read(data: bytes, limit: int) -> bytes:
-        size = min(max(len(data) * 8, 1 << 16), limit)
+        size = min(max(len(data) * 8, 1 << 12), limit)
         while True:
             buffer = bytearray(size)
             try:
@@ -107,9 +120,48 @@ def _bounded(name: str, decompress_into: Callable[[bytes, bytearray], int]) -> C
     return read
 
 
+# The LZ4 frame's header: magic, flags, block size, content size (if flag bit 3), checksum of what follows the magic.
+_LZ4_MAGIC = b"\x04\x22\x4d\x18"
+_LZ4_CONTENT_SIZE_FLAG = 0x08
+
+
+def _with_lz4_checksum(data: bytes) -> bytes:
+    """An LZ4 frame with the right header checksum.
+
+    Clients of message format 0 computed it over the wrong bytes, the magic included (KAFKA-3160). Like Kafka's
+    reader, this ignores what stands there; the message's own checksum covers it.
+    """
+    if len(data) < 7 or not data.startswith(_LZ4_MAGIC):
+        return data
+    at = 14 if data[4] & _LZ4_CONTENT_SIZE_FLAG else 6
+    if at >= len(data):
+        return data
+    return data[:at] + bytes([_xxh32_short(data[4:at]) >> 8 & 0xFF]) + data[at + 1 :]
+
+
+def _xxh32_short(data: bytes) -> int:
+    """xxHash32 with seed 0 of less than 16 bytes (xxHash's specification, "XXH32 algorithm description")."""
+    prime_1, prime_2, prime_3, prime_4, prime_5 = 0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1
+
+    def rotated(value: int, by: int) -> int:
+        value &= 0xFFFFFFFF
+        return value << by | value >> 32 - by
+
+    state = prime_5 + len(data)
+    whole = len(data) // 4 * 4
+    for (lane,) in struct.iter_unpack("<I", data[:whole]):
+        state = rotated(state + lane * prime_3, 17) * prime_4
+    for byte in data[whole:]:
+        state = rotated(state + byte * prime_5, 11) * prime_1
+    state &= 0xFFFFFFFF
+    state = (state ^ state >> 15) * prime_2 & 0xFFFFFFFF
+    state = (state ^ state >> 13) * prime_3 & 0xFFFFFFFF
+    return state ^ state >> 16
+
+
 _READERS: dict[int, Callable[[bytes, int], bytes]] = {
     1: _gzip,
     2: _snappy,
-    3: _bounded("lz4", cramjam.lz4.decompress_into),
-    4: _bounded("zstd", cramjam.zstd.decompress_into),
+    _LZ4: _bounded("lz4", cramjam.lz4.decompress_into),
+    _ZSTD: _bounded("zstd", cramjam.zstd.decompress_into),
 }

@@ -3,7 +3,8 @@
 Record format of message format 2 (org.apache.kafka.common.record.DefaultRecord): varint length, attributes,
 varlong timestamp delta, varint offset delta, key, value, headers. All batches of a chunk are walked in
 lockstep: one step finds the k-th record of every batch that still has one. A batch that is not sure to be
-well-formed is walked by itself, record by record, to say exactly what is wrong with it.
+well-formed is walked by itself, record by record, to say exactly what is wrong with it. Messages of formats 0
+and 1 are located by log/legacy.py and put in between.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-from offdecode.errors import CorruptError, LengthError, OffdecodeError, TruncatedError, VarintError
-from offdecode.log.batches import HEADER_BYTES, Frames
+from offdecode.errors import OffdecodeError
+from offdecode.log.batches import Frames
 from offdecode.log.compression import decompress
+from offdecode.log.doubtful import Headers, hop_records, read_doubtful
+from offdecode.log.headers import HEADER_BYTES, Buffer
+from offdecode.log.legacy import Outer, read_messages, unwrap
 from offdecode.model import PADDING, Mask, Problem, Vector
 
 GROUP_BYTES = 16 << 20  # decompressed bytes that are worked on at once
 MIN_RECORD_BYTES = 7
-
-Headers = tuple[tuple[str, bytes | None], ...]
+_FEW_BATCHES = 32  # fewer than these are walked one by one: a step of all costs more
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Records:
     """
 
     frames: Frames
-    buffer: npt.NDArray[np.uint8]
+    buffer: Buffer
     frame: Vector
     log_offset: Vector
     log_timestamp: Vector
@@ -68,16 +70,18 @@ def iter_records(frames: Frames, wanted: Mask) -> Iterator[Records]:
     chosen = np.flatnonzero(wanted & (frames.count > 0))
     compressed = frames.codec[chosen] != 0
     if not compressed.any():
-        yield _locate(frames, chosen, frames.chunk.buffer, frames.position[chosen] + HEADER_BYTES, frames.end[chosen])
+        yield _locate(frames, chosen, frames.chunk.buffer, _body_start(frames, chosen), frames.end[chosen])
         return
     group: list[int] = []
     bodies: list[bytes] = []
     size = 0
     problems: list[Problem] = []
-    for index in chosen.tolist():
-        data = frames.chunk.buffer[int(frames.position[index]) + HEADER_BYTES : int(frames.end[index])].tobytes()
+    data = frames.chunk.buffer.data
+    fields = (chosen, _body_start(frames, chosen), frames.end[chosen], frames.codec[chosen], frames.magic[chosen])
+    for index, start, end, codec, magic in zip(*(vector.tolist() for vector in fields), strict=True):
         try:
-            body = decompress(int(frames.codec[index]), data)
+            wrapped = codec and magic < 2
+            body = unwrap(data, start, end) if wrapped else decompress(codec, bytes(data[start:end]))
         except OffdecodeError as error:
             problems.append(frames.problem(index, "bad_compression", f"{error}; the batch's records are lost"))
             continue
@@ -90,6 +94,11 @@ def iter_records(frames: Frames, wanted: Mask) -> Iterator[Records]:
     yield _join(frames, group, bodies, problems)
 
 
+def _body_start(frames: Frames, chosen: Vector) -> Vector:
+    """Where a batch's records start. A message of format 0 or 1 is itself the record."""
+    return frames.position[chosen] + np.where(frames.magic[chosen] == 2, HEADER_BYTES, 0)
+
+
 def _join(frames: Frames, group: Sequence[int], bodies: Sequence[bytes], problems: Sequence[Problem]) -> Records:
     buffer = np.frombuffer(b"".join((*bodies, bytes(PADDING))), np.uint8)
     ends = np.cumsum([len(body) for body in bodies], dtype=np.int64)
@@ -97,7 +106,7 @@ def _join(frames: Frames, group: Sequence[int], bodies: Sequence[bytes], problem
     return _locate(frames, np.asarray(group, np.int64), buffer, starts, ends, problems)
 
 
-def read_varints(buffer: npt.NDArray[np.uint8], position: Vector, most_bytes: int) -> tuple[Vector, Vector, Mask]:
+def read_varints(buffer: Buffer, position: Vector, most_bytes: int) -> tuple[Vector, Vector, Mask]:
     """Zigzag varints at each position: their values, the positions behind them, and which have no end."""
     last = len(buffer) - 1
     byte = buffer[np.minimum(position, last)]
@@ -121,12 +130,74 @@ def read_varints(buffer: npt.NDArray[np.uint8], position: Vector, most_bytes: in
 def _locate(
     frames: Frames,
     chosen: Vector,
-    buffer: npt.NDArray[np.uint8],
+    buffer: Buffer,
     start: Vector,
     end: Vector,
     problems: Sequence[Problem] = (),
 ) -> Records:
     """Find all records of the batches `chosen`, whose record bytes lie at start:end of `buffer`."""
+    legacy = frames.magic[chosen] < 2
+    if not legacy.any():
+        return _locate_records(frames, chosen, buffer, start, end, problems)
+    old = _locate_messages(frames, chosen[legacy], buffer, start[legacy], end[legacy])
+    new = _locate_records(frames, chosen[~legacy], buffer, start[~legacy], end[~legacy], problems)
+    return _in_log_order(new, old)
+
+
+def _in_log_order(one: Records, other: Records) -> Records:
+    """The records of two disjoint sets of batches of the same frames and buffer."""
+    order = np.argsort(np.concatenate((one.frame, other.frame)), kind="stable")
+    vectors = {
+        name: np.concatenate((getattr(one, name), getattr(other, name)))[order]
+        for name in (
+            "frame", "log_offset", "log_timestamp", "has_timestamp",
+            "key_position", "key_length", "value_position", "value_length",
+        )
+    }  # fmt: skip
+    where = np.argsort(order, kind="stable")
+    headers = {int(where[index]): found for index, found in one.headers.items()}
+    headers |= {int(where[len(one) + index]): found for index, found in other.headers.items()}
+    problems = sorted((*one.problems, *other.problems), key=lambda problem: problem.position or 0)
+    return Records(one.frames, one.buffer, headers=headers, problems=tuple(problems), **vectors)
+
+
+def _locate_messages(frames: Frames, chosen: Vector, buffer: Buffer, start: Vector, end: Vector) -> Records:
+    """The same for messages of formats 0 and 1: at start:end lies a message, or what a wrapper holds."""
+    outer = Outer(
+        compressed=frames.codec[chosen] != 0,
+        magic=frames.magic[chosen],
+        offset=frames.last_offset[chosen],
+        timestamp=frames.max_timestamp[chosen],
+        log_append_time=frames.log_append_time[chosen],
+    )
+    found = read_messages(buffer, start, end, outer)
+    problems = [
+        frames.problem(int(chosen[lost.owner]), lost.kind, lost.message, lost.log_offset) for lost in found.lost
+    ]
+    return Records(
+        frames=frames,
+        buffer=buffer,
+        frame=chosen[found.owner],
+        log_offset=found.log_offset,
+        log_timestamp=found.log_timestamp,
+        has_timestamp=found.has_timestamp,
+        key_position=found.key_position,
+        key_length=found.key_length,
+        value_position=found.value_position,
+        value_length=found.value_length,
+        problems=tuple(problems),
+    )
+
+
+def _locate_records(
+    frames: Frames,
+    chosen: Vector,
+    buffer: Buffer,
+    start: Vector,
+    end: Vector,
+    problems: Sequence[Problem] = (),
+) -> Records:
+    """The records of format 2 batches."""
     count = frames.count[chosen]
     doubtful = count > (end - start) // MIN_RECORD_BYTES
     sure = np.where(doubtful, 0, count)
@@ -180,9 +251,7 @@ class _Located:
     problems: list[Problem]
 
 
-def _walk_lockstep(
-    buffer: npt.NDArray[np.uint8], start: Vector, end: Vector, count: Vector
-) -> tuple[Vector, Mask, Vector]:
+def _walk_lockstep(buffer: Buffer, start: Vector, end: Vector, count: Vector) -> tuple[Vector, Mask, Vector]:
     """Positions of all records (batch by batch), which batches are not sure, and where each batch's records end."""
     total = int(count.sum())
     positions = np.empty(total, np.int64)
@@ -199,6 +268,14 @@ def _walk_lockstep(
         if live < len(at):
             finish[order[live : len(at)]] = at[live:]
             at, limit = at[:live], limit[:live]
+        if live < _FEW_BATCHES:
+            finish[order[:live]] = at
+            for index, slot in zip(order[:live].tolist(), (first_slot[:live] + k).tolist(), strict=True):
+                left = 0 if doubtful[index] else int(count[index]) - k
+                found, finish[index] = hop_records(buffer.data, int(finish[index]), int(end[index]), left)
+                positions[slot : slot + len(found)] = found
+                doubtful[index] |= len(found) < left
+            return positions, doubtful, finish
         positions[first_slot[:live] + k] = at
         length, after, bad = read_varints(buffer, at, 5)
         at = after + length
@@ -210,7 +287,7 @@ def _walk_lockstep(
     return positions, doubtful, finish
 
 
-def _read_fields(buffer: npt.NDArray[np.uint8], position: Vector, end: Vector) -> tuple[tuple[Vector, ...], Mask]:
+def _read_fields(buffer: Buffer, position: Vector, end: Vector) -> tuple[tuple[Vector, ...], Mask]:
     """The fields of each record; a record that is not plain and exact is marked bad."""
     length, at, bad = read_varints(buffer, position, 5)
     record_end = at + length
@@ -232,132 +309,32 @@ def _read_fields(buffer: npt.NDArray[np.uint8], position: Vector, end: Vector) -
 def _walk_doubtful(
     frames: Frames,
     chosen: Vector,
-    buffer: npt.NDArray[np.uint8],
+    buffer: Buffer,
     start: Vector,
     end: Vector,
     doubtful: Mask,
     sure: _Located,
 ) -> _Located:
     """Read the doubtful batches record by record and merge them with the sure ones, in log order."""
-    rows: list[tuple[int, int, int, int, int, int, int]] = []
-    headers: list[Headers] = []
+    batches: list[Vector] = []
+    headers: dict[int, Headers] = {}
     problems = list(sure.problems)
+    rows = len(sure.owner)
     for batch in np.flatnonzero(doubtful).tolist():
         index = int(chosen[batch])
-        reader = _Scalar(buffer, int(start[batch]), int(end[batch]))
-        left = int(frames.count[index])
-        try:
-            while left:
-                left -= 1
-                try:
-                    row, row_headers = reader.read_record()
-                except LengthError as error:  # the record's own length was good: go on behind it
-                    problems.append(_bad_record(frames, index, error, "the record is lost"))
-                    continue
-                rows.append((batch, *row))
-                headers.append(row_headers)
-            if reader.at != reader.end:
-                message = f"{reader.end - reader.at} bytes are left after the batch's {frames.count[index]} records"
-                problems.append(frames.problem(index, "bad_batch", message))
-        except CorruptError as error:
-            lost = f"the record and {left} more of its batch are lost"
-            problems.append(_bad_record(frames, index, error, lost))
-    scalar = np.asarray(rows, np.int64).reshape(len(rows), 7).T
+        found = read_doubtful(buffer, int(start[batch]), int(end[batch]), int(frames.count[index]))
+        problems += [frames.problem(index, kind, message) for kind, message in found.problems]
+        headers |= {rows + row: header for row, header in found.headers.items()}
+        rows += found.fields.shape[1]
+        batches.append(np.concatenate((np.full((1, found.fields.shape[1]), batch), found.fields)))
     vectors = (
         sure.owner, sure.offset_delta, sure.timestamp_delta,
         sure.key_position, sure.key_length, sure.value_position, sure.value_length,
     )  # fmt: skip
-    merged = [np.concatenate((vector, extra)) for vector, extra in zip(vectors, scalar, strict=True)]
+    merged = np.concatenate((np.stack(vectors), *batches), axis=1)
     order = np.argsort(merged[0], kind="stable")
-    where = np.argsort(order, kind="stable")
-    by_record = {int(where[len(sure.owner) + i]): found for i, found in enumerate(headers) if found}
-    (owner, offset, time, key, key_length, value, value_length) = (vector[order] for vector in merged)
-    return _Located(owner, offset, time, key, key_length, value, value_length, by_record, problems)
-
-
-def _bad_record(frames: Frames, index: int, error: CorruptError, lost: str) -> Problem:
-    return frames.problem(index, "bad_record", f"{error.reason} (at byte {error.position} of its records); {lost}")
-
-
-class _Scalar:
-    """Reads one batch record by record. Errors carry the position inside the batch's record bytes."""
-
-    def __init__(self, buffer: npt.NDArray[np.uint8], start: int, end: int) -> None:
-        self.data = buffer[start:end].tobytes()
-        self.origin = start
-        self.offset = 0
-
-    @property
-    def at(self) -> int:
-        return self.origin + self.offset
-
-    @property
-    def end(self) -> int:
-        return self.origin + len(self.data)
-
-    def read_record(self) -> tuple[tuple[int, int, int, int, int, int], Headers]:
-        """One record: offset delta, timestamp delta, key and value positions and lengths; its headers.
-
-        Raises LengthError when the record is bad inside a good length, another CorruptError when its end is
-        not known.
-        """
-        start = self.offset
-        length = self._varint(5, len(self.data))
-        record_end = self.offset + length
-        if length < 0 or record_end > len(self.data):
-            reason = f"record of {length} bytes, {len(self.data) - self.offset} are left in the batch"
-            raise TruncatedError(reason, position=start)
-        try:
-            self.offset += 1
-            timestamp_delta = self._varint(10, record_end)
-            offset_delta = self._varint(5, record_end)
-            key = self._sized(record_end, "key")
-            value = self._sized(record_end, "value")
-            headers = self._headers(record_end)
-            if self.offset != record_end:
-                raise LengthError(f"{record_end - self.offset} bytes are left in the record", position=self.offset)
-        except CorruptError as error:
-            self.offset = record_end
-            raise LengthError(error.reason, position=error.position) from None
-        return (offset_delta, timestamp_delta, *key, *value), headers
-
-    def _varint(self, most_bytes: int, limit: int) -> int:
-        start = self.offset
-        value = shift = 0
-        while self.offset < limit:
-            byte = self.data[self.offset]
-            self.offset += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                value = (value >> 1) ^ -(value & 1)
-                bits = 32 if most_bytes == 5 else 64
-                return (value + (1 << (bits - 1))) % (1 << bits) - (1 << (bits - 1))
-            shift += 7
-            if shift >= most_bytes * 7:
-                raise VarintError(f"varint has no end within {most_bytes} bytes", position=start)
-        raise TruncatedError("the bytes end inside a varint", position=start)
-
-    def _sized(self, limit: int, what: str) -> tuple[int, int]:
-        start = self.offset
-        length = self._varint(5, limit)
-        position = self.at
-        if length < -1 or length > limit - self.offset:
-            raise LengthError(f"{what} of {length} bytes, {limit - self.offset} are left", position=start)
-        self.offset += max(length, 0)
-        return position, length
-
-    def _headers(self, limit: int) -> Headers:
-        start = self.offset
-        count = self._varint(5, limit)
-        if not 0 <= count <= (limit - self.offset) // 2:
-            raise LengthError(f"{count} headers in {limit - self.offset} bytes", position=start)
-        headers: list[tuple[str, bytes | None]] = []
-        for _ in range(count):
-            key, value = self._bytes(limit), self._bytes(limit)
-            headers.append(((key or b"").decode("utf-8", "backslashreplace"), value))
-        return tuple(headers)
-
-    def _bytes(self, limit: int) -> bytes | None:
-        position, length = self._sized(limit, "header")
-        offset = position - self.origin
-        return None if length < 0 else self.data[offset : offset + length]
+    if headers:
+        where = np.argsort(order, kind="stable")
+        headers = {int(where[row]): header for row, header in headers.items()}
+    (owner, offset, time, key, key_length, value, value_length) = merged[:, order]
+    return _Located(owner, offset, time, key, key_length, value, value_length, headers, problems)
