@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,16 +18,19 @@ from offdecode.engines.selection import KeyFilter, Selection
 from offdecode.errors import OffdecodeError, SourceError
 from offdecode.log.batches import Frames, iter_frames
 from offdecode.log.compression import CODECS
+from offdecode.log.exported import iter_exported
 from offdecode.log.foreign import redpanda_header
 from offdecode.log.records import Records, iter_records
-from offdecode.log.transactions import Place, TransactionResolver
+from offdecode.log.transactions import Place, Status, TransactionResolver
 from offdecode.model import PADDING, Chunk, DecodedChunk, Mask, Problem, Vector
 from offdecode.schemas.rows import DEFAULT_OPTIONS, RowOptions
+from offdecode.sources.exported import exported_bytes, iter_lines
 from offdecode.sources.segments import OFFSETS_TOPIC, Found, PartitionLog, Segment, find_logs, open_segment, read_chunk
 
 CHUNK_BYTES = 4 << 20  # small enough for the vectors to stay in cache
 _NOT_OFFSETS = "this does not look like an offsets log"
 
+InputFormat = Literal["segments", "records-jsonl"]
 Report = Callable[[Problem], None]
 
 
@@ -40,6 +44,7 @@ class Request:
     """
 
     paths: tuple[Path, ...]
+    input_format: InputFormat = "segments"
     topic_name: str = OFFSETS_TOPIC
     as_log_partition: int | None = None
     log_partitions: tuple[int, ...] = ()
@@ -134,6 +139,8 @@ def decode(request: Request, report: Report, stats: Stats | None = None) -> Iter
 
 def evidence_bytes(request: Request) -> int:
     """How many bytes of segments the request's paths lead to."""
+    if request.input_format == "records-jsonl":
+        return sum(exported_bytes(path) for path in request.paths)
     return sum(log.size for log in _find(request).logs)
 
 
@@ -143,11 +150,14 @@ def _find(request: Request) -> Found:
 
 def iter_steps(request: Request, stats: Stats) -> Iterator[Step]:
     """The steps of a request, in order. Every process that goes over them sees the same ones."""
+    decoder = Decoder(request.selection(), request.engine)
+    if request.input_format == "records-jsonl":
+        yield from _exported_steps(request, decoder, stats)
+        return
     found = _find(request)
     yield Step(found.problems)
     stats.segments = sum(len(log.segments) for log in found.logs)
     stats.total_bytes = sum(log.size for log in found.logs)
-    decoder = Decoder(request.selection(), request.engine)
     refused: list[SourceError] = []
     for log in found.logs:
         try:
@@ -160,6 +170,32 @@ def iter_steps(request: Request, stats: Stats) -> Iterator[Step]:
     if not found.logs and found.problems:
         problem = found.problems[0]
         raise SourceError(problem.source, problem.message)
+
+
+def _exported_steps(request: Request, decoder: Decoder, stats: Stats) -> Iterator[Step]:
+    for path in request.paths:
+        judged: bool | None = None
+        for position, lines in iter_lines(path):
+            size = sum(map(len, lines)) + len(lines)
+            found = list(iter_exported(str(path), position, lines))
+            if request.log_partitions:
+                found = [records for records in found if records.frames.chunk.log_partition in request.log_partitions]
+            for records in found:
+                judged = sample_looks_like_offsets(records) if judged is None else judged
+                if judged is False:
+                    raise SourceError(str(path), f"{_NOT_OFFSETS}: its keys are no coordinator's")
+            yield Step((), size, partial(_read_records, found, size, request, decoder, stats))
+
+
+def _read_records(
+    found: list[Records], size: int, request: Request, decoder: Decoder, stats: Stats
+) -> Iterator[DecodedChunk]:
+    stats.bytes_read += size
+    for records in found:
+        chunk = decoder.decode(records, np.full(1, Status.NONE, np.int64), _wanted(records, request))
+        stats.add_chunk(chunk)
+        stats.fallbacks = decoder.fallbacks
+        yield chunk
 
 
 def _log_steps(log: PartitionLog, request: Request, decoder: Decoder, stats: Stats) -> Iterator[Step]:

@@ -57,7 +57,11 @@ def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
 def source_options(function: F) -> F:
     """Where the log is."""
     return _all(
-        click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)),
+        click.argument("paths", metavar="PATH...", nargs=-1, required=True,
+                       type=click.Path(path_type=Path, allow_dash=True)),
+        click.option("--input-format", type=click.Choice(["segments", "records-jsonl"]), default="segments",
+                     show_default=True, help="records-jsonl: PATH (or -) holds exported records, a JSON object a "
+                     "line with key_hex or key_base64, value_hex or value_base64, partition, offset, timestamp."),
         click.option("--topic-name", metavar="TOPIC", default="__consumer_offsets", show_default=True,
                      help="Name of the offsets topic in a data directory, for copies under another name."),
         click.option("--as-log-partition", metavar="N", type=click.IntRange(0),

@@ -57,7 +57,9 @@ def run_decode(request: Request, output: Output, *, terminal: bool) -> int:
     start = time.monotonic()
     _keep_off_the_evidence(request.paths, output)
     size = evidence_bytes(request)
-    jobs = min(output.jobs or len(os.sched_getaffinity(0)), max(size // CHUNK_BYTES, 1)) if _may_share(output) else 1
+    jobs = 1
+    if _may_share(request, output):
+        jobs = min(output.jobs or len(os.sched_getaffinity(0)), max(size // CHUNK_BYTES, 1))
     with _meter(size, terminal) as meter, _problem_stream(output) as problems:
         stats = _run_shared(request, output, problems, meter, jobs) if jobs > 1 else (
             _run_alone(request, output, problems, meter)
@@ -67,9 +69,9 @@ def run_decode(request: Request, output: Output, *, terminal: bool) -> int:
     return DAMAGED if stats.problems else 0
 
 
-def _may_share(output: Output) -> bool:
-    """Parquet's writer is one; and what stops at the first problem must not have gone beyond it."""
-    return CAN_SHARE and not output.parquet and not output.strict
+def _may_share(request: Request, output: Output) -> bool:
+    """Parquet has one writer, standard input one reader; and what stops at a problem must not have gone beyond it."""
+    return CAN_SHARE and request.input_format == "segments" and not output.parquet and not output.strict
 
 
 def _run_alone(request: Request, output: Output, problems: BinaryIO, meter: Meter) -> Stats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from offdecode.engines.reference_rows import ReferenceEngine
 from offdecode.engines.selection import Selection
 from offdecode.log.batches import Frames
 from offdecode.log.compression import CODECS
+from offdecode.log.exported import NO_BATCH
 from offdecode.log.records import Records
 from offdecode.model import DecodedChunk, Kind, Mask, Problem, Vector
 from offdecode.schemas.rows import (
@@ -99,14 +101,12 @@ def _common_columns(part: Part, records: Records, status: Vector) -> dict[str, p
     count = len(rows)
     partition = frames.chunk.log_partition
     state = status[frame]
-    stamped = records.has_timestamp[rows]
-    timestamps = pa.array(records.log_timestamp[rows], mask=None if stamped.all() else ~stamped)
     columns = {
         "type": constant_category(part.row_type, count),
         "log_partition": pa.nulls(count, pa.int32()) if partition is None
         else pa.array(np.full(count, partition, np.int32)),
-        "log_offset": pa.array(records.log_offset[rows]),
-        "log_timestamp": timestamps.cast(Kind.TIMESTAMP.arrow),
+        "log_offset": _where(records.log_offset[rows], records.has_offset, rows),
+        "log_timestamp": _where(records.log_timestamp[rows], records.has_timestamp, rows).cast(Kind.TIMESTAMP.arrow),
         "producer_id": pa.array(frames.producer_id[frame]),
         "transaction": category(state, TRANSACTION_STATES, state < 0),
         "tombstone": pa.array(records.value_length[rows] < 0),
@@ -114,6 +114,13 @@ def _common_columns(part: Part, records: Records, status: Vector) -> dict[str, p
     if records.headers:
         columns["headers"] = _header_column(records, rows)
     return columns
+
+
+def _where(values: Vector, known: Mask | None, rows: Vector) -> pa.Array:
+    """The values; null in rows for which they are not known."""
+    if known is None or known[rows].all():
+        return pa.array(values)
+    return pa.array(values, mask=~known[rows])
 
 
 def _header_column(records: Records, rows: Vector) -> pa.Array:
@@ -131,6 +138,8 @@ def _batch_columns(records: Records, rows: Vector) -> dict[str, pa.Array]:
     frames: Frames = records.frames
     frame = records.frame[rows]
     magic = frames.magic[frame]
+    if (magic == NO_BATCH).any():
+        return {"segment": constant_category(frames.chunk.segment, len(rows))}
     times = frames.log_append_time[frame].astype(np.int64)
     return {
         "segment": constant_category(frames.chunk.segment, len(rows)),
@@ -163,7 +172,11 @@ def _undecodable_problems(records: Records, part: Part) -> list[Problem]:
     found = []
     for index, reason in zip(part.rows.tolist(), part.columns["reason"].to_pylist(), strict=True):
         offset = int(records.log_offset[index])
-        found.append(frames.problem(int(records.frame[index]), "undecodable_record", reason, offset))
+        problem = frames.problem(int(records.frame[index]), "undecodable_record", reason, offset)
+        if frames.magic[records.frame[index]] == NO_BATCH:
+            known = records.has_offset is None or records.has_offset[index]
+            problem = replace(problem, position=None, length=None, log_offset=offset if known else None)
+        found.append(problem)
     return found
 
 

@@ -48,6 +48,7 @@ class Records:
     value_length: Vector
     headers: dict[int, Headers] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    has_offset: Mask | None = None  # None = all have one; exported records may come without
 
     def __len__(self) -> int:
         return len(self.frame)

@@ -1,0 +1,146 @@
+"""Lines of exported records to records: what somebody has who only got keys and values, not the segments.
+
+One JSON object a line: `key_hex` or `key_base64`, `value_hex` or `value_base64` (null = tombstone), and where
+known `partition`, `offset` and `timestamp` (milliseconds). Such a record has no batch: nothing tells whether it
+was transactional.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import orjson
+
+from offdecode.errors import CorruptError
+from offdecode.log.batches import Frames
+from offdecode.log.records import Records
+from offdecode.model import PADDING, Chunk, Problem
+
+NO_BATCH = -1  # the magic of records that come without a batch
+
+_Line = tuple[int | None, int | None, int | None, bytes | None, bytes | None]
+
+
+def iter_exported(source: str, position: int, lines: Sequence[bytes]) -> Iterator[Records]:
+    """The records of lines that start at byte `position` of `source`, a group for each run of one partition.
+
+    A line that is no record is a problem of the group it stands in.
+    """
+    read: list[tuple[int | None, _Line | Problem]] = []
+    partition: int | None = None
+    for line in lines:
+        if line.strip():
+            try:
+                record = _read_line(line)
+                partition = record[0]
+                read.append((partition, record))
+            except CorruptError as error:
+                problem = Problem(
+                    "bad_export_line", source, str(error), partition, position=position, length=len(line)
+                )
+                read.append((partition, problem))
+        position += len(line) + 1
+    for log_partition, run in groupby(read, key=lambda item: item[0]):
+        items = [item for _, item in run]
+        found = [item for item in items if not isinstance(item, Problem)]
+        yield _records(source, log_partition, found, tuple(item for item in items if isinstance(item, Problem)))
+
+
+def _read_line(line: bytes) -> _Line:
+    try:
+        entry = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise CorruptError(f"the line is no JSON: {error}") from None
+    if not isinstance(entry, dict):
+        raise CorruptError("the line is no JSON object")
+    return (
+        _integer(entry, "partition", 31),
+        _integer(entry, "offset", 63),
+        _integer(entry, "timestamp", 63),
+        _bytes(entry, "key"),
+        _bytes(entry, "value"),
+    )
+
+
+def _integer(entry: dict[str, Any], name: str, bits: int) -> int | None:
+    value = entry.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not -(1 << bits) <= value < 1 << bits:
+        raise CorruptError(f"{name} is no integer of {bits + 1} bits", path=name)
+    return value
+
+
+def _from_base64(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
+_ENCODINGS: dict[str, Callable[[str], bytes]] = {"hex": bytes.fromhex, "base64": _from_base64}
+
+
+def _bytes(entry: dict[str, Any], what: str) -> bytes | None:
+    for encoding, decode in _ENCODINGS.items():
+        name = f"{what}_{encoding}"
+        if name in entry:
+            text = entry[name]
+            if text is None:
+                return None
+            try:
+                return decode(text)
+            except (ValueError, TypeError, binascii.Error):
+                raise CorruptError(f"{name} is no {encoding} text", path=name) from None
+    raise CorruptError(f"there is no {what}_hex and no {what}_base64", path=what)
+
+
+def _records(source: str, partition: int | None, lines: list[_Line], problems: tuple[Problem, ...]) -> Records:
+    parts = [data or b"" for line in lines for data in line[3:]]
+    length = np.array([-1 if data is None else len(data) for line in lines for data in line[3:]], np.int64)
+    ends = np.cumsum(np.maximum(length, 0))
+    position = ends - np.maximum(length, 0)
+    buffer = np.frombuffer(b"".join((*parts, bytes(PADDING))), np.uint8)
+    offsets = [line[1] for line in lines]
+    timestamps = [line[2] for line in lines]
+    count = len(lines)
+    return Records(
+        frames=_no_batch(source, partition, count),
+        buffer=buffer,
+        frame=np.zeros(count, np.int64),
+        log_offset=np.array([offset or 0 for offset in offsets], np.int64),
+        log_timestamp=np.array([timestamp or 0 for timestamp in timestamps], np.int64),
+        has_timestamp=np.array([timestamp is not None for timestamp in timestamps], np.bool_),
+        key_position=position[0::2],
+        key_length=length[0::2],
+        value_position=position[1::2],
+        value_length=length[1::2],
+        problems=problems,
+        has_offset=np.array([offset is not None for offset in offsets], np.bool_),
+    )
+
+
+def _no_batch(source: str, partition: int | None, count: int) -> Frames:
+    """One entry that stands for the batch that exported records do not have."""
+    chunk = Chunk(source, partition, 0, np.zeros(PADDING, np.uint8), 0, 0)
+    zero, none = np.zeros(1, np.int64), np.full(1, -1, np.int64)
+    return Frames(
+        chunk=chunk,
+        position=zero,
+        end=zero,
+        base_offset=zero,
+        last_offset=zero,
+        leader_epoch=none,
+        magic=np.full(1, NO_BATCH, np.int64),
+        attributes=zero,
+        base_timestamp=zero,
+        max_timestamp=zero,
+        producer_id=none,
+        producer_epoch=none,
+        base_sequence=none,
+        count=np.full(1, count, np.int64),
+        crc_valid=np.ones(1, np.bool_),
+        next_position=0,
+    )

@@ -1,0 +1,51 @@
+"""Files of exported records, read as lines. `-` is standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import BinaryIO
+
+from offdecode.errors import SourceError
+
+_READ_BYTES = 4 << 20
+_MAX_LINE_BYTES = 256 << 20  # hex of the largest record that a batch can hold, and more
+
+
+def exported_bytes(path: Path) -> int:
+    """The size of an export; 0 where it is not known before it is read."""
+    try:
+        return path.stat().st_size if str(path) != "-" else 0
+    except OSError:
+        return 0
+
+
+def iter_lines(path: Path) -> Iterator[tuple[int, list[bytes]]]:
+    """Whole lines without their ends, some megabytes at a time, with the byte at which the first one starts.
+
+    Raises SourceError for a file that cannot be read.
+    """
+    try:
+        with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as stream:
+            yield from _whole_lines(stream, path)
+    except OSError as error:
+        raise SourceError(str(path), f"cannot be read: {error.strerror}") from None
+
+
+def _whole_lines(stream: BinaryIO, path: Path) -> Iterator[tuple[int, list[bytes]]]:
+    position = 0
+    rest = b""
+    while data := stream.read(_READ_BYTES):
+        head, end, tail = data.rpartition(b"\n")
+        if end:
+            yield position, (rest + head).split(b"\n")
+            position += len(rest) + len(head) + 1
+            rest = tail
+        elif len(rest) > _MAX_LINE_BYTES:
+            raise SourceError(str(path), f"a line of more than {_MAX_LINE_BYTES} bytes: this is no export")
+        else:
+            rest += data
+    if rest:
+        yield position, [rest]
