@@ -133,8 +133,9 @@ def iter_frames(read_chunk: ReadChunk, chunk_bytes: int, position: int = 0) -> I
 class _Found:
     """What the walks over one chunk have found so far."""
 
-    starts: list[int] = field(default_factory=list)
-    valid: list[bool] = field(default_factory=list)
+    count: int = 0
+    position: list[Vector] = field(default_factory=lambda: [np.empty(0, np.int64)])
+    valid: list[Mask] = field(default_factory=lambda: [np.empty(0, np.bool_)])
     legacy: bool = False
     problems: list[Problem] = field(default_factory=list)
     breaks: list[int] = field(default_factory=list)
@@ -151,7 +152,7 @@ def _read_chunk_frames(chunk: Chunk, gap: Gap | None) -> tuple[Frames, Gap | Non
             if not trusted:
                 break
             found.problems.append(gap.problem(chunk, chunk.position + at, tail=False))
-            found.breaks.append(len(found.starts))
+            found.breaks.append(found.count)
             gap = None
             window = _FIRST_WINDOW
         until = at + window
@@ -166,7 +167,7 @@ def _read_chunk_frames(chunk: Chunk, gap: Gap | None) -> tuple[Frames, Gap | Non
     if gap is not None and chunk.final:
         found.problems.append(gap.problem(chunk, chunk.segment_size, tail=True))
         if not gap.harmless:
-            found.breaks.append(len(found.starts))
+            found.breaks.append(found.count)
         gap = None
     return _frames(chunk, found, chunk.position + at), gap
 
@@ -174,16 +175,18 @@ def _read_chunk_frames(chunk: Chunk, gap: Gap | None) -> tuple[Frames, Gap | Non
 def _take_frames(chunk: Chunk, resync: Resync, found: _Found, at: int, until: int) -> tuple[int, BadBatch | None]:
     """Add the frames from `at` on; give where they end, and what ended them if it was a bad batch."""
     walked = walk(chunk, at, until)
-    valid = checksums_right(chunk, walked)
-    count, stopped_by = len(walked.starts), None
+    position = np.asarray(walked.starts, np.int64)
+    valid = checksums_right(chunk, position, some_legacy=walked.legacy)
+    count, stopped_by = len(position), None
     for index in np.flatnonzero(~valid).tolist():
         verdict = resync.judge(walked.starts[index])
         if verdict is not BadBatch.ALONE:
             count, walked.stop, stopped_by = index, walked.starts[index], verdict
             break
-        found.breaks.append(len(found.starts) + index)
-    found.starts += walked.starts[:count]
-    found.valid += valid[:count].tolist()
+        found.breaks.append(found.count + index)
+    found.count += count
+    found.position.append(position[:count])
+    found.valid.append(valid[:count])
     found.legacy |= walked.legacy
     return walked.stop, stopped_by
 
@@ -194,8 +197,7 @@ def _may_go_on(chunk: Chunk, at: int) -> bool:
 
 
 def _frames(chunk: Chunk, found: _Found, next_position: int) -> Frames:
-    position = np.asarray(found.starts, np.int64)
-    valid = np.asarray(found.valid, np.bool_)
+    position, valid = np.concatenate(found.position), np.concatenate(found.valid)
     legacy = chunk.buffer[position + MAGIC_AT] < 2 if found.legacy else np.zeros(0, np.bool_)
     if not legacy.any():
         columns: dict[str, Any] = _batch_columns(chunk, position)

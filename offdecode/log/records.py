@@ -13,18 +13,32 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from offdecode.errors import OffdecodeError
 from offdecode.log.batches import Frames
 from offdecode.log.compression import decompress
 from offdecode.log.doubtful import Headers, hop_records, read_doubtful
-from offdecode.log.headers import HEADER_BYTES, Buffer
+from offdecode.log.headers import HEADER_BYTES, Buffer, unaligned
 from offdecode.log.legacy import Outer, read_messages, unwrap
 from offdecode.model import PADDING, Mask, Problem, Vector
 
 GROUP_BYTES = 16 << 20  # decompressed bytes that are worked on at once
 MIN_RECORD_BYTES = 7
 _FEW_BATCHES = 32  # fewer than these are walked one by one: a step of all costs more
+
+
+def _advances() -> npt.NDArray[np.int16]:
+    """By a record's first two bytes: how far the next record is, where these bytes tell; else 0."""
+    word = np.arange(1 << 16)
+    first, second = word >> 8, word & 0xFF
+    short = first < 0x80
+    zigzag = np.where(short, first, first & 0x7F | second << 7)
+    told = (short | (second < 0x80)) & (zigzag & 1 == 0)  # an odd one is a negative length
+    return np.where(told, np.where(short, 1, 2) + (zigzag >> 1), 0).astype(np.int16)
+
+
+_ADVANCE = _advances()
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +278,9 @@ def _walk_lockstep(buffer: Buffer, start: Vector, end: Vector, count: Vector) ->
     first_slot = (np.cumsum(count) - count)[order]
     ascending = count[order][::-1]
     at, limit = start[order], end[order]
-    for k in range(int(count.max())):
-        live = len(count) - int(np.searchsorted(ascending, k, side="right"))
+    words = unaligned(buffer, ">u2")
+    lives = len(count) - np.searchsorted(ascending, np.arange(int(count[order[0]])), side="right")
+    for k, live in enumerate(lives.tolist()):
         if live < len(at):
             finish[order[live : len(at)]] = at[live:]
             at, limit = at[:live], limit[:live]
@@ -278,9 +293,14 @@ def _walk_lockstep(buffer: Buffer, start: Vector, end: Vector, count: Vector) ->
                 doubtful[index] |= len(found) < left
             return positions, doubtful, finish
         positions[first_slot[:live] + k] = at
-        length, after, bad = read_varints(buffer, at, 5)
-        at = after + length
-        bad |= (length < 0) | (at > limit)
+        advance = _ADVANCE[words[at]]
+        if advance.all():
+            at = at + advance
+            bad = at > limit
+        else:
+            length, after, bad = read_varints(buffer, at, 5)
+            at = after + length
+            bad |= (length < 0) | (at > limit)
         if bad.any():
             doubtful[order[np.flatnonzero(bad)]] = True
             at = np.where(bad, limit, at)
