@@ -114,7 +114,7 @@ def column_of(field: Field, *, nested: bool, flexible: bool) -> Column:
         column = Column(field.name, Kind.STRUCT, field.doc, children=columns_of(inner.fields, flexible=flexible))
     else:
         kind = _SCALARS.get(inner.kind, Kind.INT64 if inner.width == 8 else Kind.INT32)
-        plain = nested or isinstance(field.type, ArrayOf) or kind is not Kind.TEXT
+        plain = nested or isinstance(field.type, ArrayOf) or kind is not Kind.TEXT or inner.kind is wire.Kind.BYTES
         column = Column(field.name, kind if plain else Kind.CATEGORY, field.doc)
     if isinstance(field.type, ArrayOf):
         return Column(field.name, Kind.LIST, field.doc, children=(column,))

@@ -1,0 +1,133 @@
+"""Any number of processes writes the same bytes, whatever lies across the borders of chunks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import offdecode.cli.run
+import offdecode.pipeline
+from offdecode.cli.run import Output, run_decode
+from offdecode.errors import OffdecodeError
+from offdecode.model import DecodedChunk
+from offdecode.pipeline import Request
+from offdecode.turns import CAN_SHARE, Turns, WorkerError, share
+from tests.segment_builder import TRANSACTIONAL as IN_TRANSACTION
+from tests.segment_builder import Header, batch, commit, log, marker
+
+pytestmark = pytest.mark.skipif(not CAN_SHARE, reason="work is shared by fork, on Linux only")
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of 64 KiB, so that small files have many."""
+    monkeypatch.setattr(offdecode.pipeline, "CHUNK_BYTES", 1 << 16)
+    monkeypatch.setattr(offdecode.cli.run, "CHUNK_BYTES", 1 << 16)
+
+
+def written(paths: list[Path], place: Path, jobs: int, **selected: object) -> tuple[bytes, list[bytes], int]:
+    """Rows, problem lines and status of a run."""
+    rows, problems = place / f"rows-{jobs}.jsonl", place / f"problems-{jobs}.jsonl"
+    request = Request(tuple(paths), **selected)  # type: ignore[arg-type]
+    output = Output(rows, "jsonl", "ms", problems, strict=False, show_stats=False, jobs=jobs)
+    status = run_decode(request, output, terminal=False)
+    return rows.read_bytes(), problems.read_bytes().split(b"\n")[:-1], status
+
+
+def assert_same_for_all_jobs(paths: list[Path], place: Path) -> tuple[list[bytes], list[bytes], int]:
+    place.mkdir(exist_ok=True)
+    alone = written(paths, place, 1)
+    for jobs in (2, 4):
+        assert written(paths, place, jobs) == alone
+    assert written(paths, place, 3, engine="reference") == alone
+    return alone[0].split(b"\n")[:-1], alone[1], alone[2]
+
+
+def segment(tmp_path: Path, data: bytes, partition: int = 0) -> Path:
+    path = tmp_path / f"__consumer_offsets-{partition}" / "00000000000000000000.log"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def transactions(rnd: random.Random, count: int) -> Iterator[bytes]:
+    """Batches of several producers whose markers come now and then."""
+    offset = 0
+    for _ in range(count):
+        producer = rnd.randrange(5)
+        if rnd.random() < 0.1:
+            yield marker(offset, producer, commit=rnd.random() < 0.5)
+            offset += 1
+            continue
+        records = [commit(f"group-{rnd.randrange(9)}", offset=offset) for _ in range(rnd.randrange(1, 30))]
+        yield batch(records, Header(offset, rnd.choice((0, IN_TRANSACTION)), producer, 0))
+        offset += len(records)
+
+
+def test_transactions_across_chunks_and_partitions(tmp_path: Path) -> None:
+    rnd = random.Random(7)
+    paths = [segment(tmp_path, b"".join(transactions(rnd, 900)), partition) for partition in range(3)]
+    rows, problems, status = assert_same_for_all_jobs(paths, tmp_path / "out")
+    assert (len(rows) > 10_000, problems, status) == (True, [], 0)
+
+
+def test_damage_is_reported_in_order(tmp_path: Path) -> None:
+    rnd = random.Random(8)
+    data = bytearray(b"".join(transactions(rnd, 900)))
+    for _ in range(40):
+        at = rnd.randrange(len(data) - 5000)
+        data[at : at + rnd.choice((1, 1, 3000))] = rnd.randbytes(rnd.choice((1, 40)))
+    _, problems, status = assert_same_for_all_jobs([segment(tmp_path, bytes(data))], tmp_path / "out")
+    assert len(problems) > 10
+    assert status == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "count"),
+    [
+        (lambda: log([[commit("g")] * 20_000]), 20_000),
+        (lambda: log([[commit("g")]] * 10_000), 10_000),
+        (lambda: log([[], [], [commit("g")], []] * 1500), 1500),
+        (lambda: log([[commit("x" * 30_000, "t" * 30_000)]] * 20), 20),
+    ],
+    ids=["one-giant-batch", "batches-of-one", "empty-batches", "records-as-long-as-chunks"],
+)
+def test_shapes(data: object, count: int, tmp_path: Path) -> None:
+    assert callable(data)
+    rows, problems, status = assert_same_for_all_jobs([segment(tmp_path, data())], tmp_path / "out")
+    assert (len(rows), problems, status) == (count, [], 0)
+
+
+def test_no_rows(tmp_path: Path) -> None:
+    paths = [segment(tmp_path, log([[commit("g")]] * 5000))]
+    (tmp_path / "out").mkdir()
+    assert written(paths, tmp_path / "out", 4, groups=("other",)) == (b"", [], 0)
+
+
+def test_an_error_in_one_process_ends_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: object, chunk: DecodedChunk) -> None:
+        if chunk.row_count:
+            raise OffdecodeError("no room")
+
+    monkeypatch.setattr("offdecode.sinks.jsonl.JsonLinesSink.write", fail)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(OffdecodeError, match="no room"):
+        written([segment(tmp_path, log([[commit("g")]] * 5000))], tmp_path / "out", 3)
+    assert not list((tmp_path / "out").glob("*rows*"))
+
+
+def test_a_process_that_vanishes_is_an_error() -> None:
+    def work(turns: Turns, note: object) -> int:
+        import os
+
+        if turns.index == 1:
+            os._exit(9)
+        turns.pass_on()
+        turns.wait()
+        return 0
+
+    with pytest.raises(WorkerError, match="not complete"):
+        share(3, work, lambda note: None)
