@@ -13,7 +13,7 @@ from typing import Any
 
 from offdecode.schemas.layout import versions_of
 
-_COMMENT = re.compile(r"^\s*//.*$", re.MULTILINE)
+_COMMENT = re.compile(r"^\s*/\*.*\*/\s*$|(?:^|(?<=,))\s*//.*$", re.MULTILINE)
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 # Upstream's names that offdecode changes, with the reason.

@@ -5,22 +5,38 @@ Arrow checks that texts are UTF-8 on the way; DoubtfulRows names the rows that a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from offdecode.engines.columns import Buffer
-from offdecode.engines.readings import Fields, Items, Numbers, Parts, Ranges, Reading, Sparse, UnknownTags, Uuids
-from offdecode.model import Column, Kind, Vector
-from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS
+from offdecode.engines.plain import encoded_json, opaque_json
+from offdecode.engines.readings import (
+    Encoded,
+    Fields,
+    Items,
+    Numbers,
+    Parts,
+    Ranges,
+    Reading,
+    Sparse,
+    UnknownTags,
+    Uuids,
+)
+from offdecode.model import Column, Kind, Mask, Vector
+from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS, USER_DATA, OpaqueFormat
+from offdecode.schemas.rows import DECODED, USER_DATA_DECODED
 
 _INLINE_BYTES = 12  # Arrow keeps texts up to this length in the view itself
 _VIEW = np.dtype([("length", "<i4"), ("prefix", "<u4"), ("buffer", "<i4"), ("offset", "<i4")])
 _HEX = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), "<u2")
 _BASE64 = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", np.uint8)
 _UUID_TEXT_BYTES = 22
+_BASE64_QUANTUM = 4  # base64 with padding comes in fours
 
 
 class DoubtfulRows(Exception):
@@ -60,6 +76,8 @@ class ArrowColumns:
                 return scattered(self.column(column, reading.reading, rows[reading.rows]), reading.rows, count)
             case Parts():
                 return self._parts(column, reading, rows)
+            case Encoded():
+                return self._encoded(reading)
             case Fields():
                 return self._struct(column.children, self.fields(column.children, reading, rows), count)
 
@@ -94,14 +112,20 @@ class ArrowColumns:
         for found, version, fields in parts.read:
             arrays = dict(zip(names, self.fields(column.children, fields, rows[found]), strict=True))
             arrays["version"] = pa.array(version.astype(np.int32))
+            user_data = fields.values.get(USER_DATA)
+            if isinstance(user_data, Ranges) and parts.nested_opaque:
+                arrays[USER_DATA_DECODED.name] = self._opaque(parts.nested_opaque, user_data, found)
             pieces.append(self._struct(column.children, list(arrays.values()), len(found)))
             order.append(found)
             opaque[found] = False
         other = np.flatnonzero(opaque)
         if len(other):
-            hexes = {"hex": self.hex(parts.ranges.position[other], parts.ranges.length[other])}
+            ranges = Ranges(parts.ranges.position[other], parts.ranges.length[other], text=False)
+            shown = {"hex": self.hex(ranges.position, ranges.length)}
+            if parts.opaque:
+                shown[DECODED.name] = self._opaque(parts.opaque, ranges, other)
             arrays = {
-                child.name: hexes.get(child.name, pa.nulls(len(other), child.arrow_type)) for child in column.children
+                child.name: shown.get(child.name, pa.nulls(len(other), child.arrow_type)) for child in column.children
             }
             pieces.append(self._struct(column.children, list(arrays.values()), len(other)))
             order.append(other)
@@ -110,6 +134,27 @@ class ArrowColumns:
         if len(pieces) == 1 and len(pieces[0]) == count:
             return pieces[0]
         return scattered(pa.concat_arrays(pieces), np.concatenate(order), count)
+
+    def _opaque(self, formats: Sequence[tuple[OpaqueFormat, Mask]], ranges: Ranges, rows: Vector) -> pa.Array:
+        """JSON texts of the free-form readings of ranges; rows: which rows of the masks they belong to."""
+        count = len(rows)
+        texts = pa.nulls(count, pa.string())
+        for opaque, mask in formats:
+            mine = np.flatnonzero(mask[rows] & (ranges.length >= 0))
+            data = self._views(ranges.position[mine], ranges.length[mine])
+            found = _of_distinct(data, partial(opaque_json, opaque))
+            texts = pc.coalesce(texts, scattered(found, mine, count))
+        return texts
+
+    def _encoded(self, reading: Encoded) -> pa.Array:
+        ranges = reading.texts
+        maybe = np.flatnonzero((ranges.length > 0) & (ranges.length % _BASE64_QUANTUM == 0))
+        count = len(ranges.length)
+        if not len(maybe):
+            return pa.nulls(count, pa.string())
+        texts = self._views(ranges.position[maybe], ranges.length[maybe])
+        found = _of_distinct(texts, lambda data: encoded_json(reading.encoded, data.decode("utf-8", "replace")))
+        return scattered(found, maybe, count)
 
     def _texts(self, ranges: Ranges, rows: Vector, *, category: bool) -> pa.Array:
         binary = self._views(ranges.position, ranges.length)
@@ -177,6 +222,13 @@ def _uuid_texts(ids: npt.NDArray[np.uint8]) -> pa.Array:
     texts = np.ascontiguousarray(_BASE64[digits[:, :_UUID_TEXT_BYTES]])
     offsets = np.arange(len(ids) + 1, dtype=np.int32) * _UUID_TEXT_BYTES
     return pa.Array.from_buffers(pa.string(), len(ids), [None, pa.py_buffer(offsets), pa.py_buffer(texts)])
+
+
+def _of_distinct(data: pa.Array, text_of: Callable[[bytes], str | None]) -> pa.Array:
+    """The text of each value, made once for equal ones."""
+    encoded = data.cast(pa.binary()).dictionary_encode()
+    texts = pa.array([text_of(item) for item in encoded.dictionary.to_pylist()], pa.string())
+    return texts.take(encoded.indices)
 
 
 def _is_no_text(data: bytes) -> bool:

@@ -7,16 +7,27 @@ exactly what the reference engine accepts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from offdecode.engines.readings import Fields, Items, Numbers, Parts, Ranges, Reading, Sparse, UnknownTags, Uuids
+from offdecode.engines.readings import (
+    Encoded,
+    Fields,
+    Items,
+    Numbers,
+    Parts,
+    Ranges,
+    Reading,
+    Sparse,
+    UnknownTags,
+    Uuids,
+)
 from offdecode.engines.reference import least_bytes
 from offdecode.model import Mask, Vector
-from offdecode.schemas.layout import ArrayOf, Embedded, Field, Layout, Struct
+from offdecode.schemas.layout import ArrayOf, Embedded, Field, Layout, OpaqueFormat, Struct
 from offdecode.schemas.types import MAX_STRING_BYTES, Kind, WireType
 
 Buffer = npt.NDArray[np.uint8]
@@ -94,7 +105,10 @@ class VectorReader:
             if item.tag is not None:
                 tagged[item.tag] = item
             else:
-                values[item.name], at = self._field(item, form, at, end, fits, scopes)
+                reading, at = self._field(item, form, at, end, fits, scopes)
+                values[item.name] = reading
+                if item.encoded is not None and isinstance(reading, Ranges):
+                    values[item.encoded.column] = Encoded(reading, item.encoded)
         unknown = None
         if form.flexible:
             unknown, at = self._tagged_fields(tagged, form, values, at, end, fits, scopes)
@@ -327,7 +341,17 @@ class VectorReader:
                 rows, fields = self._fitting(layout, layout_version, rows, ranges)
                 if len(rows):
                     read.append((rows, version[rows], fields))
-        return Parts(ranges, tuple(read), protocol_type, _look_up(embedded.protocol_field, scopes))
+        protocol = _look_up(embedded.protocol_field, scopes)
+        opaque = self._chosen(embedded.opaque, protocol_type)
+        return Parts(ranges, tuple(read), opaque, self._chosen(embedded.nested_opaque, protocol))
+
+    def _chosen(
+        self, formats: Mapping[str, OpaqueFormat], names: Ranges | None
+    ) -> tuple[tuple[OpaqueFormat, Mask], ...]:
+        if names is None:
+            return ()
+        chosen = ((opaque, self.equal(names, name.encode())) for name, opaque in formats.items())
+        return tuple((opaque, rows) for opaque, rows in chosen if rows.any())
 
     def _fitting(self, layout: Layout, version: int, rows: Vector, ranges: Ranges) -> tuple[Vector, Fields]:
         start, length = ranges.position[rows], ranges.length[rows]

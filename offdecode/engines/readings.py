@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from offdecode.model import Vector
+from offdecode.model import Mask, Vector
+from offdecode.schemas.layout import EncodedText, OpaqueFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,21 @@ class Fields:
 class Parts:
     """Bytes that hold a structure in some rows: their ranges, and per layout version the rows and their readings.
 
-    protocol_type, protocol: the texts that decide what the bytes are, for each row; None where no field tells.
+    opaque, nested_opaque: free-form readings of the bytes, and of the structure's user data, and the rows they are for.
     """
 
     ranges: Ranges
     read: tuple[tuple[Vector, Vector, Fields], ...]
-    protocol_type: Ranges | None
-    protocol: Ranges | None
+    opaque: tuple[tuple[OpaqueFormat, Mask], ...]
+    nested_opaque: tuple[tuple[OpaqueFormat, Mask], ...]
 
 
-Reading = Numbers | Ranges | Uuids | Items | Sparse | Fields | Parts
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Texts that may hold something in base64."""
+
+    texts: Ranges
+    encoded: EncodedText
+
+
+Reading = Numbers | Ranges | Uuids | Items | Sparse | Fields | Parts | Encoded

@@ -6,6 +6,7 @@ layouts carry the shape "3.7.0". 3.8 came to the shapes of today, and what was a
 
 from __future__ import annotations
 
+from offdecode.schemas import opaque_formats
 from offdecode.schemas.consumer_protocol import SUBSCRIPTION
 from offdecode.schemas.group_parts import (
     CLIENT,
@@ -64,7 +65,8 @@ _CLASSIC_MEMBER = Struct("ClassicMemberMetadata", (
     Field("supported_protocols", ArrayOf(Struct("ClassicProtocol", (
         Field("name", String, "0+", "an assignor that the member supports"),
         Field("metadata", Bytes, "0+", "what the member asks for under that assignor",
-              embedded=Embedded({"consumer": SUBSCRIPTION}, protocol_type="consumer", protocol_field="name")),
+              embedded=Embedded({"consumer": SUBSCRIPTION}, nested_opaque=opaque_formats.SUBSCRIPTION_USER_DATA,
+                                protocol_type="consumer", protocol_field="name")),
     ))), "0+", "assignors that the member offers, the preferred one first"),
 ))
 

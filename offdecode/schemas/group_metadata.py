@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from offdecode.schemas import opaque_formats
 from offdecode.schemas.consumer_protocol import ASSIGNMENT, SUBSCRIPTION
 from offdecode.schemas.layout import ArrayOf, Embedded, Field, Layout, RecordType, Struct
 from offdecode.schemas.types import Bytes, Int32, String, TimestampMs
@@ -18,10 +19,10 @@ _MEMBER = Struct("MemberMetadata", (
     Field("rebalance_timeout", Int32, "1+", "milliseconds that the member may take to rejoin"),
     Field("session_timeout", Int32, "0+", "milliseconds without a heartbeat before the member is removed"),
     Field("subscription", Bytes, "0+", "what the member asked for as it joined",
-          embedded=Embedded({"consumer": SUBSCRIPTION},
+          embedded=Embedded({"consumer": SUBSCRIPTION}, opaque_formats.METADATA, opaque_formats.SUBSCRIPTION_USER_DATA,
                             protocol_type_field="protocol_type", protocol_field="protocol")),
     Field("assignment", Bytes, "0+", "what the leader gave it",
-          embedded=Embedded({"consumer": ASSIGNMENT},
+          embedded=Embedded({"consumer": ASSIGNMENT}, opaque_formats.ASSIGNMENT, opaque_formats.ASSIGNMENT_USER_DATA,
                             protocol_type_field="protocol_type", protocol_field="protocol")),
 ))
 

@@ -40,6 +40,7 @@ class Versions:
 
 NONE = "none"
 UNKNOWN_TAGGED_FIELDS = "unknown_tagged_fields"  # where a struct keeps the tags that no table declares
+USER_DATA = "user_data"  # the field of an embedded structure that is its assignor's own
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +63,8 @@ class Field:
     """One field: name (upstream's, in snake_case), wire type, the versions that have it, its meaning.
 
     nullable: versions in which the wire may say null. tag: number of a tagged field, which flexible
-    versions write only when it has something to say. embedded: what opaque bytes may hold.
+    versions write only when it has something to say. embedded: what opaque bytes may hold. encoded: what
+    a text may hold.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Field:
     nullable: str = NONE
     tag: int | None = None
     embedded: Embedded | None = None
+    encoded: EncodedText | None = None
 
     def exists_in(self, version: int) -> bool:
         return version in versions_of(self.versions)
@@ -118,13 +121,27 @@ class Layout:
 class OpaqueFormat:
     """A free-form reading of opaque bytes, shown beside them as `{format: name, ...}`.
 
-    layouts are tried in order, newest first; `version_type` is the wire type of a leading version
-    number, None when the bytes have none.
+    version_type: the wire type of a leading version number; of the layouts that declare that version, the first
+    that fits to the last byte is taken. None when the bytes tell no version: then all versions of all layouts are
+    tried, each layout's newest first.
     """
 
     name: str
     layouts: tuple[Layout, ...]
     version_type: WireType | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedText:
+    """What a text may hold in base64, shown in `column` beside the untouched text.
+
+    limits: by field of the opaque format, the numbers it can have; others say that the text fits by chance.
+    """
+
+    column: str
+    opaque: OpaqueFormat
+    limits: Mapping[str, range]
+    doc: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

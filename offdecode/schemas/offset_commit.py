@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from offdecode.schemas.layout import Field, Layout, RecordType
+from dataclasses import replace
+
+from offdecode.schemas.layout import EncodedText, Field, Layout, RecordType
+from offdecode.schemas.streams_protocol import COMMIT_TIMES_MS, STREAMS_COMMIT_METADATA
 from offdecode.schemas.types import Int32, Int64, String, TimestampMs, UncheckedTimestampMs, Uuid
 
 ROW_TYPE = "offset_commit"
@@ -16,7 +19,10 @@ KEY = Layout("OffsetCommitKey", versions="0", flexible="none", fields=(
 VALUE = Layout("OffsetCommitValue", versions="0-4", flexible="4+", fields=(
     Field("offset", Int64, "0+", "next log offset that the group will read"),
     Field("leader_epoch", Int32, "3+", "leader epoch of the last consumed record (KIP-320); -1 = not named"),
-    Field("metadata", String, "0+", "free text from the client"),
+    Field("metadata", String, "0+", "free text from the client", encoded=EncodedText(
+        "streams_metadata", STREAMS_COMMIT_METADATA, {"timestamp": COMMIT_TIMES_MS},
+        "what the text says where Kafka Streams wrote it",
+    )),
     Field("commit_timestamp", TimestampMs, "0+",
           "broker time of the commit; the client's own in OffsetCommit requests of version 1"),
     Field("expire_timestamp", UncheckedTimestampMs, "1",
@@ -28,7 +34,7 @@ offset or the topic. Version 1 up to Kafka 2.0 and wherever the client asks for 
 2.1 intermediate protocol, 3 from 2.1 on, 4 from 4.1 on.""")
 
 LEGACY_VALUE = Layout("LegacyOffsetCommitValue", versions="0", flexible="none", fields=tuple(
-    Field(field.name, field.type, "0", field.doc) for field in VALUE.fields if field.exists_in(0)
+    replace(field, versions="0") for field in VALUE.fields if field.exists_in(0)
 ), doc="""A committed offset as brokers up to 0.8.2 wrote it. Its key's bytes differ from those of key type 1,
 so cleaning never drops it in favour of a newer one.""")
 

@@ -12,6 +12,7 @@ from offdecode.model import Column, Kind, RowType
 from offdecode.schemas import types as wire
 from offdecode.schemas.layout import (
     UNKNOWN_TAGGED_FIELDS,
+    USER_DATA,
     ArrayOf,
     Embedded,
     Field,
@@ -123,8 +124,12 @@ def column_of(field: Field, *, nested: bool, flexible: bool) -> Column:
 
 def columns_of(fields: tuple[Field, ...], *, flexible: bool, nested: bool = True) -> tuple[Column, ...]:
     """The columns of a struct; structs that may end in tagged fields show the unknown ones."""
-    columns = tuple(column_of(field, nested=nested, flexible=flexible) for field in fields)
-    return (*columns, _TAGGED_COLUMN) if flexible else columns
+    columns: list[Column] = []
+    for field in fields:
+        columns.append(column_of(field, nested=nested, flexible=flexible))
+        if field.encoded is not None:
+            columns.append(Column(field.encoded.column, Kind.JSON, field.encoded.doc, optional=True))
+    return (*columns, _TAGGED_COLUMN) if flexible else tuple(columns)
 
 
 _TAGGED_COLUMN = Column(
@@ -146,12 +151,12 @@ def _embedded_columns(embedded: Embedded) -> tuple[Column, ...]:
                 columns[USER_DATA_DECODED.name] = USER_DATA_DECODED
     columns["hex"] = Column("hex", Kind.TEXT, "the bytes, where they are none of the known structures", optional=True)
     if embedded.opaque:
-        columns["decoded"] = Column("decoded", Kind.JSON, "what else can be read from the bytes", optional=True)
+        columns[DECODED.name] = DECODED
     return tuple(columns.values())
 
 
-USER_DATA = "user_data"
-USER_DATA_DECODED = Column("user_data_decoded", Kind.JSON, "what the assignor's bytes say", optional=True)
+USER_DATA_DECODED = Column(f"{USER_DATA}_decoded", Kind.JSON, "what the assignor's bytes say", optional=True)
+DECODED = Column("decoded", Kind.JSON, "what else can be read from the bytes", optional=True)
 SHAPE = Column("shape", Kind.CATEGORY, "the older layout that the value fits, where it is not today's", optional=True)
 
 

@@ -7,7 +7,8 @@ flexible forms). Blocks are interpreted, never compiled: compiled construct acce
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -16,6 +17,7 @@ import construct
 from offdecode.errors import CorruptError, LengthError, TruncatedError, VarintError
 
 MAX_STRING_BYTES = 0x7FFF  # upstream refuses longer strings in every encoding
+MAX_BYTES = 0x7FFFFFFF
 
 
 class Kind(Enum):
@@ -84,14 +86,17 @@ class FixedWidth(construct.Construct):  # type: ignore[misc]
 
 
 class Sized(construct.Construct):  # type: ignore[misc]
-    """A length and that many bytes; null where the version allows it."""
+    """A length and that many units of `unit` bytes; null where the version allows it."""
 
-    def __init__(self, length: construct.Construct, *, compact: bool, nullable: bool, most: int) -> None:
+    def __init__(
+        self, length: construct.Construct, *, compact: bool, nullable: bool, most: int, unit: int = 1
+    ) -> None:
         super().__init__()
         self.length = length
         self.compact = compact
         self.nullable = nullable
         self.most = most
+        self.unit = unit
 
     def _parse(self, stream: Any, context: Any, path: str) -> bytes | None:
         start = stream.tell()
@@ -103,19 +108,20 @@ class Sized(construct.Construct):  # type: ignore[misc]
             raise LayoutError(LengthError(reason, position=start, path=path))
         if length > self.most:
             raise LayoutError(LengthError(f"length {length} exceeds {self.most}", position=start, path=path))
-        return read_exactly(stream, length, path)
+        return read_exactly(stream, length * self.unit, path)
 
 
 class Text(construct.Construct):  # type: ignore[misc]
-    """Length-prefixed UTF-8; bytes that are not UTF-8 become InvalidText."""
+    """Length-prefixed text; bytes that are no text in its encoding become InvalidText."""
 
-    def __init__(self, data: Sized) -> None:
+    def __init__(self, data: Sized, decode: Callable[[bytes], str]) -> None:
         super().__init__()
         self.data = data
+        self.decode = decode
 
     def _parse(self, stream: Any, context: Any, path: str) -> str | None:
         data = self.data._parse(stream, context, path)
-        return None if data is None else decode_text(data)
+        return None if data is None else self.decode(data)
 
 
 class UuidText(construct.Construct):  # type: ignore[misc]
@@ -226,6 +232,28 @@ def decode_text(data: bytes) -> str:
         return InvalidText(data.decode("utf-8", "backslashreplace"))
 
 
+def decode_java_text(data: bytes) -> str:
+    """Text of java.io.DataOutput.writeUTF ("modified UTF-8"): U+0000 in two bytes, others than the BMP as surrogates.
+
+    InvalidText with backslash escapes where DataInput.readUTF refuses the bytes or a surrogate stands alone.
+    """
+    try:
+        if max(data, default=0) >= 0xF0:  # the four-byte forms of UTF-8, which modified UTF-8 does not have
+            raise ValueError
+        units = data.replace(b"\xc0\x80", b"\0").decode("utf-8", "surrogatepass")
+        return units.encode("utf-16-be", "surrogatepass").decode("utf-16-be")
+    except ValueError:
+        return InvalidText(data.decode("utf-8", "backslashreplace"))
+
+
+def decode_java_chars(data: bytes) -> str:
+    """Text of java.io.DataOutput.writeChars: UTF-16, big-endian; InvalidText where a surrogate stands alone."""
+    try:
+        return data.decode("utf-16-be")
+    except UnicodeDecodeError:
+        return InvalidText(data.decode("utf-16-be", "backslashreplace"))
+
+
 def uuid_text(data: bytes) -> str:
     """Upstream's text form of 16 bytes (org.apache.kafka.common.Uuid.toString)."""
     return base64.urlsafe_b64encode(data).decode("ascii").rstrip("=")
@@ -250,8 +278,8 @@ class WireType:
         if not flexible:
             length = FixedWidth(2 if self.kind is Kind.TEXT else 4, signed=True)
         if self.kind is Kind.TEXT:
-            return Text(Sized(length, compact=flexible, nullable=nullable, most=MAX_STRING_BYTES))
-        return Sized(length, compact=flexible, nullable=nullable, most=2**31 - 1)
+            return Text(Sized(length, compact=flexible, nullable=nullable, most=MAX_STRING_BYTES), decode_text)
+        return Sized(length, compact=flexible, nullable=nullable, most=MAX_BYTES)
 
     def least_bytes(self, *, flexible: bool) -> int:
         """The fewest bytes that a value of this type takes."""
@@ -260,6 +288,25 @@ class WireType:
         if flexible:
             return 1
         return 2 if self.kind is Kind.TEXT else 4
+
+
+@dataclass(frozen=True, slots=True)
+class CountedText(WireType):
+    """Text behind a plain count of its units, whatever the version: what Java code writes by hand.
+
+    count: the count's integer; unit: bytes of one unit; decode: bytes to text.
+    """
+
+    count: WireType = field(kw_only=True)
+    unit: int = field(kw_only=True, default=1)
+    decode: Callable[[bytes], str] = field(kw_only=True)
+
+    def block(self, *, flexible: bool, nullable: bool) -> construct.Construct:
+        length = self.count.block(flexible=flexible, nullable=False)
+        return Text(Sized(length, compact=False, nullable=nullable, most=MAX_BYTES, unit=self.unit), self.decode)
+
+    def least_bytes(self, *, flexible: bool) -> int:
+        return self.count.least_bytes(flexible=flexible)
 
 
 def count_block(
@@ -280,3 +327,6 @@ UncheckedTimestampMs = WireType("int64", Kind.TIMESTAMP_NUMBER, 8)
 Uuid = WireType("uuid", Kind.UUID, 16)
 String = WireType("string", Kind.TEXT)
 Bytes = WireType("bytes", Kind.BYTES)
+TextBytes = CountedText("bytes", Kind.TEXT, count=Int32, decode=decode_text)  # upstream's bytes that hold UTF-8
+JavaText = CountedText("java_utf", Kind.TEXT, count=UInt16, decode=decode_java_text)
+JavaChars = CountedText("java_chars", Kind.TEXT, count=Int32, unit=2, decode=decode_java_chars)
