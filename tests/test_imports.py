@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "log": {"errors", "model"},
     "schemas": {"errors", "model"},
     "engines": {"errors", "model", "log", "schemas"},
+    "history": {"errors", "model", "schemas"},
     "sinks": {"errors", "model", "schemas"},
     "pipeline": {"errors", "model", "sources", "log", "schemas", "engines"},
     "api": {"errors", "model", "sources", "schemas", "sinks", "pipeline"},

@@ -1,0 +1,116 @@
+"""Chunks to the group records in them, in log order, each with the part of its group that it tells.
+
+This is the one place that says what each record type means to a group. Offset commits are no group records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from offdecode.model import DecodedChunk
+
+
+class GroupType(Enum):
+    """Kafka's types of groups, by the name that rows show."""
+
+    CLASSIC = "classic"
+    CONSUMER = "consumer"
+    SHARE = "share"
+    STREAMS = "streams"
+
+
+class Part(Enum):
+    """What a record tells of its group."""
+
+    GENERATION = "a whole generation"
+    EPOCH = "the group epoch"
+    MEMBER = "who a member is"
+    TARGET_EPOCH = "the epoch of the target assignment"
+    TARGET = "what a member is to have"
+    HELD = "what a member has"
+    TOPICS = "names of topic ids"
+    TOPOLOGY = "which topics each subtopology reads"
+
+
+# Row type: the type of its group, what it tells, and the columns for it beyond COMMON.
+_RECORDS: dict[str, tuple[GroupType, Part, tuple[str, ...]]] = {
+    "group_metadata": (GroupType.CLASSIC, Part.GENERATION, (
+        "protocol_type", "generation", "protocol", "leader", "current_state_timestamp", "members")),
+    "consumer_group_metadata": (GroupType.CONSUMER, Part.EPOCH, ("epoch",)),
+    "consumer_group_partition_metadata": (GroupType.CONSUMER, Part.TOPICS, ("topics",)),
+    "consumer_group_member_metadata": (GroupType.CONSUMER, Part.MEMBER, (
+        "member_id", "instance_id", "client_id", "client_host", "subscribed_topic_names", "subscribed_topic_regex",
+        "rebalance_timeout_ms", "server_assignor", "classic_member_metadata")),
+    "consumer_group_target_assignment_metadata": (GroupType.CONSUMER, Part.TARGET_EPOCH, ("assignment_epoch",)),
+    "consumer_group_target_assignment_member": (GroupType.CONSUMER, Part.TARGET, ("member_id", "topic_partitions")),
+    "consumer_group_current_member_assignment": (GroupType.CONSUMER, Part.HELD, (
+        "member_id", "member_epoch", "state", "assigned_partitions", "partitions_pending_revocation")),
+    "share_group_partition_metadata": (GroupType.SHARE, Part.TOPICS, ("topics",)),
+    "share_group_metadata": (GroupType.SHARE, Part.EPOCH, ("epoch",)),
+    "share_group_member_metadata": (GroupType.SHARE, Part.MEMBER, (
+        "member_id", "client_id", "client_host", "subscribed_topic_names")),
+    "share_group_target_assignment_metadata": (GroupType.SHARE, Part.TARGET_EPOCH, ("assignment_epoch",)),
+    "share_group_target_assignment_member": (GroupType.SHARE, Part.TARGET, ("member_id", "topic_partitions")),
+    "share_group_current_member_assignment": (GroupType.SHARE, Part.HELD, (
+        "member_id", "member_epoch", "state", "assigned_partitions")),
+    "share_group_state_partition_metadata": (GroupType.SHARE, Part.TOPICS, (
+        "initializing_topics", "initialized_topics")),
+    "streams_group_metadata": (GroupType.STREAMS, Part.EPOCH, ("epoch",)),
+    "streams_group_member_metadata": (GroupType.STREAMS, Part.MEMBER, (
+        "member_id", "instance_id", "client_id", "client_host", "rebalance_timeout_ms")),
+    "streams_group_target_assignment_metadata": (GroupType.STREAMS, Part.TARGET_EPOCH, ("assignment_epoch",)),
+    "streams_group_target_assignment_member": (GroupType.STREAMS, Part.TARGET, (
+        "member_id", "active_tasks", "standby_tasks", "warmup_tasks")),
+    "streams_group_current_member_assignment": (GroupType.STREAMS, Part.HELD, (
+        "member_id", "member_epoch", "state", "active_tasks", "standby_tasks", "warmup_tasks",
+        "active_tasks_pending_revocation")),
+    "streams_group_topology": (GroupType.STREAMS, Part.TOPOLOGY, ("subtopologies",)),
+}  # fmt: skip
+
+COMMON = ("log_partition", "log_offset", "log_timestamp", "tombstone", "group")
+
+GROUP_ROW_TYPES = tuple(_RECORDS)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecord:
+    """One group record. values: the columns of its row type, times as milliseconds; all null in a tombstone."""
+
+    group_type: GroupType
+    part: Part
+    values: dict[str, Any]
+
+    @property
+    def tombstone(self) -> bool:
+        return bool(self.values["tombstone"])
+
+
+def iter_group_records(chunk: DecodedChunk) -> Iterator[GroupRecord]:
+    """The group records of a chunk in log order."""
+    found: list[tuple[int, GroupRecord]] = []
+    place = np.empty(len(chunk.order), np.int64)
+    place[chunk.order] = np.arange(len(chunk.order))
+    start = 0
+    for name, batch in chunk:
+        known = _RECORDS.get(name)
+        if known is not None:
+            group_type, part, columns = known
+            rows = _values(batch, (*COMMON, *columns))
+            places = place[start : start + len(batch)].tolist()
+            found += [(at, GroupRecord(group_type, part, row)) for at, row in zip(places, rows, strict=True)]
+        start += len(batch)
+    found.sort(key=lambda item: item[0])
+    return (record for _, record in found)
+
+
+def _values(batch: pa.RecordBatch, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    arrays = [batch.column(name) for name in names]
+    numbers = [array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array for array in arrays]
+    rows: list[dict[str, Any]] = pa.RecordBatch.from_arrays(numbers, names=list(names)).to_pylist()
+    return rows

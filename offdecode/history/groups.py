@@ -1,0 +1,291 @@
+"""Group records of every kind, replayed in log order, to an image of each group and to its generations.
+
+A classic group writes a generation as one record. The others write an epoch and what follows from it as many:
+their generation is told when all members hold what it gives them, or when the next change overtakes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from offdecode.history.group_records import GroupRecord, GroupType, Part, iter_group_records
+from offdecode.history.images import (
+    ASSIGNING,
+    DEAD,
+    EMPTY,
+    RECONCILING,
+    STABLE,
+    Generation,
+    GroupEvent,
+    GroupImage,
+    Holding,
+    Member,
+)
+from offdecode.history.members import MemberRecords, classic_member
+from offdecode.model import DecodedChunk
+
+_Place = tuple[int | None, int | None]  # log offset, log timestamp
+
+
+class GroupReplay:
+    """Replays chunks; they must hold all group records of the wanted groups, in log order.
+
+    topic_names: {topic id: name}, to which the names in the log are added. Log partitions are kept apart.
+    """
+
+    def __init__(self, topic_names: dict[str, str] | None = None) -> None:
+        self.topic_names: dict[str, str] = {} if topic_names is None else topic_names
+        self._groups: dict[tuple[int | None, str], _Group] = {}
+        self._ended: dict[int | None, _Group] = {}  # by log partition, a group whose tombstone was the last record
+
+    def apply(self, chunk: DecodedChunk) -> Iterator[GroupEvent]:
+        """Replay a chunk's group records; yields what they make happen. Must be exhausted."""
+        for record in iter_group_records(chunk):
+            yield from self.apply_record(record)
+
+    def apply_record(self, record: GroupRecord) -> Iterator[GroupEvent]:
+        values = record.values
+        if record.part is Part.TOPICS:
+            self._learn(values)
+            return
+        key = (values["log_partition"], values["group"])
+        group = self._groups.get(key)
+        ended = self._ended.pop(key[0], None)
+        if ended is not None and not (ended is group and _goes_on(ended, record)):
+            yield from ended.die()
+            del self._groups[ended.log_partition, ended.name]
+            group = self._groups.get(key)
+        if group is None:
+            if record.tombstone:
+                return
+            group = self._groups[key] = _Group(key[0], key[1], record.group_type, self.topic_names)
+        yield from group.apply(record)
+        if group.ended:
+            self._ended[key[0]] = group
+
+    def finish(self) -> Iterator[GroupEvent]:
+        """What is still to be told where the log ends: deletions, and epochs whose members are on their way."""
+        for group in list(self._groups.values()):
+            yield from group.die() if group.ended else group.tell()
+            if group.ended:
+                del self._groups[group.log_partition, group.name]
+        self._ended.clear()
+
+    def images(self) -> Iterator[GroupImage]:
+        """Every group that exists now."""
+        return (group.image() for group in self._groups.values() if not group.ended)
+
+    def image(self, log_partition: int | None, group: str) -> GroupImage | None:
+        """One group as it is now; None where there is none."""
+        found = self._groups.get((log_partition, group))
+        return None if found is None or found.ended else found.image()
+
+    def _learn(self, values: dict[str, Any]) -> None:
+        for column in ("topics", "initializing_topics", "initialized_topics"):
+            for topic in values.get(column) or ():
+                self.topic_names[topic["topic_id"]] = topic["topic_name"]
+
+
+def _goes_on(ended: _Group, record: GroupRecord) -> bool:
+    """Whether a group's record right behind its tombstone turns it into another type: one append writes both."""
+    offset, timestamp = ended.place
+    return (
+        not record.tombstone
+        and record.group_type is not ended.type
+        and record.values["log_timestamp"] == timestamp
+        and (offset is None or record.values["log_offset"] == offset + 1)
+    )
+
+
+class _Group:
+    """One group as its records so far tell it."""
+
+    def __init__(self, log_partition: int | None, name: str, kind: GroupType, topic_names: dict[str, str]) -> None:
+        self.log_partition = log_partition
+        self.name = name
+        self.type = kind
+        self.place: _Place = (None, None)
+        self.ended = False
+        self._names = topic_names
+        self._told: GroupImage | None = None
+        self._holders: dict[str, Member] = {}
+        self._reset()
+
+    def _reset(self) -> None:
+        """Forget what the records of one type told."""
+        self._classic: dict[str, Any] = {}
+        self._classic_members: tuple[Member, ...] = ()
+        self._epoch: int | None = None
+        self._target_epoch: int | None = None
+        self._members: dict[str, MemberRecords] = {}
+        self._unreconciled: set[str] = set()
+        self._subtopologies: dict[str, tuple[str, ...]] = {}
+        self._opened: _Place | None = None  # where an untold generation began
+        self._opened_by: Part | None = None
+
+    def apply(self, record: GroupRecord) -> Iterator[GroupEvent]:
+        if record.tombstone and record.group_type is not self.type:
+            return  # what is left of a type that the group no longer has
+        changes_type = record.group_type is not self.type
+        ends = record.tombstone and record.part in (Part.GENERATION, Part.EPOCH)
+        if changes_type or ends or self._closes(record):
+            yield from self.tell()
+        if changes_type:
+            self._reset()
+            self.type, self.ended = record.group_type, False
+        self.place = record.values["log_offset"], record.values["log_timestamp"]
+        if ends:
+            self.ended = True
+        elif record.part is Part.GENERATION:
+            yield from self._apply_generation(record.values)
+        else:
+            yield from self._apply_part(record)
+
+    def _closes(self, record: GroupRecord) -> bool:
+        """Whether a record begins something new, so that the epoch under way gets no further."""
+        if self._opened_by is not Part.EPOCH:
+            return False
+        return record.part in (Part.EPOCH, Part.MEMBER) or (
+            record.tombstone and record.part in (Part.TARGET, Part.HELD)
+        )
+
+    def _apply_generation(self, values: dict[str, Any]) -> Iterator[GroupEvent]:
+        self._classic = values
+        self._classic_members = tuple(classic_member(row) for row in values["members"])
+        yield from self._release(self._holders.keys() - {member.member_id for member in self._classic_members})
+        for member in self._classic_members:
+            yield self._hold(member, values["generation"])
+        image, told = self.image(), self._told
+        told_already = told is not None and (told.group_type, told.generation, told.members) == (
+            image.group_type, image.generation, image.members)  # fmt: skip
+        if not told_already:
+            self._opened = self.place
+            yield from self.tell()
+
+    def _apply_part(self, record: GroupRecord) -> Iterator[GroupEvent]:
+        values = record.values
+        match record.part:
+            case Part.EPOCH:
+                if values["epoch"] != self._epoch:
+                    self._epoch = values["epoch"]
+                    self._opened, self._opened_by = self.place, Part.EPOCH
+            case Part.TARGET_EPOCH:
+                self._target_epoch = values["assignment_epoch"]
+                self._unreconciled = {name for name in self._members if not self._reconciled(name)}
+            case Part.TOPOLOGY:
+                self._subtopologies = {} if record.tombstone else _topics_read(values["subtopologies"])
+            case _:
+                yield from self._apply_member(record)
+        if self._opened is not None and not self._unreconciled and self._target_epoch == self._epoch:
+            yield from self.tell()
+
+    def _apply_member(self, record: GroupRecord) -> Iterator[GroupEvent]:
+        values, name = record.values, record.values["member_id"]
+        row = None if record.tombstone else values
+        member = self._members.setdefault(name, MemberRecords())
+        if record.part is Part.MEMBER:
+            # A member that comes without an epoch of its own takes the place of a static one.
+            if row is not None and member.identity is None and self._opened is None:
+                self._opened, self._opened_by = self.place, Part.MEMBER
+            member.identity = row
+        elif record.part is Part.TARGET:
+            member.target = row
+        else:
+            member.held = row
+            if row is None:
+                yield from self._release({name} & self._holders.keys())
+            else:
+                yield self._hold(self._member(name), values["member_epoch"])
+        if member.identity is None and member.target is None and member.held is None:
+            del self._members[name]
+            self._unreconciled.discard(name)
+        elif self._reconciled(name):
+            self._unreconciled.discard(name)
+        else:
+            self._unreconciled.add(name)
+
+    def _reconciled(self, name: str) -> bool:
+        return self._members[name].reconciled(self.type, self._target_epoch)
+
+    def _member(self, name: str) -> Member:
+        return self._members[name].member(name, self.type, self._target_epoch, self._names)
+
+    def _hold(self, member: Member, epoch: int | None) -> Holding:
+        self._holders[member.member_id] = member
+        held = None if member.assignment is None else (*member.assignment, *member.revoking)
+        return Holding(self.log_partition, self.name, self.type, self.place[0], epoch, member, held)
+
+    def _release(self, names: set[str]) -> Iterator[Holding]:
+        """These members hold nothing any more."""
+        for name in names:
+            member = self._holders.pop(name)
+            yield Holding(self.log_partition, self.name, self.type, self.place[0], None, member, ())
+
+    def tell(self) -> Iterator[GroupEvent]:
+        """Tell the generation that was opened, as it stands."""
+        if self._opened is None:
+            return
+        image = self.image()
+        if self.type is not GroupType.CLASSIC:
+            yield from self._release(self._holders.keys() - self._members.keys())  # lost in a change of type
+        yield Generation(image, self._told, *self._opened)
+        self._told, self._opened, self._opened_by = image, None, None
+
+    def die(self) -> Iterator[GroupEvent]:
+        """Tell that the group is gone since its tombstone."""
+        yield from self._release(set(self._holders))
+        self._reset()
+        self._opened = self.place
+        yield from self.tell()
+
+    def image(self) -> GroupImage:
+        classic = self._classic
+        members = self._classic_members or tuple(self._member(name) for name in self._members)
+        assignors = sorted({member.server_assignor for member in members if member.server_assignor})
+        return GroupImage(
+            log_partition=self.log_partition,
+            group=self.name,
+            group_type=self.type.value,
+            state=DEAD if self.ended else self._state(bool(members)),
+            generation=classic.get("generation", self._epoch),
+            assignment_epoch=self._target_epoch,
+            protocol_type=classic.get("protocol_type") if self.type is GroupType.CLASSIC else self.type.value,
+            protocol=classic.get("protocol") or ",".join(assignors) or None,
+            leader=classic.get("leader"),
+            since=classic.get("current_state_timestamp"),
+            members=members,
+            log_offset=self.place[0],
+            log_timestamp=self.place[1],
+            subtopologies=self._subtopologies,
+            incomplete_reason=None if self.ended else self._missing(members),
+        )
+
+    def _state(self, members: bool) -> str:
+        """Upstream's rules: ConsumerGroup, ShareGroup and StreamsGroup's maybeUpdateGroupState."""
+        if not members:
+            return EMPTY
+        if self.type in (GroupType.CLASSIC, GroupType.SHARE):
+            return STABLE
+        if self._target_epoch is None or (self._epoch or 0) > self._target_epoch:
+            return ASSIGNING
+        return RECONCILING if self._unreconciled else STABLE
+
+    def _missing(self, members: tuple[Member, ...]) -> str | None:
+        """Which record that the image needs is not in the evidence."""
+        if self.type is GroupType.CLASSIC:
+            return None
+        if self._epoch is None:
+            return "the record of the group epoch is not in the evidence"
+        unknown = [member.member_id for member in members if not member.known]
+        if unknown:
+            return f"no record in the evidence says who these members are: {', '.join(unknown)}"
+        return None
+
+
+def _topics_read(subtopologies: list[dict[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """The topics that each subtopology reads and commits offsets of."""
+    return {
+        part["subtopology_id"]: (*part["source_topics"], *(item["name"] for item in part["repartition_source_topics"]))
+        for part in subtopologies
+    }

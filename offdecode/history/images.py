@@ -1,0 +1,125 @@
+"""What is known of a group at one place of the log: its type, generation or epoch, members, and what they hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from offdecode.history.group_records import GroupType
+
+EMPTY, STABLE, ASSIGNING, RECONCILING, DEAD = "Empty", "Stable", "Assigning", "Reconciling", "Dead"
+STATIC_MEMBER_AWAY = -2  # upstream's LEAVE_GROUP_STATIC_MEMBER_EPOCH
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """Partitions of one topic, or tasks of one subtopology of a streams group.
+
+    topic: null where only the id is known; topic_id: null where the record names the topic (classic groups);
+    both null for tasks. subtopology: null but for tasks.
+    """
+
+    topic: str | None
+    topic_id: str | None
+    subtopology: str | None
+    partitions: tuple[int, ...]
+
+
+Assignment = tuple[Assigned, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member as its records tell it. Null = the log does not say; () = nothing.
+
+    subscribed_topics: by name; subscribed_regex: by expression. assignment: what it holds (classic: what the
+    leader gave it; null where those bytes are not the consumer protocol's). target: what it is to have.
+    revoking: what it still holds and has to give up. member_epoch: -2 = a static member that is away.
+    reconciled: whether it holds its target, as far as the member itself knows. Times in milliseconds.
+    """
+
+    member_id: str
+    instance_id: str | None = None
+    client_id: str | None = None
+    client_host: str | None = None
+    subscribed_topics: tuple[str, ...] | None = None
+    subscribed_regex: str | None = None
+    rebalance_timeout_ms: int | None = None
+    session_timeout_ms: int | None = None
+    server_assignor: str | None = None
+    member_epoch: int | None = None
+    reconciled: bool | None = None
+    assignment: Assignment | None = None
+    target: Assignment | None = None
+    revoking: Assignment = ()
+    standby_tasks: Assignment = ()
+    warmup_tasks: Assignment = ()
+    known: bool = True  # whether the evidence holds the record that says who it is
+
+
+@dataclass(frozen=True, slots=True)
+class GroupImage:
+    """A group as its records up to one place of the log tell it.
+
+    group_type: "classic", "consumer", "share" or "streams". state: Kafka's name for what the records imply.
+    The log cannot tell a classic group's PreparingRebalance and CompletingRebalance (a rebalance under way
+    writes nothing), nor a streams group's NotReady (missing topics). generation: a classic group's generation,
+    another's group epoch; null where that record is missing. assignment_epoch: the group epoch that the target
+    assignment is for; null for classic groups. protocol: the classic assignor; for a consumer group the
+    assignor that its members name, null = the broker's default. since: when a classic group came into its
+    state, null = not written, -1 = not known. subtopologies: topics that each subtopology of a streams group
+    reads. complete: whether every record that the image needs is there; incomplete_reason: which is not.
+    log_offset, log_timestamp: of the latest record behind the image.
+    """
+
+    log_partition: int | None
+    group: str
+    group_type: str
+    state: str
+    generation: int | None
+    assignment_epoch: int | None
+    protocol_type: str | None
+    protocol: str | None
+    leader: str | None
+    since: int | None
+    members: tuple[Member, ...]
+    log_offset: int | None
+    log_timestamp: int | None
+    subtopologies: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    incomplete_reason: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self.incomplete_reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A generation or epoch as it comes to be, or the end of a group (state Dead).
+
+    image: the group then; log_offset, log_timestamp: of the record that opens it. previous: the group's
+    generation before it, None where there is none in the evidence, the Dead one after a deletion.
+    """
+
+    image: GroupImage
+    previous: GroupImage | None
+    log_offset: int | None
+    log_timestamp: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """From this log offset on, the member holds these partitions and no others: () as it leaves.
+
+    assignment None: the log does not tell what it holds. epoch: the member's generation or epoch.
+    """
+
+    log_partition: int | None
+    group: str
+    group_type: GroupType
+    log_offset: int | None
+    epoch: int | None
+    member: Member
+    assignment: Assignment | None
+
+
+GroupEvent = Generation | Holding
