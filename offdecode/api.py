@@ -111,10 +111,10 @@ def read_table(
     return pa.Table.from_batches([batch for _, batch in batches], schema).unify_dictionaries()
 
 
-def checked_row_type(name: str) -> str:
+def checked_row_type(name: str, among: Sequence[str] = row_type_names()) -> str:
     """The name of a row type; UsageError where there is none of that name."""
-    if name not in row_type_names():
-        raise UsageError(f"there is no row type {name!r}; the row types are {', '.join(row_type_names())}")
+    if name not in among:
+        raise UsageError(f"there is no row type {name!r}; the row types are {', '.join(among)}")
     return name
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
@@ -20,6 +20,7 @@ class Kind(Enum):
 
     INT32 = "int32"
     INT64 = "int64"
+    DOUBLE = "double"
     BOOL = "bool"
     TIMESTAMP = "timestamp"  # milliseconds since 1970 UTC
     TIMESTAMP_NUMBER = "timestamp_number"  # the same, as a plain int64: values outside the calendar are usual
@@ -39,6 +40,7 @@ class Kind(Enum):
 _ARROW = {
     Kind.INT32: pa.int32(),
     Kind.INT64: pa.int64(),
+    Kind.DOUBLE: pa.float64(),
     Kind.BOOL: pa.bool_(),
     Kind.TIMESTAMP: pa.timestamp("ms", tz="UTC"),
     Kind.TIMESTAMP_NUMBER: pa.int64(),
@@ -119,6 +121,14 @@ class DecodedChunk:
 
     def __iter__(self) -> Iterator[tuple[str, pa.RecordBatch]]:
         return iter(self.batches.items())
+
+
+def rows_of(batch: pa.RecordBatch, names: Sequence[str]) -> list[dict[str, Any]]:
+    """These columns of a batch as dictionaries, one a row; times in milliseconds."""
+    arrays = [batch.column(name) for name in names]
+    numbers = [array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array for array in arrays]
+    rows: list[dict[str, Any]] = pa.RecordBatch.from_arrays(numbers, names=list(names)).to_pylist()
+    return rows
 
 
 # Vectors gather up to 16 bytes at a position that may be a buffer's last: every buffer ends in zeros of its own.

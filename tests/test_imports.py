@@ -25,8 +25,9 @@ MAY_IMPORT = {
     "sinks": {"errors", "model", "schemas"},
     "pipeline": {"errors", "model", "sources", "log", "schemas", "engines"},
     "api": {"errors", "model", "sources", "schemas", "sinks", "pipeline"},
+    "answers": {"errors", "model", "schemas", "history", "pipeline"},
     "turns": {"errors"},
-    "cli": {"errors", "model", "schemas", "sinks", "pipeline", "api", "turns", "__init__"},
+    "cli": {"errors", "model", "schemas", "history", "sinks", "pipeline", "answers", "api", "turns", "__init__"},
     "__init__": {"api", "errors", "model"},
     "__main__": {"cli"},
 }

@@ -14,6 +14,7 @@ from offdecode.errors import OffdecodeError
 # Command name: (module, one line for the overview).
 COMMANDS = {
     "decode": ("offdecode.cli.decode", "Decode segment files into JSON lines or Parquet."),
+    "generations": ("offdecode.cli.generations", "List the generations of groups: members, and what changed."),
     "schema": ("offdecode.cli.schema", "Print the row reference."),
 }
 

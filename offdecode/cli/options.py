@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Time(click.ParamType[int]):
@@ -45,10 +46,10 @@ class Pattern(click.ParamType[str]):
         return str(value)
 
 
-def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
+def _all(*options: Option) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         for option in reversed(options):
-            function = option(function)
+            option(function)  # notes itself on the function
         return function
 
     return decorate
@@ -71,22 +72,33 @@ def source_options(function: F) -> F:
     )(function)
 
 
+_GROUPS: tuple[Option, ...] = (
+    click.option("--group", "groups", metavar="GROUP", multiple=True,
+                 help="Only rows of this group, named exactly; repeatable. Markers pass every key filter."),
+    click.option("--group-regex", metavar="REGEX", type=Pattern(),
+                 help="Only rows of groups in whose id this regular expression is found."),
+)
+_COMMITS: tuple[Option, ...] = (
+    click.option("--topic", "topics", metavar="TOPIC", multiple=True,
+                 help="Only commits for this topic; repeatable."),
+    click.option("--partition", "partitions", metavar="N", type=int, multiple=True,
+                 help="Only commits for this partition of their topic; repeatable."),
+)
+_TIMES: tuple[Option, ...] = (
+    click.option("--since", metavar="TIME", type=Time(),
+                 help="Only records from this time on: RFC 3339, or milliseconds since 1970 UTC."),
+    click.option("--until", metavar="TIME", type=Time(), help="Only records up to this time."),
+)
+
+
 def row_options(function: F) -> F:
     """Which rows are wanted."""
     return _all(
         click.option("--type", "row_types", metavar="TYPE", multiple=True,
                      help="Only rows of this type (see `offdecode schema`); repeatable."),
-        click.option("--group", "groups", metavar="GROUP", multiple=True,
-                     help="Only rows of this group, named exactly; repeatable. Markers pass every key filter."),
-        click.option("--group-regex", metavar="REGEX", type=Pattern(),
-                     help="Only rows of groups in whose id this regular expression is found."),
-        click.option("--topic", "topics", metavar="TOPIC", multiple=True,
-                     help="Only commits for this topic; repeatable."),
-        click.option("--partition", "partitions", metavar="N", type=int, multiple=True,
-                     help="Only commits for this partition of their topic; repeatable."),
-        click.option("--since", metavar="TIME", type=Time(),
-                     help="Only records from this time on: RFC 3339, or milliseconds since 1970 UTC."),
-        click.option("--until", metavar="TIME", type=Time(), help="Only records up to this time."),
+        *_GROUPS,
+        *_COMMITS,
+        *_TIMES,
         click.option("--from-offset", "first_offset", metavar="OFFSET", type=int,
                      help="Only records from this log offset on."),
         click.option("--to-offset", "last_offset", metavar="OFFSET", type=int,
@@ -94,26 +106,60 @@ def row_options(function: F) -> F:
     )(function)
 
 
+def group_options(function: F) -> F:
+    """Which groups, and which time of them, an answer is about."""
+    return _all(*_GROUPS, *_TIMES)(function)
+
+
+def commit_options(function: F) -> F:
+    """Which groups, topics, partitions and times an answer is about."""
+    return _all(*_GROUPS, *_COMMITS, *_TIMES)(function)
+
+
+_OUTPUT: tuple[Option, ...] = (
+    click.option("-o", "--output", metavar="PATH", type=click.Path(path_type=Path),
+                 help="Write rows to PATH: a file, or for Parquet a directory. Default: stdout."),
+)
+_FORMAT = "Default: parquet where -o is a directory or ends in .parquet, else jsonl."
+_TIMESTAMPS: tuple[Option, ...] = (
+    click.option("--timestamps", type=click.Choice(["ms", "iso"]), default="ms", show_default=True,
+                 help="Times in JSON as stored milliseconds, or as RFC 3339 text."),
+)
+_PROBLEMS: tuple[Option, ...] = (
+    click.option("--problems", "problems_file", metavar="FILE", type=click.Path(path_type=Path),
+                 help="Write problems to FILE, as JSON lines. Default: stderr."),
+    click.option("--strict", is_flag=True, help="Stop with status 2 at the first problem; no file appears."),
+    click.option("--engine", type=click.Choice(["auto", "reference"]), default="auto", show_default=True,
+                 help="auto reads in vectors and leaves doubtful records to the reference engine."),
+)
+_STATS = click.option("--stats", "show_stats", is_flag=True,
+                      help="Print counts by type, version and codec, and rates, to stderr at the end.")
+
+
 def output_options(function: F) -> F:
     """Where rows and problems go, and how they look."""
     return _all(
-        click.option("-o", "--output", metavar="PATH", type=click.Path(path_type=Path),
-                     help="Write rows to PATH: a file, or for Parquet a directory. Default: stdout."),
-        click.option("--format", "output_format", type=click.Choice(["jsonl", "parquet"]),
-                     help="Default: parquet where -o is a directory or ends in .parquet, else jsonl."),
-        click.option("--timestamps", type=click.Choice(["ms", "iso"]), default="ms", show_default=True,
-                     help="Times in JSON as stored milliseconds, or as RFC 3339 text."),
+        *_OUTPUT,
+        click.option("--format", "output_format", type=click.Choice(["jsonl", "parquet"]), help=_FORMAT),
+        *_TIMESTAMPS,
         click.option("--with-batch", is_flag=True, help="Add the columns of the record's batch."),
         click.option("--raw", is_flag=True, help="Add key_hex and value_hex, the record's own bytes."),
         click.option("--include-bad-crc", is_flag=True,
                      help="Decode batches with a wrong checksum too; every row then says crc_valid."),
-        click.option("--problems", "problems_file", metavar="FILE", type=click.Path(path_type=Path),
-                     help="Write problems to FILE, as JSON lines. Default: stderr."),
-        click.option("--strict", is_flag=True, help="Stop with status 2 at the first problem; no file appears."),
-        click.option("--engine", type=click.Choice(["auto", "reference"]), default="auto", show_default=True,
-                     help="auto reads in vectors and leaves doubtful records to the reference engine."),
+        *_PROBLEMS,
         click.option("-j", "--jobs", metavar="N", type=click.IntRange(1),
                      help="Processes that share the work; the output is the same for any N. Default: all cores."),
-        click.option("--stats", "show_stats", is_flag=True,
-                     help="Print counts by type, version and codec, and rates, to stderr at the end."),
+        _STATS,
     )(function)
+
+
+def answer_options(*formats: str) -> Callable[[F], F]:
+    """Where the rows of an answer and the problems go. formats: those beside jsonl and parquet."""
+    choice = click.Choice(["jsonl", "parquet", *formats])
+    return _all(
+        *_OUTPUT,
+        click.option("--format", "output_format", type=choice, help=_FORMAT),
+        *_TIMESTAMPS,
+        *_PROBLEMS,
+        _STATS,
+    )

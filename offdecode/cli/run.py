@@ -23,6 +23,7 @@ from offdecode.schemas.rows import row_type_names
 from offdecode.sinks.files import CompleteFile
 from offdecode.sinks.jsonl import JsonLinesSink, Timestamps, Writable
 from offdecode.sinks.parquet import ParquetSink, parquet_files
+from offdecode.sinks.text import Lines, TextSink
 from offdecode.turns import CAN_SHARE, Turns, TurnStream, share
 
 
@@ -49,6 +50,15 @@ class Sink(Protocol):
     def write(self, chunk: DecodedChunk) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What history makes of a request: rows of one type, and the lines that show one to a person."""
+
+    row_type: str
+    chunks: Callable[[Request, Callable[[Problem], None], Stats], Iterator[DecodedChunk]]
+    lines: Lines
+
+
 Meter = Callable[[int, int], None]  # called with the bytes read and the rows written since the last call
 
 
@@ -64,6 +74,33 @@ def run_decode(request: Request, output: Output, *, terminal: bool) -> int:
         stats = _run_shared(request, output, problems, meter, jobs) if jobs > 1 else (
             _run_alone(request, output, problems, meter)
         )
+    if output.show_stats:
+        _print_stats(stats, time.monotonic() - start)
+    return DAMAGED if stats.problems else 0
+
+
+def run_answer(answer: Answer, request: Request, output: Output, *, terminal: bool) -> int:
+    """Run a request whose rows are history's; the exit status."""
+    start = time.monotonic()
+    _keep_off_the_evidence(request.paths, output)
+    stats = Stats()
+    with _meter(evidence_bytes(request), terminal) as meter, _problem_stream(output) as problems:
+        report = _Problems(problems, stats, output.strict)
+        with _parquet_sink(request, output, report, answer.row_type) if output.parquet else (
+            _json_stream(output)
+        ) as target:
+            sink: Sink
+            if isinstance(target, ParquetSink):
+                sink = target
+            elif output.format == "text":
+                sink = TextSink(target, answer.lines)
+            else:
+                sink = JsonLinesSink(target, request.options, output.timestamps)
+            read = 0
+            for chunk in answer.chunks(request, report, stats):
+                sink.write(chunk)
+                meter(stats.bytes_read - read, chunk.row_count)
+                read = stats.bytes_read
     if output.show_stats:
         _print_stats(stats, time.monotonic() - start)
     return DAMAGED if stats.problems else 0
@@ -149,9 +186,12 @@ def _problem_stream(output: Output) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _parquet_sink(request: Request, output: Output, report: _Problems) -> Iterator[ParquetSink]:
-    """The files get their names when the run is through, and vanish when it fails."""
-    parquet = ParquetSink(_parquet_targets(request, output), request.options, report)
+def _parquet_sink(
+    request: Request, output: Output, report: _Problems, only: str | None = None
+) -> Iterator[ParquetSink]:
+    """The files get their names when the run is through, and vanish when it fails. only: the one row type."""
+    wanted = request.row_types if only is None else (only,)
+    parquet = ParquetSink(_parquet_targets(wanted, output), request.options, report)
     try:
         yield parquet
         parquet.finish()
@@ -175,11 +215,11 @@ def _json_stream(output: Output) -> Iterator[BinaryIO]:
         raise
 
 
-def _parquet_targets(request: Request, output: Output) -> dict[str, Path]:
+def _parquet_targets(row_types: tuple[str, ...] | None, output: Output) -> dict[str, Path]:
     if output.path is None:
         raise UsageError("Parquet needs a place: give -o DIRECTORY or -o FILE.parquet")
     if output.path.suffix == ".parquet" and not output.path.is_dir():
-        types = request.row_types or (DEFAULT_ROW_TYPE,)
+        types = row_types or (DEFAULT_ROW_TYPE,)
         if len(types) > 1:
             raise UsageError("one Parquet file holds one row type: give -o DIRECTORY for several")
         return {types[0]: output.path}
@@ -187,7 +227,7 @@ def _parquet_targets(request: Request, output: Output) -> dict[str, Path]:
         output.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{output.path}: cannot be made a directory: {error.strerror}") from None
-    return parquet_files(output.path, request.row_types or row_type_names())
+    return parquet_files(output.path, row_types or row_type_names())
 
 
 def _keep_off_the_evidence(paths: tuple[Path, ...], output: Output) -> None:

@@ -17,8 +17,9 @@ def command(row_type: str | None, as_json: bool) -> None:
 
     from offdecode.api import checked_row_type
     from offdecode.schemas.describe import describe, json_schema, overview
+    from offdecode.schemas.rows import all_row_type_names
 
-    names = None if row_type is None else [checked_row_type(row_type)]
+    names = None if row_type is None else [checked_row_type(row_type, all_row_type_names())]
     if as_json:
         text = orjson.dumps(json_schema(names), option=orjson.OPT_INDENT_2).decode("utf-8")
     else:

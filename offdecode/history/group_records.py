@@ -11,9 +11,8 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from offdecode.model import DecodedChunk
+from offdecode.model import DecodedChunk, rows_of
 
 
 class GroupType(Enum):
@@ -101,16 +100,9 @@ def iter_group_records(chunk: DecodedChunk) -> Iterator[GroupRecord]:
         known = _RECORDS.get(name)
         if known is not None:
             group_type, part, columns = known
-            rows = _values(batch, (*COMMON, *columns))
+            rows = rows_of(batch, (*COMMON, *columns))
             places = place[start : start + len(batch)].tolist()
             found += [(at, GroupRecord(group_type, part, row)) for at, row in zip(places, rows, strict=True)]
         start += len(batch)
     found.sort(key=lambda item: item[0])
     return (record for _, record in found)
-
-
-def _values(batch: pa.RecordBatch, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    arrays = [batch.column(name) for name in names]
-    numbers = [array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array for array in arrays]
-    rows: list[dict[str, Any]] = pa.RecordBatch.from_arrays(numbers, names=list(names)).to_pylist()
-    return rows

@@ -7,11 +7,12 @@ from textwrap import fill
 from typing import Any
 
 from offdecode.model import Column, Kind
-from offdecode.schemas.rows import COMMON, TRAILING, row_type, row_type_names
+from offdecode.schemas.rows import COMMON, TRAILING, all_row_type_names, is_record_row, row_type, row_type_names
 
 _JSON_TYPES = {
     Kind.INT32: "integer",
     Kind.INT64: "integer",
+    Kind.DOUBLE: "number",
     Kind.BOOL: "boolean",
     Kind.CATEGORY: "string",
     Kind.TEXT: "string",
@@ -33,19 +34,26 @@ _KIND_TEXTS = {
 def overview() -> str:
     """All row types, a line each, and the columns that every row has."""
     lines = ["Row types (offdecode schema TYPE tells one's columns):", ""]
-    for name in row_type_names():
-        first = row_type(name).doc.split("\n\n")[0].split(". ")[0].rstrip(".")
-        lines.append(f"  {name:<44} {first}")
-    return "\n".join([*lines, "", "Every row:", "", *_lines(COMMON, "  "), *_lines(TRAILING, "  ")])
+    lines += [_line(name) for name in row_type_names()]
+    lines += ["", "Every row of these:", "", *_lines(COMMON, "  "), *_lines(TRAILING, "  ")]
+    lines += ["", "Row types of other commands:", ""]
+    return "\n".join([*lines, *(_line(name) for name in all_row_type_names() if not is_record_row(name))])
+
+
+def _line(name: str) -> str:
+    first = " ".join(row_type(name).doc.split("\n\n")[0].split()).split(". ")[0].rstrip(".")
+    return f"  {name:<44} {first}"
 
 
 def describe(name: str) -> str:
     """One row type: what it is, and its own columns."""
     found = row_type(name)
-    common = {column.name for column in (*COMMON, *TRAILING)}
+    record = is_record_row(name)
+    common = {column.name for column in (*COMMON, *TRAILING)} if record else set()
     own = [column for column in found.columns if column.name not in common]
     doc = "\n\n".join(fill(paragraph, 100) for paragraph in found.doc.split("\n\n"))
-    return "\n".join([name, "", doc, "", "Columns beyond those of every row:", "", *_lines(own, "  ")])
+    title = "Columns beyond those of every row:" if record else "Columns:"
+    return "\n".join([name, "", doc, "", title, "", *_lines(own, "  ")])
 
 
 def _lines(columns: Sequence[Column], indent: str) -> Iterator[str]:
@@ -70,8 +78,9 @@ def _kind_text(column: Column) -> str:
 
 def json_schema(names: Sequence[str] | None = None) -> dict[str, Any]:
     """JSON Schema (2020-12) of the JSON lines of these row types, or of all."""
-    schemas = [_object(row_type(name).columns, {"type": {"const": name}}) for name in names or row_type_names()]
-    for name, schema in zip(names or row_type_names(), schemas, strict=True):
+    names = names or all_row_type_names()
+    schemas = [_object(row_type(name).columns, {"type": {"const": name}}) for name in names]
+    for name, schema in zip(names, schemas, strict=True):
         schema["title"] = name
         schema["description"] = row_type(name).doc
     base: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema"}

@@ -10,6 +10,7 @@ from functools import cache
 
 from offdecode.model import Column, Kind, RowType
 from offdecode.schemas import types as wire
+from offdecode.schemas.history_rows import HISTORY_ROWS
 from offdecode.schemas.layout import (
     UNKNOWN_TAGGED_FIELDS,
     USER_DATA,
@@ -183,14 +184,27 @@ def record_types(row_type: str) -> tuple[RecordType, ...]:
 
 
 def row_type_names() -> tuple[str, ...]:
-    """All row types, records first, in the order of their key types."""
+    """All row types that decoding makes, records first, in the order of their key types."""
     names = dict.fromkeys(record.row_type for record in RECORD_TYPES)
     return (*names, *(name for name, _, _ in OTHER_ROWS))
+
+
+def all_row_type_names() -> tuple[str, ...]:
+    """All row types, those of history last."""
+    return (*row_type_names(), *(name for name, _, _ in HISTORY_ROWS))
+
+
+def is_record_row(name: str) -> bool:
+    """Whether a row of this type is one record, and so has the columns of every record."""
+    return all(name != other for other, _, _ in HISTORY_ROWS)
 
 
 @cache
 def row_type(name: str, options: RowOptions = DEFAULT_OPTIONS) -> RowType:
     """The full row type: common columns, the record's own, and those that the options add."""
+    for history_name, history_doc, history_columns in HISTORY_ROWS:
+        if name == history_name:
+            return RowType(name, history_columns, history_doc)
     others = {other: (doc, columns) for other, doc, columns in OTHER_ROWS}
     if name in others:
         doc, own = others[name]

@@ -83,6 +83,8 @@ class JsonLinesSink:
                 return _coded(encoded.indices, encoded.dictionary.cast(pa.string()))
             case Kind.INT64:
                 text = self._number(array)
+            case Kind.DOUBLE:
+                text = array.cast(pa.string())
             case Kind.TIMESTAMP | Kind.TIMESTAMP_NUMBER:
                 text = self._time(array.cast(pa.int64()))
             case Kind.TEXT:

@@ -1,0 +1,63 @@
+"""Values as words for a person: times, names that may hold anything, assignments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+_FIRST_SAYABLE_MS = -62_135_596_800_000
+_LAST_SAYABLE_MS = 253_402_300_799_999
+
+
+def time_words(milliseconds: int | None) -> str:
+    """A time as RFC 3339 text; a number outside the calendar as it is."""
+    if milliseconds is None:
+        return "(no time)"
+    if not _FIRST_SAYABLE_MS <= milliseconds <= _LAST_SAYABLE_MS:
+        return str(milliseconds)
+    moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
+
+
+def duration_words(milliseconds: int) -> str:
+    """A duration in its two largest units."""
+    if abs(milliseconds) < 1000:
+        return f"{milliseconds} ms"
+    seconds = milliseconds / 1000
+    if abs(seconds) < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if abs(minutes) < 120:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if abs(hours) < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def name_words(name: str | None) -> str:
+    """A name as it is; quoted and escaped where it is empty, or holds what a terminal would not show."""
+    if name is None:
+        return "?"
+    return name if name.isprintable() and name.strip() == name and name else json.dumps(name)
+
+
+def range_words(numbers: Iterable[int]) -> str:
+    """Numbers with runs shortened: 0-3,7."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
+
+
+def assignment_words(assignment: Iterable[Mapping[str, Any]]) -> str:
+    """Partitions by topic: orders 0-3, payments 1."""
+    return ", ".join(
+        f"{name_words(item['topic'] or item['topic_id'] or 'subtopology ' + str(item['subtopology']))} "
+        f"{range_words(item['partitions'])}"
+        for item in assignment
+        if item["partitions"]
+    )

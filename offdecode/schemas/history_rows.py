@@ -1,0 +1,121 @@
+"""Rows that are no record but what records mean together: the tables of their columns.
+
+(row type, what it is, its columns). The rows of records are in rows.py.
+"""
+
+from __future__ import annotations
+
+from offdecode.model import Column, Kind
+
+GENERATION_ROW = "generation"
+GENERATION_SUMMARY_ROW = "generation_summary"
+
+_TYPE = Column("type", Kind.CATEGORY, "the row type")
+_PLACE = (
+    Column("log_partition", Kind.INT32, "partition of the offsets topic"),
+    Column("log_offset", Kind.INT64, "log offset of the record that tells it"),
+    Column("log_timestamp", Kind.TIMESTAMP, "that record's timestamp; null in message format 0"),
+)
+_GROUP = (
+    Column("group", Kind.CATEGORY, "the group"),
+    Column("group_type", Kind.CATEGORY, "classic, consumer, share or streams"),
+)
+
+
+def assignment_column(name: str, doc: str) -> Column:
+    """A list of partitions by topic, or of tasks by subtopology."""
+    return Column(name, Kind.LIST, doc, children=(
+        Column("assigned", Kind.STRUCT, children=(
+            Column("topic", Kind.TEXT, "the topic; null where only its id is known, and for tasks"),
+            Column("topic_id", Kind.TEXT, "id of the topic; null where the record names it, and for tasks"),
+            Column("subtopology", Kind.TEXT, "streams groups: the subtopology whose tasks they are"),
+            Column("partitions", Kind.LIST, "its partitions", children=(Column("partition", Kind.INT32),)),
+        )),
+    ))  # fmt: skip
+
+
+MEMBER_FIELDS = (
+    Column("member_id", Kind.TEXT, "id of the member"),
+    Column("instance_id", Kind.TEXT, "the static member's own id; null = dynamic"),
+    Column("client_id", Kind.TEXT, "the client's configured name"),
+    Column("client_host", Kind.TEXT, "address that the client connected from"),
+    Column("member_epoch", Kind.INT32, "epoch it has reached; -2 = static and away; null in classic groups"),
+    Column("subscribed_topics", Kind.LIST, "topics that it subscribes to; null = not readable",
+           children=(Column("topic", Kind.TEXT),)),
+    Column("subscribed_regex", Kind.TEXT, "regular expression that it subscribes by"),
+    Column("rebalance_timeout_ms", Kind.INT32, "milliseconds that it may take in a rebalance"),
+    Column("session_timeout_ms", Kind.INT32, "milliseconds without a heartbeat before it is removed"),
+    assignment_column("assignment", "what it has; null where the bytes are not the consumer protocol's"),
+    assignment_column("target", "what it is to have; null in classic groups"),
+)
+
+
+def _texts(name: str, doc: str) -> Column:
+    return Column(name, Kind.LIST, doc, children=(Column("member_id", Kind.TEXT),))
+
+
+_GENERATION = (
+    _TYPE,
+    *_GROUP,
+    Column("generation", Kind.INT32, "a classic group's generation, another's group epoch; null for a deleted group"),
+    *_PLACE,
+    Column("state", Kind.CATEGORY, "the state it implies: Empty, Stable, Assigning, Reconciling; Dead = deleted"),
+    Column("settled_log_offset", Kind.INT64, "where all members held what they were given; null = nowhere"),
+    Column("settled_timestamp", Kind.TIMESTAMP, "when"),
+    Column("protocol_type", Kind.CATEGORY, '"consumer", "connect", ...; "" for a group without members at birth'),
+    Column("protocol", Kind.CATEGORY, "the assignor; consumer groups: what members ask for, null = the broker's"),
+    Column("leader", Kind.CATEGORY, "member id of the leader; null but in classic groups"),
+    Column("members", Kind.LIST, "the members", children=(Column("member", Kind.STRUCT, children=(
+        *MEMBER_FIELDS,
+        assignment_column("gained", "what it has and had not in the generation before"),
+        assignment_column("lost", "what it had in the generation before and has no more"),
+    )),)),
+    _texts("joined", "members that the generation before did not have"),
+    Column("left", Kind.LIST, "members of the generation before that are gone", children=(
+        Column("member", Kind.STRUCT, children=(
+            *MEMBER_FIELDS[:4],
+            assignment_column("lost", "what it had"),
+        )),
+    )),
+    Column("replaced", Kind.LIST, "static members that came back under a new member id", children=(
+        Column("member", Kind.STRUCT, children=(
+            Column("instance_id", Kind.TEXT, "the static member"),
+            Column("old_member_id", Kind.TEXT, "its id before"),
+            Column("member_id", Kind.TEXT, "its id now"),
+        )),
+    )),
+    _texts("changed", "members that stayed with another client, host, subscription or timeout"),
+    Column("turned_from", Kind.CATEGORY, "the type that the group had in the generation before, if another"),
+    Column("since_previous_ms", Kind.INT64, "milliseconds since the generation before it in the evidence"),
+    Column("missing_before", Kind.INT32, "generations between it and the one before in the evidence"),
+    Column("missing_reason", Kind.TEXT, "what that can mean, and what cannot be told"),
+)
+
+_GENERATION_SUMMARY = (
+    _TYPE,
+    *_GROUP,
+    Column("log_partition", Kind.INT32, "partition of the offsets topic"),
+    Column("state", Kind.CATEGORY, "state of its last generation; Dead = deleted"),
+    Column("first_timestamp", Kind.TIMESTAMP, "time of its first generation in the evidence"),
+    Column("last_timestamp", Kind.TIMESTAMP, "time of its last one"),
+    Column("first_generation", Kind.INT32, "number of its first generation in the evidence"),
+    Column("last_generation", Kind.INT32, "number of its last one"),
+    Column("rebalances", Kind.INT32, "generations in the evidence; a static restart, birth or deletion is none"),
+    Column("missing", Kind.INT32, "generations that are not in the evidence"),
+    Column("rebalances_per_hour", Kind.DOUBLE, "rebalances between its first and last generation, by the hour"),
+    Column("joins", Kind.INT32, "members that joined"),
+    Column("leaves", Kind.INT32, "members that left"),
+    Column("replacements", Kind.INT32, "static restarts"),
+    Column("churn", Kind.DOUBLE, "joins and leaves for each rebalance"),
+    Column("most_members", Kind.INT32, "members of its largest generation"),
+    Column("longest_stable_ms", Kind.INT64, "longest time with members and without a new generation"),
+)
+
+HISTORY_ROWS: tuple[tuple[str, str, tuple[Column, ...]], ...] = (
+    (GENERATION_ROW, """A generation or epoch of a group of any type, or the end of one (state Dead). Who was in it, who came
+and went, which partitions moved: printed by `offdecode generations`. A classic group writes nothing while a
+rebalance is under way, so PreparingRebalance and CompletingRebalance cannot be told; nor can a streams group's
+NotReady. Why a rebalance happened is not in the log.""", _GENERATION),
+    (GENERATION_SUMMARY_ROW, "The generations of one group in numbers. Printed by `offdecode generations --summary`.",
+     _GENERATION_SUMMARY),
+)
