@@ -7,6 +7,8 @@ from offdecode.schemas.consumer_protocol import ASSIGNMENT, SUBSCRIPTION
 from offdecode.schemas.layout import ArrayOf, Embedded, Field, Layout, RecordType, Struct
 from offdecode.schemas.types import Bytes, Int32, String, TimestampMs
 
+ROW_TYPE = "group_metadata"
+
 KEY = Layout("GroupMetadataKey", versions="0", flexible="none", fields=(
     Field("group", String, "0+", "the group"),
 ))
@@ -38,4 +40,4 @@ leaves, when a static member is replaced within a generation and, by the new coo
 a tombstone deletes the group or turns it into another type. Version 0 up to Kafka 0.10.0, 1 from 0.10.1, 2 from
 2.1, 3 from 2.3 on; 4 is readable since 3.5 and not written yet.""")
 
-RECORD_TYPES = (RecordType(2, "group_metadata", KEY, (VALUE,)),)
+RECORD_TYPES = (RecordType(2, ROW_TYPE, KEY, (VALUE,)),)
