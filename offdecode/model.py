@@ -131,6 +131,23 @@ def rows_of(batch: pa.RecordBatch, names: Sequence[str]) -> list[dict[str, Any]]
     return rows
 
 
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Which offsets of one partition's log the evidence holds. Offsets are None where there is no such place.
+
+    last_offset: the last one that was read. missing_start: offsets below it lie in segments that are not here.
+    first_cleaned: the first offset that the log cleaner removed. first_lost: the first that should be there and is
+    not: bytes or whole segments are lost there. exported: the input is exported records, which do not tell any of it.
+    """
+
+    log_partition: int | None
+    last_offset: int | None = None
+    missing_start: int | None = None
+    first_cleaned: int | None = None
+    first_lost: int | None = None
+    exported: bool = False
+
+
 # Vectors gather up to 16 bytes at a position that may be a buffer's last: every buffer ends in zeros of its own.
 PADDING = 16
 

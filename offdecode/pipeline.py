@@ -18,6 +18,7 @@ from offdecode.engines.selection import KeyFilter, Selection
 from offdecode.errors import OffdecodeError, SourceError
 from offdecode.log.batches import Frames, iter_frames
 from offdecode.log.compression import CODECS
+from offdecode.log.coverage import LogCoverage
 from offdecode.log.exported import iter_exported
 from offdecode.log.foreign import redpanda_header
 from offdecode.log.records import Records, iter_records
@@ -116,10 +117,12 @@ class Step:
     """A piece of work in its place in the output: problems to report, then chunks of rows.
 
     read() does the work; it may be left undone, and another process may do it. size: bytes of evidence.
+    coverage: what the log's frames so far show, the same object for all steps of a log; None where there is no log.
     """
 
     problems: tuple[Problem, ...]
     size: int = 0
+    coverage: LogCoverage | None = None
     read: Callable[[], Iterator[DecodedChunk]] = lambda: iter(())
 
 
@@ -184,7 +187,7 @@ def _exported_steps(request: Request, decoder: Decoder, stats: Stats) -> Iterato
                 judged = sample_looks_like_offsets(records) if judged is None else judged
                 if judged is False:
                     raise SourceError(str(path), f"{_NOT_OFFSETS}: its keys are no coordinator's")
-            yield Step((), size, partial(_read_records, found, size, request, decoder, stats))
+            yield Step((), size, None, partial(_read_records, found, size, request, decoder, stats))
 
 
 def _read_records(
@@ -202,6 +205,7 @@ def _log_steps(log: PartitionLog, request: Request, decoder: Decoder, stats: Sta
     _refuse_foreign(log)
     judged: bool | None = None
     batches = lost = 0
+    coverage = LogCoverage(log.log_partition, log.segments[0].named_offset, log.cleaner_checkpoint)
     resolver = TransactionResolver(lambda place: _frames_from(log, place), log.cleaner_checkpoint)
     for frames, status in resolver:
         lost += sum(problem.kind in ("garbage_tail", "damaged_bytes") for problem in frames.problems)
@@ -210,9 +214,11 @@ def _log_steps(log: PartitionLog, request: Request, decoder: Decoder, stats: Sta
             judged = sample_looks_like_offsets(next(iter_records(frames, frames.crc_valid)))
             if judged is False:
                 raise SourceError(_place(log), f"{_NOT_OFFSETS}: its keys are no coordinator's")
+        coverage.add(frames)
         chunk = frames.chunk
         size = chunk.size if chunk.final else frames.next_position - chunk.position
-        yield Step(frames.problems, size, partial(_read_step, frames, status, size, request, decoder, stats))
+        read = partial(_read_step, frames, status, size, request, decoder, stats)
+        yield Step(frames.problems, size, coverage, read)
     if lost and not batches:
         raise SourceError(_place(log), f"{_NOT_OFFSETS}: there is no batch in it")
 

@@ -24,11 +24,15 @@ _PARTITION_DIRECTORY = re.compile(r"(?P<topic>.+)-(?P<partition>\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One segment file. `size` is what it held when it was found: a live file may grow meanwhile."""
+    """One segment file. `size` is what it held when it was found: a live file may grow meanwhile.
+
+    base_offset: of its first batch; named_offset: that in its name, which cleaning leaves as it is.
+    """
 
     path: Path
     size: int
     base_offset: int
+    named_offset: int | None = None
 
     @property
     def name(self) -> str:
@@ -170,9 +174,9 @@ def _segments(search: _Search, paths: Iterable[Path]) -> Iterator[Segment]:
             search.problem("unreadable", path, f"cannot be read: {error.strerror}")
             continue
         stem = path.name.split(".")[0]
-        named = int(stem) if stem.isdecimal() and stem.isascii() else 0
-        base = int.from_bytes(head, "big", signed=True) if len(head) == 8 else named
-        yield Segment(path, size, base)
+        named = int(stem) if stem.isdecimal() and stem.isascii() else None
+        base = int.from_bytes(head, "big", signed=True) if len(head) == 8 else named or 0
+        yield Segment(path, size, base, named)
 
 
 def _cleaner_checkpoint(segment: Path, partition: int | None) -> int | None:
