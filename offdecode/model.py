@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
@@ -122,6 +122,21 @@ class DecodedChunk:
     def __iter__(self) -> Iterator[tuple[str, pa.RecordBatch]]:
         return iter(self.batches.items())
 
+    def where(self, kept: Mask) -> DecodedChunk:
+        """The rows for which the mask is set; it goes over the rows of the batches one after the other."""
+        if kept.all():
+            return self
+        number = np.cumsum(kept) - 1
+        masks = np.split(kept, np.cumsum([len(batch) for _, batch in self])[:-1])
+        found = {name: batch.filter(pa.array(mask)) for (name, batch), mask in zip(self, masks, strict=True)}
+        order = number[self.order[kept[self.order]]]
+        return DecodedChunk({name: batch for name, batch in found.items() if len(batch)}, order, self.problems)
+
+    def only(self, row_types: Collection[str]) -> DecodedChunk:
+        """The rows of these types."""
+        kept = [np.full(len(batch), name in row_types) for name, batch in self]
+        return self.where(np.concatenate([np.empty(0, np.bool_), *kept]))
+
 
 def rows_of(batch: pa.RecordBatch, names: Sequence[str]) -> list[dict[str, Any]]:
     """These columns of a batch as dictionaries, one a row; times in milliseconds."""
@@ -137,7 +152,8 @@ class Coverage:
 
     last_offset: the last one that was read. missing_start: offsets below it lie in segments that are not here.
     first_cleaned: the first offset that the log cleaner removed. first_lost: the first that should be there and is
-    not: bytes or whole segments are lost there. exported: the input is exported records, which do not tell any of it.
+    not: bytes or whole segments are lost there. undecoded: the first whose record cannot be decoded. exported: the
+    input is exported records, which do not tell any of it.
     """
 
     log_partition: int | None
@@ -145,6 +161,7 @@ class Coverage:
     missing_start: int | None = None
     first_cleaned: int | None = None
     first_lost: int | None = None
+    undecoded: int | None = None
     exported: bool = False
 
 

@@ -27,6 +27,7 @@ from offdecode.model import PADDING, Chunk, DecodedChunk, Mask, Problem, Vector
 from offdecode.schemas.rows import DEFAULT_OPTIONS, RowOptions
 from offdecode.sources.exported import exported_bytes, iter_lines
 from offdecode.sources.segments import OFFSETS_TOPIC, Found, PartitionLog, Segment, find_logs, open_segment, read_chunk
+from offdecode.sources.topic_ids import data_directory_names, named_in_file
 
 CHUNK_BYTES = 4 << 20  # small enough for the vectors to stay in cache
 _NOT_OFFSETS = "this does not look like an offsets log"
@@ -149,6 +150,12 @@ def evidence_bytes(request: Request) -> int:
 
 def _find(request: Request) -> Found:
     return find_logs(request.paths, request.topic_name, request.as_log_partition, request.log_partitions)
+
+
+def topic_names(request: Request, file: Path | None) -> dict[str, str]:
+    """{topic id: name} as the data directories of the request's logs and the file tell them."""
+    names = {} if request.input_format == "records-jsonl" else data_directory_names(_find(request).logs)
+    return names if file is None else {**names, **named_in_file(file)}
 
 
 def iter_steps(request: Request, stats: Stats) -> Iterator[Step]:

@@ -27,7 +27,10 @@ MAY_IMPORT = {
     "api": {"errors", "model", "sources", "schemas", "sinks", "pipeline"},
     "answers": {"errors", "model", "schemas", "history", "pipeline"},
     "turns": {"errors"},
-    "cli": {"errors", "model", "schemas", "history", "sinks", "pipeline", "answers", "api", "turns", "__init__"},
+    "replays": {"errors", "model", "log", "history", "pipeline"},
+    "cli": {
+        "errors", "model", "schemas", "history", "sinks", "pipeline", "answers", "replays", "api", "turns", "__init__",
+    },
     "__init__": {"api", "errors", "model"},
     "__main__": {"cli"},
 }

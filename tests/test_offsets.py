@@ -120,8 +120,8 @@ def test_replay_follows_each_coordinators_code(superseded_rows: int, monkeypatch
         found = list(replay.differences())
         assert {(item.group, item.topic, item.partition) for item in found} == expected, seed
         for item in found:
-            for coordinator, row in item.committed.items():
+            for coordinator, held in item.committed.items():
                 key = item.group, item.topic, item.partition
-                assert (row and row["log_offset"]) == plain[coordinator].committed.get(key), seed
+                assert (held and held["log_offset"]) == plain[coordinator].committed.get(key), seed
         differing += bool(found)
     assert differing > 10

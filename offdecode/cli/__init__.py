@@ -15,6 +15,7 @@ from offdecode.errors import OffdecodeError
 COMMANDS = {
     "decode": ("offdecode.cli.decode", "Decode segment files into JSON lines or Parquet."),
     "generations": ("offdecode.cli.generations", "List the generations of groups: members, and what changed."),
+    "state": ("offdecode.cli.state", "Tell committed offsets and groups as of a moment."),
     "schema": ("offdecode.cli.schema", "Print the row reference."),
 }
 

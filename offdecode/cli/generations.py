@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,12 @@ def command(
     from offdecode.history.generation_text import generation_lines, summary_lines
     from offdecode.pipeline import Request
     from offdecode.schemas.history_rows import GENERATION_ROW, GENERATION_SUMMARY_ROW
+    from offdecode.sinks.text import TextSink
 
     answer = (
-        Answer(GENERATION_SUMMARY_ROW, generation_summary, summary_lines)
+        Answer((GENERATION_SUMMARY_ROW,), generation_summary, {"text": partial(TextSink, lines=summary_lines)})
         if summary
-        else Answer(GENERATION_ROW, generations, generation_lines)
+        else Answer((GENERATION_ROW,), generations, {"text": partial(TextSink, lines=generation_lines)})
     )
     request = Request(paths=paths, engine=engine, **selected)
     target = Output(output, output_format, timestamps, problems_file, strict, show_stats, jobs=1)

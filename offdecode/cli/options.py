@@ -33,6 +33,18 @@ class Time(click.ParamType[int]):
         return round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
 
 
+class LogPlace(click.ParamType[tuple[int, int]]):
+    """A place in the offsets topic: PARTITION:OFFSET."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        match = re.fullmatch(r"(\d{1,10}):(\d{1,19})", value)
+        if match is None:
+            self.fail(f"{value!r} is no place in the offsets topic: PARTITION:OFFSET, as 17:123456", param, ctx)
+        return int(match[1]), int(match[2])
+
+
 class Pattern(click.ParamType[str]):
     """A regular expression."""
 
@@ -109,6 +121,11 @@ def row_options(function: F) -> F:
 def group_options(function: F) -> F:
     """Which groups, and which time of them, an answer is about."""
     return _all(*_GROUPS, *_TIMES)(function)
+
+
+def key_options(function: F) -> F:
+    """Which groups, topics and partitions an answer is about."""
+    return _all(*_GROUPS, *_COMMITS)(function)
 
 
 def commit_options(function: F) -> F:

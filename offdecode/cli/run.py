@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,6 @@ from offdecode.schemas.rows import row_type_names
 from offdecode.sinks.files import CompleteFile
 from offdecode.sinks.jsonl import JsonLinesSink, Timestamps, Writable
 from offdecode.sinks.parquet import ParquetSink, parquet_files
-from offdecode.sinks.text import Lines, TextSink
 from offdecode.turns import CAN_SHARE, Turns, TurnStream, share
 
 
@@ -52,11 +51,11 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What history makes of a request: rows of one type, and the lines that show one to a person."""
+    """What history makes of a request: rows of these types. formats: sinks beside those of JSON lines and Parquet."""
 
-    row_type: str
+    row_types: tuple[str, ...]
     chunks: Callable[[Request, Callable[[Problem], None], Stats], Iterator[DecodedChunk]]
-    lines: Lines
+    formats: Mapping[str, Callable[[Writable], Sink]]
 
 
 Meter = Callable[[int, int], None]  # called with the bytes read and the rows written since the last call
@@ -86,14 +85,14 @@ def run_answer(answer: Answer, request: Request, output: Output, *, terminal: bo
     stats = Stats()
     with _meter(evidence_bytes(request), terminal) as meter, _problem_stream(output) as problems:
         report = _Problems(problems, stats, output.strict)
-        with _parquet_sink(request, output, report, answer.row_type) if output.parquet else (
+        with _parquet_sink(request, output, report, answer.row_types) if output.parquet else (
             _json_stream(output)
         ) as target:
             sink: Sink
             if isinstance(target, ParquetSink):
                 sink = target
-            elif output.format == "text":
-                sink = TextSink(target, answer.lines)
+            elif output.format is not None and output.format in answer.formats:
+                sink = answer.formats[output.format](target)
             else:
                 sink = JsonLinesSink(target, request.options, output.timestamps)
             read = 0
@@ -187,10 +186,10 @@ def _problem_stream(output: Output) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _parquet_sink(
-    request: Request, output: Output, report: _Problems, only: str | None = None
+    request: Request, output: Output, report: _Problems, only: tuple[str, ...] | None = None
 ) -> Iterator[ParquetSink]:
-    """The files get their names when the run is through, and vanish when it fails. only: the one row type."""
-    wanted = request.row_types if only is None else (only,)
+    """The files get their names when the run is through, and vanish when it fails. only: row types that there are."""
+    wanted = request.row_types if only is None else only
     parquet = ParquetSink(_parquet_targets(wanted, output), request.options, report)
     try:
         yield parquet

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from offdecode.model import Column, Kind, RowType
+from offdecode.schemas import offset_commit
 from offdecode.schemas import types as wire
 from offdecode.schemas.history_rows import HISTORY_ROWS
 from offdecode.schemas.layout import (
@@ -22,6 +23,7 @@ from offdecode.schemas.layout import (
     Struct,
 )
 from offdecode.schemas.registry import RECORD_TYPES
+from offdecode.schemas.state_rows import state_rows
 
 MARKER_ROW = "transaction_marker"
 UNKNOWN_ROW = "unknown"
@@ -191,18 +193,24 @@ def row_type_names() -> tuple[str, ...]:
 
 def all_row_type_names() -> tuple[str, ...]:
     """All row types, those of history last."""
-    return (*row_type_names(), *(name for name, _, _ in HISTORY_ROWS))
+    return (*row_type_names(), *(name for name, _, _ in _history_rows()))
 
 
 def is_record_row(name: str) -> bool:
     """Whether a row of this type is one record, and so has the columns of every record."""
-    return all(name != other for other, _, _ in HISTORY_ROWS)
+    return name in row_type_names()
+
+
+@cache
+def _history_rows() -> tuple[tuple[str, str, tuple[Column, ...]], ...]:
+    commit = {column.name: column for column in (*COMMON, *record_columns(offset_commit.ROW_TYPE), *TRAILING)}
+    return (*HISTORY_ROWS, *state_rows(commit))
 
 
 @cache
 def row_type(name: str, options: RowOptions = DEFAULT_OPTIONS) -> RowType:
     """The full row type: common columns, the record's own, and those that the options add."""
-    for history_name, history_doc, history_columns in HISTORY_ROWS:
+    for history_name, history_doc, history_columns in _history_rows():
         if name == history_name:
             return RowType(name, history_columns, history_doc)
     others = {other: (doc, columns) for other, doc, columns in OTHER_ROWS}

@@ -1,0 +1,79 @@
+"""Rows of the state to what a person reads, and to the lines that kafka-consumer-groups reads."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from offdecode.history.words import assignment_words, duration_words, name_words, time_words
+from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW, PENDING_ROW
+
+Row = dict[str, Any]
+Rows = dict[str, list[Row]]
+
+# What `kafka-consumer-groups --reset-offsets --from-file` reads for several groups: no header, one offset a line.
+RESET_ROW, RESET_COLUMNS = COMMITTED_ROW, ("group", "topic", "partition", "offset")
+
+_OFFSETS = ("TOPIC", "PARTITION", "OFFSET", "COMMITTED", "LOG OFFSET", "TRANSACTION", "METADATA")
+_MEMBERS = ("CLIENT", "HOST", "MEMBER", "INSTANCE", "HAS")
+
+
+def state_lines(rows: Rows) -> Iterator[str]:
+    """Each group with its members and offsets, as tables."""
+    offsets: dict[str, list[Sequence[str]]] = defaultdict(list)
+    for name in (COMMITTED_ROW, PENDING_ROW):
+        for row in rows.get(name, ()):
+            offsets[row["group"]].append(_offset_cells(row))
+    for group in rows.get(GROUP_ROW, ()):
+        yield from _group_lines(group)
+        members = group["members"] or ()
+        yield from _table(_MEMBERS, [_member_cells(member) for member in members])
+        yield from _table(_OFFSETS, offsets[group["group"]])
+        yield ""
+
+
+def _group_lines(group: Row) -> Iterator[str]:
+    words = [group["group_type"], group["state"]]
+    if group["generation"] is not None:
+        words.append(f"generation {group['generation']}")
+    if group["epoch"] is not None:
+        words.append(f"epoch {group['epoch']}")
+    if group["protocol"]:
+        words.append(name_words(group["protocol"]))
+    yield f"{name_words(group['group'])}: {', '.join(words)}"
+    if not group["complete"]:
+        yield f"  INCOMPLETE: {group['incomplete_reason']}"
+    for key in group["differences"] or ():
+        offsets = ", ".join(
+            f"{name.replace('_', '-')} {'none' if key[name] is None else key[name]}"
+            for name in ("new", "old_live", "old_load")
+        )
+        yield f"  the coordinators differ on {name_words(key['topic'])}-{key['partition']}: {offsets}"
+
+
+def _offset_cells(row: Row) -> Sequence[str]:
+    transaction = row["transaction"] or "-"
+    if row["type"] == PENDING_ROW:
+        age = "" if row["age_ms"] is None else f" for {duration_words(row['age_ms'])}"
+        transaction = f"{transaction}{age}, producer {row['producer_id']}"
+    metadata = "null" if row["metadata"] is None else name_words(row["metadata"]) if row["metadata"] else "-"
+    place = f"{row['log_partition']}:{row['log_offset']}"
+    return (
+        name_words(row["topic"]), str(row["partition"]), str(row["offset"]), time_words(row["commit_timestamp"]),
+        place, transaction, metadata,
+    )  # fmt: skip
+
+
+def _member_cells(member: Row) -> Sequence[str]:
+    instance = "-" if member["instance_id"] is None else name_words(member["instance_id"])
+    assigned = "?" if member["assignment"] is None else assignment_words(member["assignment"]) or "-"
+    names = (name_words(member[name]) for name in ("client_id", "client_host", "member_id"))
+    return (*names, instance, assigned)
+
+
+def _table(titles: Sequence[str], cells: list[Sequence[str]]) -> Iterator[str]:
+    if cells:
+        widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
+        for line in (titles, *cells):
+            yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

@@ -1,0 +1,75 @@
+"""Names of topic ids: from a data directory's partitions, or from a file that names them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from offdecode.errors import SourceError
+from offdecode.sources.segments import PartitionLog
+
+PARTITION_METADATA = "partition.metadata"
+# Directories of deleted or moved partitions have a suffix, and may hold the id of an earlier topic of the same name.
+_PARTITION_DIRECTORY = re.compile(r"(?P<topic>.+)-\d+(?P<suffix>\.[0-9a-f]{32}-(?:delete|future|stray))?")
+_DESCRIBED = re.compile(r"Topic:\s*(?P<name>\S+)\s+TopicId:\s*(?P<id>\S+)")  # kafka-topics.sh --describe
+_TOPIC_ID = re.compile(r"[A-Za-z0-9_-]{22}")
+
+
+def data_directory_names(logs: Iterable[PartitionLog]) -> dict[str, str]:
+    """{topic id: name} from the partitions beside the logs, by one partition of each topic.
+
+    A `partition.metadata` file (KIP-516) has lines `version: 0` and `topic_id: ID`. What cannot be read is passed over.
+    """
+    names: dict[str, str] = {}
+    for directory in sorted({log.segments[0].path.absolute().parent.parent for log in logs}):
+        seen: set[str] = set()
+        try:
+            entries = sorted(os.listdir(directory))
+        except OSError:
+            continue
+        for entry in entries:
+            match = _PARTITION_DIRECTORY.fullmatch(entry)
+            cut_short = match is not None and match["suffix"] and len(entry) >= 255
+            if match is None or cut_short or (match["topic"] in seen and not match["suffix"]):
+                continue
+            topic_id = _read_id(directory / entry / PARTITION_METADATA)
+            if topic_id is not None:
+                names[topic_id] = match["topic"]
+                if not match["suffix"]:
+                    seen.add(match["topic"])
+    return names
+
+
+def _read_id(path: Path) -> str | None:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    found = [line.split(":", 1)[1].strip() for line in lines if line.startswith("topic_id:")]
+    return found[0] if len(found) == 1 else None
+
+
+def named_in_file(path: Path) -> dict[str, str]:
+    """{topic id: name} from a file with a line `ID NAME` for each topic, or with what kafka-topics --describe prints.
+
+    Raises SourceError where it cannot be read, or holds no name.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError as error:
+        raise SourceError(str(path), f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SourceError(str(path), "is not UTF-8 text") from None
+    names: dict[str, str] = {}
+    for line in lines:
+        words = line.split()
+        described = _DESCRIBED.search(line)
+        if described:
+            names[described["id"]] = described["name"]
+        elif len(words) == 2 and _TOPIC_ID.fullmatch(words[0]):
+            names[words[0]] = words[1]
+    if not names:
+        raise SourceError(str(path), "names no topic: a line is `ID NAME`, or what kafka-topics.sh --describe prints")
+    return names
