@@ -41,6 +41,8 @@ class OffsetReplay:
 
     def add(self, chunk: DecodedChunk) -> None:
         """Take the next chunk of the log. Rows that are no offsets, markers or groups are passed over."""
+        if not chunk.row_count:
+            return
         first = self._places
         self._places += chunk.row_count
         places = places_by_type(chunk, first)
