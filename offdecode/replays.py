@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from offdecode.answers import chunk_of
 from offdecode.errors import UsageError
 from offdecode.history.state import LogState, Question
+from offdecode.history.transactions import DECIDED, ROW_OPTIONS, ROW_TYPES, Row, TransactionReplay
 from offdecode.log.coverage import LogCoverage
 from offdecode.model import Coverage, DecodedChunk
 from offdecode.pipeline import Report, Request, Stats, iter_steps, topic_names
@@ -31,16 +33,54 @@ def state(
     if now is None:
         now = max((held.latest for held in logs.values() if held.latest is not None), default=None)
     for log, held in logs.items():
-        coverage = log.result if isinstance(log, LogCoverage) else Coverage(log, exported=True)
-        for rows in held.chunks(coverage, now):
+        for rows in held.chunks(_coverage(log), now):
             yield rows.only(row_types)
+
+
+def transactions(request: Request, report: Report, stats: Stats, undecided: bool) -> Iterator[DecodedChunk]:
+    """The transactions of the request's groups: the decided ones log by log, then the others. undecided: only those that are open or lost their end.
+
+    The request's since and until choose among them by their first record.
+    """
+    wanted = replace(request, since=None, until=None, row_types=ROW_TYPES, options=ROW_OPTIONS)
+    filtered = bool(request.groups or request.group_regex is not None)
+    logs: dict[LogCoverage | int | None, TransactionReplay] = {}
+
+    def chosen(rows: Iterator[Row]) -> Iterator[DecodedChunk]:
+        yield from chunk_of([
+            row for row in rows
+            if not (undecided and row["status"] in DECIDED) and _within(_time_of(row), request)
+        ])  # fmt: skip
+
+    for log, chunk in _by_log(wanted, report, stats):
+        if log not in logs:
+            logs[log] = TransactionReplay(bare_markers=not filtered)
+        if chunk is not None:
+            yield from chosen(logs[log].add(chunk))
+    now = max((held.latest for held in logs.values() if held.latest is not None), default=None)
+    for log, held in logs.items():
+        yield from chosen(held.finish(_coverage(log), request.topic_name, now))
+
+
+def _time_of(row: Row) -> int | None:
+    return row["marker_timestamp"] if row.get("first_timestamp") is None else row["first_timestamp"]
+
+
+def _within(time: int | None, request: Request) -> bool:
+    if time is None:
+        return True
+    return (request.since is None or time >= request.since) and (request.until is None or time <= request.until)
+
+
+def _coverage(log: LogCoverage | int | None) -> Coverage:
+    return log.result if isinstance(log, LogCoverage) else Coverage(log, exported=True)
 
 
 def _by_log(
     request: Request, report: Report, stats: Stats
 ) -> Iterator[tuple[LogCoverage | int | None, DecodedChunk | None]]:
     """Every decoded chunk with its log: what the log covers or, for exported records, its partition."""
-    for step in iter_steps(replace(request, row_types=None), stats):
+    for step in iter_steps(request, stats):
         for problem in step.problems:
             report(problem)
         if step.coverage is not None:

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "api": {"errors", "model", "sources", "schemas", "sinks", "pipeline"},
     "answers": {"errors", "model", "schemas", "history", "pipeline"},
     "turns": {"errors"},
-    "replays": {"errors", "model", "log", "history", "pipeline"},
+    "replays": {"errors", "model", "log", "history", "pipeline", "answers"},
     "cli": {
         "errors", "model", "schemas", "history", "sinks", "pipeline", "answers", "replays", "api", "turns", "__init__",
     },

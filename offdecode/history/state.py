@@ -121,13 +121,14 @@ class LogState:
         counts = {name: Counter(table.rows.column("group").to_pylist()) for name, table in (
             (COMMITTED_ROW, committed), (PENDING_ROW, pending))}  # fmt: skip
         names = set(counts[COMMITTED_ROW]) | set(counts[PENDING_ROW])
+        differences = self._differences()
+        names |= differences.keys()
         if not question.topics and not question.partitions:
             names |= images.keys()
         if self._undecoded is not None:
             coverage = replace(coverage, undecoded=self._undecoded)
         general = list(log_reasons(coverage, question.as_of, self._cut))
         own = group_reasons(coverage, committed.rows, pending.rows)
-        differences = self._differences()
         found = []
         for name in sorted(names):
             image = images.get(name)
@@ -146,7 +147,10 @@ class LogState:
 
     def _differences(self) -> dict[str, list[Row]]:
         found: dict[str, list[Row]] = defaultdict(list)
+        topics, partitions = self._question.topics, self._question.partitions
         for item in self._offsets.differences():
+            if (topics and item.topic not in topics) or (partitions and item.partition not in partitions):
+                continue
             offsets = {
                 coordinator.name.lower(): None if row is None else row["offset"]
                 for coordinator, row in item.committed.items()

@@ -77,3 +77,19 @@ def _table(titles: Sequence[str], cells: list[Sequence[str]]) -> Iterator[str]:
         widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
         for line in (titles, *cells):
             yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+def transaction_lines(row: Row) -> Iterator[str]:
+    """One line for the transaction, and one with the command that would end it."""
+    if row["first_offset"] is None:
+        held = "no records"
+    else:
+        count = "1 commit" if row["commits"] == 1 else f"{row['commits']} commits"
+        held = f"{count} at {row['first_offset']}-{row['last_offset']} for {', '.join(map(name_words, row['groups']))}"
+    since = row["first_timestamp"] if row["marker_offset"] is None else row["marker_timestamp"]
+    took = "" if row["duration_ms"] is None else f" ({duration_words(row['duration_ms'])})"
+    when = f"{'since' if row['marker_offset'] is None else 'at'} {time_words(since)}{took}"
+    epoch = row["marker_epoch"] if row["producer_epoch"] is None else row["producer_epoch"]
+    yield f"{row['log_partition']}: producer {row['producer_id']} epoch {epoch}: {row['status']} {when}, {held}"
+    if row["held_back_records"] is not None:
+        yield f"    holds back {row['held_back_records']} records; {row['abort_command'] or 'its partition is not known'}"

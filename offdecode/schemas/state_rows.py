@@ -62,8 +62,8 @@ _TRANSACTION = (
     Column("last_offset", Kind.INT64, "log offset of its last record"),
     Column("first_timestamp", Kind.TIMESTAMP, "time of its first record"),
     Column("commits", Kind.INT64, "its offset commits in this log partition"),
-    Column("groups", Kind.LIST, "the groups for which it commits", children=(Column("group", Kind.TEXT),)),
-    Column("marker_offset", Kind.INT64, "log offset of the marker that decides it; null while it is open"),
+    Column("groups", Kind.LIST, "the groups that it commits for", children=(Column("group", Kind.TEXT),)),
+    Column("marker_offset", Kind.INT64, "log offset of the producer's next marker, which decides it; null = none"),
     Column("marker_timestamp", Kind.TIMESTAMP, "when it was decided"),
     Column("marker_epoch", Kind.INT32, "the marker's producer epoch; above the records' after a timeout or fencing, "
            "and always with transaction version 2"),

@@ -1,0 +1,161 @@
+"""Transactional commits and markers to transactions: what each held, when and how it was decided, or since when not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from offdecode.history.commits import UNKNOWN
+from offdecode.history.ends import ends_of, places_by_type
+from offdecode.model import Coverage, DecodedChunk, rows_of
+from offdecode.schemas import offset_commit
+from offdecode.schemas.rows import MARKER_ROW, RowOptions
+from offdecode.schemas.state_rows import TRANSACTION_ROW
+
+Row = dict[str, Any]
+
+# What chunks must hold: these row types, and the producer's epoch, which stands in the batch.
+ROW_TYPES = (offset_commit.ROW_TYPE, MARKER_ROW)
+ROW_OPTIONS = RowOptions(with_batch=True)
+
+OPEN = "open"
+_STATUS = {"commit": "committed", "abort": "aborted"}
+DECIDED = frozenset(_STATUS.values())
+_COMMIT_COLUMNS = (
+    "log_partition", "log_offset", "log_timestamp", "producer_id", "producer_epoch", "transaction", "group",
+)  # fmt: skip
+_MARKER_COLUMNS = (
+    "log_partition", "log_offset", "log_timestamp", "producer_id", "producer_epoch", "marker", "coordinator_epoch",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Transaction:
+    """The records of one producer since its last marker."""
+
+    first: Row
+    last: Row
+    commits: int = 0
+    groups: dict[str, None] = field(default_factory=dict)
+    lost: bool = False  # whether bytes are missing that may hold its end
+
+
+class TransactionReplay:
+    """Takes the chunks of one log in order and gives a row for each transaction as it ends.
+
+    bare_markers: whether a marker without records counts too; where rows are filtered out it says nothing.
+    """
+
+    def __init__(self, *, bare_markers: bool) -> None:
+        self._bare_markers = bare_markers
+        self._open: dict[int, _Transaction] = {}
+        self.latest: int | None = None  # the latest time of a record
+
+    def add(self, chunk: DecodedChunk) -> Iterator[Row]:
+        """Take the next chunk; yields the transactions that it decides, in the order of their markers."""
+        self._note_time(chunk)
+        by_marker = _rows_by_marker(chunk)
+        markers = chunk.batches.get(MARKER_ROW)
+        for index, marker in enumerate(() if markers is None else rows_of(markers, _MARKER_COLUMNS)):
+            for rows in by_marker.get(index, ()):
+                self._take(rows)
+            transaction = self._open.pop(marker["producer_id"], None)
+            if transaction is not None or self._bare_markers:
+                yield _row(transaction, marker)
+        for rows in by_marker.get(-1, ()):
+            self._take(rows)
+
+    def finish(self, coverage: Coverage, topic: str, now: int | None) -> Iterator[Row]:
+        """The transactions that no marker has ended, by their first record.
+
+        topic: name of the offsets topic; now: time up to which they are open, in milliseconds.
+        """
+        for transaction in sorted(self._open.values(), key=lambda item: item.first["log_offset"]):
+            row = _row(transaction, None)
+            row["duration_ms"] = _difference(now, row["first_timestamp"])
+            if row["status"] == OPEN:
+                end = row["last_offset"] if coverage.last_offset is None else coverage.last_offset
+                row["held_back_records"] = end - row["first_offset"] + 1
+                row["abort_command"] = _abort_command(topic, row["log_partition"], row["first_offset"])
+            yield row
+
+    def _take(self, rows: list[Row]) -> None:
+        """Add records of one producer to its open transaction."""
+        known = self._open.setdefault(rows[0]["producer_id"], _Transaction(rows[0], rows[-1]))
+        known.last = rows[-1]
+        known.commits += len(rows)
+        known.groups.update((row["group"], None) for row in rows)
+        known.lost |= any(row["transaction"] == UNKNOWN for row in rows)
+
+    def _note_time(self, chunk: DecodedChunk) -> None:
+        for _, batch in chunk:
+            latest = pc.max(batch.column("log_timestamp").cast(pa.int64())).as_py()
+            if latest is not None and (self.latest is None or latest > self.latest):
+                self.latest = latest
+
+
+def _rows_by_marker(chunk: DecodedChunk) -> dict[int, list[list[Row]]]:
+    """The transactional commits, one list for each producer, by the number of its next marker; -1 = none here."""
+    batch = chunk.batches.get(offset_commit.ROW_TYPE)
+    if batch is None:
+        return {}
+    places = places_by_type(chunk, 0)
+    transactional = np.flatnonzero(batch.column("transaction").is_valid().to_numpy(zero_copy_only=False))
+    batch, place = batch.take(pa.array(transactional)), places[offset_commit.ROW_TYPE][transactional]
+    producer = batch.column("producer_id").to_numpy()
+    marker = ends_of(chunk, places, 0).following(producer, place)
+    rows = rows_of(batch, _COMMIT_COLUMNS)
+    found: dict[tuple[int, int], list[Row]] = {}
+    for key, row in zip(zip(marker.tolist(), producer.tolist(), strict=True), rows, strict=True):
+        found.setdefault(key, []).append(row)
+    by_marker: dict[int, list[list[Row]]] = {}
+    for (number, _), own in found.items():
+        by_marker.setdefault(number, []).append(own)
+    return by_marker
+
+
+def _row(transaction: _Transaction | None, marker: Row | None) -> Row:
+    row: Row = {"type": TRANSACTION_ROW, "commits": 0, "groups": [], "status": OPEN}
+    if marker is not None:
+        row |= {
+            "log_partition": marker["log_partition"],
+            "producer_id": marker["producer_id"],
+            "status": _STATUS[marker["marker"]],
+            "marker_offset": marker["log_offset"],
+            "marker_timestamp": marker["log_timestamp"],
+            "marker_epoch": marker["producer_epoch"],
+            "coordinator_epoch": marker["coordinator_epoch"],
+        }
+    if transaction is not None:
+        first, last = transaction.first, transaction.last
+        row |= {
+            "log_partition": first["log_partition"],
+            "producer_id": first["producer_id"],
+            "producer_epoch": last["producer_epoch"],
+            "first_offset": first["log_offset"],
+            "last_offset": last["log_offset"],
+            "first_timestamp": first["log_timestamp"],
+            "commits": transaction.commits,
+            "groups": list(transaction.groups),
+            "duration_ms": _difference(row.get("marker_timestamp"), first["log_timestamp"]),
+        }
+        if transaction.lost:
+            row["status"] = UNKNOWN
+    return row
+
+
+def _difference(later: int | None, earlier: int | None) -> int | None:
+    return None if later is None or earlier is None else later - earlier
+
+
+def _abort_command(topic: str, log_partition: int | None, first_offset: int) -> str | None:
+    """What ends a transaction whose producer is gone (KIP-664). The broker's address is not in the log."""
+    if log_partition is None:
+        return None
+    place = f"--topic {topic} --partition {log_partition} --start-offset {first_offset}"
+    return f"kafka-transactions.sh --bootstrap-server HOST:PORT abort {place}"
