@@ -38,9 +38,9 @@ def state(
 
 
 def transactions(request: Request, report: Report, stats: Stats, undecided: bool) -> Iterator[DecodedChunk]:
-    """The transactions of the request's groups: the decided ones log by log, then the others. undecided: only those that are open or lost their end.
+    """The transactions of the request's groups: the decided ones log by log, then the others.
 
-    The request's since and until choose among them by their first record.
+    undecided: only those that are open, or whose end is lost. The request's since and until choose by first record.
     """
     wanted = replace(request, since=None, until=None, row_types=ROW_TYPES, options=ROW_OPTIONS)
     filtered = bool(request.groups or request.group_regex is not None)
@@ -49,7 +49,7 @@ def transactions(request: Request, report: Report, stats: Stats, undecided: bool
     def chosen(rows: Iterator[Row]) -> Iterator[DecodedChunk]:
         yield from chunk_of([
             row for row in rows
-            if not (undecided and row["status"] in DECIDED) and _within(_time_of(row), request)
+            if not (undecided and row["status"] in DECIDED) and _within(row, request)
         ])  # fmt: skip
 
     for log, chunk in _by_log(wanted, report, stats):
@@ -62,11 +62,8 @@ def transactions(request: Request, report: Report, stats: Stats, undecided: bool
         yield from chosen(held.finish(_coverage(log), request.topic_name, now))
 
 
-def _time_of(row: Row) -> int | None:
-    return row["marker_timestamp"] if row.get("first_timestamp") is None else row["first_timestamp"]
-
-
-def _within(time: int | None, request: Request) -> bool:
+def _within(row: Row, request: Request) -> bool:
+    time: int | None = row.get("first_timestamp") or row.get("marker_timestamp")
     if time is None:
         return True
     return (request.since is None or time >= request.since) and (request.until is None or time <= request.until)

@@ -92,4 +92,4 @@ def transaction_lines(row: Row) -> Iterator[str]:
     epoch = row["marker_epoch"] if row["producer_epoch"] is None else row["producer_epoch"]
     yield f"{row['log_partition']}: producer {row['producer_id']} epoch {epoch}: {row['status']} {when}, {held}"
     if row["held_back_records"] is not None:
-        yield f"    holds back {row['held_back_records']} records; {row['abort_command'] or 'its partition is not known'}"
+        yield f"    holds back {row['held_back_records']} records; {row['abort_command'] or 'unknown partition'}"
