@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,9 +40,9 @@ class _Transaction:
 
     first: Row
     last: Row
-    commits: int = 0
-    groups: dict[str, None] = field(default_factory=dict)
-    lost: bool = False  # whether bytes are missing that may hold its end
+    commits: int
+    groups: dict[str, None]
+    lost: bool  # whether bytes are missing that may hold its end
 
 
 class TransactionReplay:
@@ -59,16 +59,16 @@ class TransactionReplay:
     def add(self, chunk: DecodedChunk) -> Iterator[Row]:
         """Take the next chunk; yields the transactions that it decides, in the order of their markers."""
         self._note_time(chunk)
-        by_marker = _rows_by_marker(chunk)
+        by_marker = _pieces_by_marker(chunk)
         markers = chunk.batches.get(MARKER_ROW)
         for index, marker in enumerate(() if markers is None else rows_of(markers, _MARKER_COLUMNS)):
-            for rows in by_marker.get(index, ()):
-                self._take(rows)
+            for piece in by_marker.get(index, ()):
+                self._take(piece)
             transaction = self._open.pop(marker["producer_id"], None)
             if transaction is not None or self._bare_markers:
                 yield _row(transaction, marker)
-        for rows in by_marker.get(-1, ()):
-            self._take(rows)
+        for piece in by_marker.get(-1, ()):
+            self._take(piece)
 
     def finish(self, coverage: Coverage, topic: str, now: int | None) -> Iterator[Row]:
         """The transactions that no marker has ended, by their first record.
@@ -84,13 +84,14 @@ class TransactionReplay:
                 row["abort_command"] = _abort_command(topic, row["log_partition"], row["first_offset"])
             yield row
 
-    def _take(self, rows: list[Row]) -> None:
-        """Add records of one producer to its open transaction."""
-        known = self._open.setdefault(rows[0]["producer_id"], _Transaction(rows[0], rows[-1]))
-        known.last = rows[-1]
-        known.commits += len(rows)
-        known.groups.update((row["group"], None) for row in rows)
-        known.lost |= any(row["transaction"] == UNKNOWN for row in rows)
+    def _take(self, piece: _Transaction) -> None:
+        """Add records to their producer's open transaction."""
+        known = self._open.setdefault(piece.first["producer_id"], piece)
+        if known is not piece:
+            known.last = piece.last
+            known.commits += piece.commits
+            known.groups.update(piece.groups)
+            known.lost |= piece.lost
 
     def _note_time(self, chunk: DecodedChunk) -> None:
         for _, batch in chunk:
@@ -99,24 +100,42 @@ class TransactionReplay:
                 self.latest = latest
 
 
-def _rows_by_marker(chunk: DecodedChunk) -> dict[int, list[list[Row]]]:
-    """The transactional commits, one list for each producer, by the number of its next marker; -1 = none here."""
+def _pieces_by_marker(chunk: DecodedChunk) -> dict[int, list[_Transaction]]:
+    """What each producer commits before its next marker, by that marker's number; -1 = none in the chunk."""
     batch = chunk.batches.get(offset_commit.ROW_TYPE)
     if batch is None:
         return {}
     places = places_by_type(chunk, 0)
     transactional = np.flatnonzero(batch.column("transaction").is_valid().to_numpy(zero_copy_only=False))
+    if not len(transactional):
+        return {}
     batch, place = batch.take(pa.array(transactional)), places[offset_commit.ROW_TYPE][transactional]
     producer = batch.column("producer_id").to_numpy()
     marker = ends_of(chunk, places, 0).following(producer, place)
-    rows = rows_of(batch, _COMMIT_COLUMNS)
-    found: dict[tuple[int, int], list[Row]] = {}
-    for key, row in zip(zip(marker.tolist(), producer.tolist(), strict=True), rows, strict=True):
-        found.setdefault(key, []).append(row)
-    by_marker: dict[int, list[list[Row]]] = {}
-    for (number, _), own in found.items():
-        by_marker.setdefault(number, []).append(own)
-    return by_marker
+    order = np.lexsort((place, producer, marker))
+    new = (np.diff(marker[order]) != 0) | (np.diff(producer[order]) != 0)
+    first = np.concatenate(([0], np.flatnonzero(new) + 1))
+    last = np.append(first[1:], len(order)) - 1
+    group = batch.column("group")
+    piece = np.repeat(np.arange(len(first)), last - first + 1)
+    names = group.dictionary.to_pylist()
+    width = len(names)
+    groups: list[dict[str, None]] = [{} for _ in first]
+    for code in np.unique(piece * width + group.indices.to_numpy()[order]).tolist():
+        groups[code // width][names[code % width]] = None
+    lost = pc.equal(batch.column("transaction").cast(pa.string()), UNKNOWN).to_numpy(zero_copy_only=False)[order]
+    found: dict[int, list[_Transaction]] = {}
+    for number, *parts in zip(
+        marker[order[first]].tolist(),
+        rows_of(batch.take(pa.array(order[first])), _COMMIT_COLUMNS),
+        rows_of(batch.take(pa.array(order[last])), _COMMIT_COLUMNS),
+        (last - first + 1).tolist(),
+        groups,
+        np.logical_or.reduceat(lost, first).tolist(),
+        strict=True,
+    ):
+        found.setdefault(number, []).append(_Transaction(*parts))
+    return found
 
 
 def _row(transaction: _Transaction | None, marker: Row | None) -> Row:
@@ -141,7 +160,7 @@ def _row(transaction: _Transaction | None, marker: Row | None) -> Row:
             "last_offset": last["log_offset"],
             "first_timestamp": first["log_timestamp"],
             "commits": transaction.commits,
-            "groups": list(transaction.groups),
+            "groups": sorted(transaction.groups),
             "duration_ms": _difference(row.get("marker_timestamp"), first["log_timestamp"]),
         }
         if transaction.lost:
