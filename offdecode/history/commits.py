@@ -119,7 +119,10 @@ def joined(parts: Sequence[Commits]) -> Commits:
 
 def _last_of_each(place: Vector, *keys: Vector | Mask) -> Vector:
     """Indices of the row with the highest place for each combination of keys, sorted by the last of them."""
-    order = np.lexsort((place, *keys))
+    if len(keys) == 1 and (np.diff(place) > 0).all():
+        order = np.argsort(keys[0], kind="stable")
+    else:
+        order = np.lexsort((place, *keys))
     last = np.ones(len(order), np.bool_)
     if len(order):
         last[:-1] = False

@@ -15,10 +15,8 @@ class KeyCodes:
 
     def __init__(self) -> None:
         self._texts: dict[str, int] = {}
-        self._pairs: dict[int, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._pairs)
+        self._pairs = np.empty(0, np.int64)  # sorted
+        self._numbers = np.empty(0, np.int64)
 
     def encode(self, rows: pa.RecordBatch | pa.Table) -> Vector:
         """The number of each row's key."""
@@ -26,10 +24,18 @@ class KeyCodes:
             return np.empty(0, np.int64)
         pairs = self._codes(rows.column("group")) << 32 | self._codes(rows.column("topic"))
         distinct, inverse = np.unique(pairs, return_inverse=True)
-        known = self._pairs
-        numbers = np.fromiter((known.setdefault(pair, len(known)) for pair in distinct.tolist()), np.int64)
+        self._learn(distinct)
+        numbers = self._numbers[np.searchsorted(self._pairs, distinct)]
         partition = rows.column("partition").to_numpy().astype(np.int64) & (1 << _PARTITION_BITS) - 1
         return np.asarray(numbers[inverse] << _PARTITION_BITS | partition)
+
+    def _learn(self, pairs: Vector) -> None:
+        new = np.setdiff1d(pairs, self._pairs, assume_unique=True)
+        if len(new):
+            count = len(self._pairs)
+            place = np.searchsorted(self._pairs, new)
+            self._pairs = np.insert(self._pairs, place, new)
+            self._numbers = np.insert(self._numbers, place, np.arange(count, count + len(new)))
 
     def _codes(self, column: pa.Array | pa.ChunkedArray) -> Vector:
         """A number for each text; the same in every column, so that a table may be encoded in parts."""

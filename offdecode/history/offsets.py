@@ -68,9 +68,10 @@ class OffsetReplay:
         """The rows that wait for the end of their transaction, or whose transaction's end is lost."""
         self._compact()
         waiting, settled = self._waiting, self._settled[0]
-        at = np.minimum(np.searchsorted(settled.key, waiting.key), len(settled) - 1)
+        order = np.argsort(settled.key)
         overtaken = np.zeros(len(waiting), np.bool_)
         if len(settled):
+            at = order[np.minimum(np.searchsorted(settled.key, waiting.key, sorter=order), len(order) - 1)]
             overtaken = (settled.key[at] == waiting.key) & (settled.place[at] > waiting.place)
         return joined([waiting.where(~(waiting.closed & overtaken)), self._disputed.waiting(coordinator)])
 
@@ -134,7 +135,7 @@ class OffsetReplay:
         """Drop what is superseded, and the numbers of keys that are gone."""
         self._codes = KeyCodes()
         live = joined(self._settled).last_of_each_key()
-        live = live.where(~live.tombstone).compacted(self._codes).last_of_each_key()
+        live = live.where(~live.tombstone).compacted(self._codes)
         self._settled = [live]
         self._settled_rows = self._live_rows = len(live)
         self._waiting = self._waiting.last_waiting().compacted(self._codes)

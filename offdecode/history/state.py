@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -87,18 +87,17 @@ class LogState:
             COMMITTED_ROW: _offset_rows(COMMITTED_ROW, committed.rows),
             PENDING_ROW: _offset_rows(PENDING_ROW, _with_age(pending.rows, now)),
         }
-        names = [row["group"] for row in rows]
-        number = {name: index for index, name in enumerate(names)}
-        owners = {name: _owner(table, number) for name, table in offsets.items()}
+        number = {row["group"]: index for index, row in enumerate(rows)}
+        owners = {name: _owner(table.column("group"), number) for name, table in offsets.items()}
         for start in range(0, len(rows), _GROUPS_A_CHUNK):
             schema = row_type(GROUP_ROW).arrow_schema
             batches = {GROUP_ROW: pa.RecordBatch.from_pylist(rows[start : start + _GROUPS_A_CHUNK], schema=schema)}
             owner = [np.arange(start, start + len(batches[GROUP_ROW]))]
             for name, table in offsets.items():
-                own = np.flatnonzero((owners[name] >= start) & (owners[name] < start + _GROUPS_A_CHUNK))
-                if len(own):
-                    batches[name] = table.take(pa.array(own)).combine_chunks().to_batches()[0]
-                    owner.append(owners[name][own])
+                first, end = np.searchsorted(owners[name], (start, start + _GROUPS_A_CHUNK))
+                if end > first:
+                    batches[name] = table.slice(first, end - first).combine_chunks().to_batches()[0]
+                    owner.append(owners[name][first:end])
             yield DecodedChunk(batches, np.argsort(np.concatenate(owner), kind="stable"))
 
     def _wanted(self, commits: Commits) -> Commits:
@@ -118,9 +117,8 @@ class LogState:
     def _group_rows(self, coverage: Coverage, committed: Commits, pending: Commits) -> list[Row]:
         question = self._question
         images = {image.group: image for image in self._groups.images()}
-        counts = {name: Counter(table.rows.column("group").to_pylist()) for name, table in (
-            (COMMITTED_ROW, committed), (PENDING_ROW, pending))}  # fmt: skip
-        names = set(counts[COMMITTED_ROW]) | set(counts[PENDING_ROW])
+        held, waiting = (_counts(commits.rows.column("group")) for commits in (committed, pending))
+        names = held.keys() | waiting.keys()
         differences = self._differences()
         names |= differences.keys()
         if not question.topics and not question.partitions:
@@ -137,8 +135,8 @@ class LogState:
                 reasons.append(image.incomplete_reason)
             found.append({
                 **(_simple(name, coverage.log_partition) if image is None else _described(image)),
-                "committed_offsets": counts[COMMITTED_ROW][name],
-                "pending_offsets": counts[PENDING_ROW][name],
+                "committed_offsets": held.get(name, 0),
+                "pending_offsets": waiting.get(name, 0),
                 "differences": differences.get(name),
                 "complete": not reasons,
                 "incomplete_reason": "; ".join(reasons) or None,
@@ -190,16 +188,27 @@ def _with_age(rows: pa.Table, now: int | None) -> pa.Table:
     return rows.append_column("age_ms", age)
 
 
-def _owner(table: pa.Table, number: Mapping[str, int]) -> Vector:
+def _texts(column: pa.ChunkedArray) -> tuple[Vector, list[str]]:
+    """The texts that a column has, and which of them each row has."""
+    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    return encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
+
+
+def _counts(groups: pa.ChunkedArray) -> dict[str, int]:
+    """How many rows each group has."""
+    index, names = _texts(groups)
+    return dict(zip(names, np.bincount(index, minlength=len(names)).tolist(), strict=True))
+
+
+def _owner(groups: pa.ChunkedArray, number: Mapping[str, int]) -> Vector:
     """For each row the number of its group."""
-    groups: Sequence[str] = table.column("group").to_pylist()
-    return np.fromiter((number[group] for group in groups), np.int64, len(groups))
+    index, names = _texts(groups)
+    return np.fromiter((number[name] for name in names), np.int64, len(names))[index]
 
 
 def _rank(column: pa.ChunkedArray) -> Vector:
     """Numbers that sort as the texts do."""
-    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
-    texts = encoded.dictionary.to_pylist()
+    index, texts = _texts(column)
     rank = np.empty(len(texts), np.int64)
     rank[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
-    return np.asarray(rank[encoded.indices.to_numpy()])
+    return np.asarray(rank[index])
