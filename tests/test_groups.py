@@ -10,7 +10,7 @@ import pytest
 
 from offdecode.history.group_records import GROUP_ROW_TYPES, GroupRecord, GroupType, Part
 from offdecode.history.groups import GroupReplay
-from offdecode.history.images import Assignment, Generation, GroupImage, Holding
+from offdecode.history.images import Assignment, Generation, GroupImage, Holding, Standing
 from offdecode.pipeline import Request, decode
 from tests.truth import LogSet, log_sets, set_id
 
@@ -138,7 +138,7 @@ def test_an_image_without_the_record_of_its_epoch_is_incomplete() -> None:
     replay = GroupReplay()
     held = record(GroupType.CONSUMER, Part.HELD, 5, member_id="m", member_epoch=2, state=0, assigned_partitions=[],
                   partitions_pending_revocation=[])  # fmt: skip
-    assert [type(event) for event in replay.apply_record(held)] == [Holding]
+    assert [type(event) for event in replay.apply_record(held)] == [Holding, Standing]
     image = replay.image(0, "g")
     assert image is not None
     assert not image.complete

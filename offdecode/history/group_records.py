@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from operator import attrgetter
 from typing import Any
 
-import numpy as np
-
+from offdecode.history.commit_columns import places
 from offdecode.model import DecodedChunk, rows_of
 
 
@@ -79,11 +79,15 @@ GROUP_ROW_TYPES = tuple(_RECORDS)
 
 @dataclass(frozen=True, slots=True)
 class GroupRecord:
-    """One group record. values: the columns of its row type, times as milliseconds; all null in a tombstone."""
+    """One group record. values: the columns of its row type, times as milliseconds; all null in a tombstone.
+
+    place: where it stands among all rows of its chunk.
+    """
 
     group_type: GroupType
     part: Part
     values: dict[str, Any]
+    place: int = 0
 
     @property
     def tombstone(self) -> bool:
@@ -92,17 +96,14 @@ class GroupRecord:
 
 def iter_group_records(chunk: DecodedChunk) -> Iterator[GroupRecord]:
     """The group records of a chunk in log order."""
-    found: list[tuple[int, GroupRecord]] = []
-    place = np.empty(len(chunk.order), np.int64)
-    place[chunk.order] = np.arange(len(chunk.order))
-    start = 0
+    found: list[GroupRecord] = []
+    place = places(chunk)
     for name, batch in chunk:
         known = _RECORDS.get(name)
         if known is not None:
             group_type, part, columns = known
             rows = rows_of(batch, (*COMMON, *columns))
-            places = place[start : start + len(batch)].tolist()
-            found += [(at, GroupRecord(group_type, part, row)) for at, row in zip(places, rows, strict=True)]
-        start += len(batch)
-    found.sort(key=lambda item: item[0])
-    return (record for _, record in found)
+            at = place[name].tolist()
+            found += [GroupRecord(group_type, part, row, where) for where, row in zip(at, rows, strict=True)]
+    found.sort(key=attrgetter("place"))
+    return iter(found)

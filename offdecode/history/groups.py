@@ -21,6 +21,7 @@ from offdecode.history.images import (
     GroupImage,
     Holding,
     Member,
+    Standing,
 )
 from offdecode.history.members import MemberRecords, classic_member
 from offdecode.model import DecodedChunk
@@ -61,6 +62,7 @@ class GroupReplay:
                 return
             group = self._groups[key] = _Group(key[0], key[1], record.group_type, self.topic_names)
         yield from group.apply(record)
+        yield from group.stand()
         if group.ended:
             self._ended[key[0]] = group
 
@@ -110,6 +112,7 @@ class _Group:
         self._names = topic_names
         self._told: GroupImage | None = None
         self._holders: dict[str, Member] = {}
+        self._stood: tuple[int | None, int, bool, bool] | None = None
         self._reset()
 
     def _reset(self) -> None:
@@ -214,13 +217,27 @@ class _Group:
     def _hold(self, member: Member, epoch: int | None) -> Holding:
         self._holders[member.member_id] = member
         held = None if member.assignment is None else (*member.assignment, *member.revoking)
-        return Holding(self.log_partition, self.name, self.type, self.place[0], epoch, member, held)
+        return Holding(
+            self.log_partition, self.name, self.type, self.place[0], epoch, member, held, self._subtopologies
+        )
 
     def _release(self, names: set[str]) -> Iterator[Holding]:
         """These members hold nothing any more."""
         for name in names:
             member = self._holders.pop(name)
-            yield Holding(self.log_partition, self.name, self.type, self.place[0], None, member, ())
+            yield Holding(self.log_partition, self.name, self.type, self.place[0], None, member, (), {})
+
+    def stand(self) -> Iterator[Standing]:
+        """Where the group stands now, if that has changed."""
+        generation = None if self.ended else self._classic.get("generation", self._epoch)
+        members = len(self._classic_members) or len(self._members)
+        simple = generation == 0 and not members
+        readable = all(member.assignment is not None for member in self._classic_members)
+        standing = generation, members, simple, readable
+        if standing != self._stood:
+            self._stood = standing
+            offset, timestamp = self.place
+            yield Standing(self.log_partition, self.name, offset, timestamp, generation, members, simple, readable)
 
     def tell(self) -> Iterator[GroupEvent]:
         """Tell the generation that was opened, as it stands."""

@@ -111,6 +111,7 @@ class Holding:
     """From this log offset on, the member holds these partitions and no others: () as it leaves.
 
     assignment None: the log does not tell what it holds. epoch: the member's generation or epoch.
+    subtopologies: topics of each subtopology of a streams group.
     """
 
     log_partition: int | None
@@ -120,6 +121,24 @@ class Holding:
     epoch: int | None
     member: Member
     assignment: Assignment | None
+    subtopologies: dict[str, tuple[str, ...]]
 
 
-GroupEvent = Generation | Holding
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """From this log offset on, the group is in this generation or epoch and has so many members.
+
+    generation None: it does not exist. simple: nothing but its birth is known, as of a group without members ever.
+    """
+
+    log_partition: int | None
+    group: str
+    log_offset: int | None
+    log_timestamp: int | None
+    generation: int | None
+    members: int
+    simple: bool
+    readable: bool  # whether its assignments can be read
+
+
+GroupEvent = Generation | Holding | Standing

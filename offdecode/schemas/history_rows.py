@@ -112,8 +112,8 @@ _GENERATION_SUMMARY = (
 )
 
 HISTORY_ROWS: tuple[tuple[str, str, tuple[Column, ...]], ...] = (
-    (GENERATION_ROW, """A generation or epoch of a group of any type, or the end of one (state Dead). Who was in it, who came
-and went, which partitions moved: printed by `offdecode generations`. A classic group writes nothing while a
+    (GENERATION_ROW, """A generation or epoch of a group of any type, or the end of one (state Dead). Who was in it, who
+came and went, which partitions moved: printed by `offdecode generations`. A classic group writes nothing while a
 rebalance is under way, so PreparingRebalance and CompletingRebalance cannot be told; nor can a streams group's
 NotReady. Why a rebalance happened is not in the log.""", _GENERATION),
     (GENERATION_SUMMARY_ROW, "The generations of one group in numbers. Printed by `offdecode generations --summary`.",

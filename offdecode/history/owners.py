@@ -1,0 +1,255 @@
+"""Which member held a commit's partition as it came, and in which generation: commits joined to group records.
+
+A commit names neither. What is said here is inferred from the group's own records at that place of the log.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from offdecode.history.commit_columns import ABSENT, CommitColumns, CommitKeys
+from offdecode.history.group_records import GroupType, iter_group_records
+from offdecode.history.groups import GroupReplay
+from offdecode.history.images import STATIC_MEMBER_AWAY, Assignment, GroupEvent, Holding, Member, Standing
+from offdecode.model import DecodedChunk, Mask, Vector
+
+
+class NoOwner(IntEnum):
+    """Why a commit has no owner; negative, where the number of a member would be."""
+
+    GROUP_UNKNOWN = -1
+    GROUP_EMPTY = -2
+    PARTITION_UNOWNED = -3
+    ASSIGNMENT_UNREADABLE = -4
+    TOPIC_UNKNOWN = -5
+
+
+NO_OWNER_TEXTS = {
+    NoOwner.GROUP_UNKNOWN: "no record of the group up to here: it is simple, or its records are not in the evidence",
+    NoOwner.GROUP_EMPTY: "the group had no members",
+    NoOwner.PARTITION_UNOWNED: "no member held the partition",
+    NoOwner.ASSIGNMENT_UNREADABLE: "the members' assignments are not in the consumer protocol's format",
+    NoOwner.TOPIC_UNKNOWN: "members held partitions of topics that are known by id only",
+}
+
+_GROUP_STATE = np.dtype([
+    ("generation", np.int64), ("members", np.int64), ("simple", np.bool_), ("readable", np.bool_),
+    ("empty_since", np.int64),
+])  # fmt: skip
+_KEY_STATE = np.dtype([("owner", np.int64), ("epoch", np.int64)])
+_NO_GROUP = np.array((ABSENT, 0, True, True, ABSENT), _GROUP_STATE)
+_NO_HOLDER = np.array((-1, ABSENT), _KEY_STATE)
+
+_Partition = tuple[str, int]  # topic by name, partition
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Vectors beside a chunk's commits. owner: number of a member, or a NoOwner; generation: ABSENT = not known.
+
+    members: of the group then; known: whether the group had a record by then; simple: whether that told nothing
+    but its birth; empty_since: log timestamp at which the last member left, ABSENT where it is not known.
+    """
+
+    owner: Vector
+    generation: Vector
+    members: Vector
+    known: Mask
+    simple: Mask
+    empty_since: Vector
+
+
+class _Timeline:
+    """A state for each number, as it changes within a chunk and at its end."""
+
+    def __init__(self, initial: Any) -> None:
+        self._initial = initial
+        self.now = np.full(1024, initial)
+        self._number: list[int] = []
+        self._place: list[int] = []
+        self._state: list[Any] = []
+
+    def note(self, number: int, place: int, *state: Any) -> None:
+        self._number.append(number)
+        self._place.append(place)
+        self._state.append(state)
+
+    def take(self, number: Vector, place: Vector, count: int) -> Any:
+        """The state of each number at each place of the chunk; the chunk's notes then are the past. count: numbers."""
+        if count > len(self.now):
+            self.now = np.concatenate((self.now, np.full(max(count, len(self.now)), self._initial)))
+        found = self.now[number]
+        if self._number:
+            when = np.array(self._number, np.int64) << 32 | np.array(self._place, np.int64)
+            order = np.argsort(when, kind="stable")
+            when, states = when[order], np.array(self._state, self.now.dtype)[order]
+            at = np.searchsorted(when, number << 32 | place, side="right") - 1
+            since = (at >= 0) & (when[at] >> 32 == number)
+            found[since] = states[at[since]]
+            self.now[when >> 32] = states  # the last one of each number stays
+            self._number, self._place, self._state = [], [], []
+        return found
+
+
+    def end_chunk(self, count: int) -> None:
+        """The chunk's notes are the past, though no row asks for them."""
+        self.take(np.empty(0, np.int64), np.empty(0, np.int64), count)
+
+
+class Owners:
+    """Joins the commits of chunks, in the order of the log, to the owners and generations of their time."""
+
+    def __init__(self, keys: CommitKeys, topic_names: dict[str, str] | None = None) -> None:
+        self.replay = GroupReplay(topic_names)
+        self.members: list[Member] = []
+        self._keys = keys
+        self._numbers: dict[tuple[str | None, ...], int] = {}
+        self._group_timeline = _Timeline(_NO_GROUP)
+        self._key_timeline = _Timeline(_NO_HOLDER)
+        self._held: dict[int, dict[str, _Held]] = defaultdict(dict)  # by group, by member id
+        self._holder: dict[int, int] = {}  # by key, the member that holds it
+        self._empty_since: dict[int, int] = {}
+        self._unnamed: dict[int, int] = {}  # by group, members that hold topics known by id only
+
+    def join(self, chunk: DecodedChunk, commits: CommitColumns | None) -> Joined | None:
+        """Replay the chunk's group records and join its commits; None where it has none."""
+        if commits is not None:
+            self._learn(commits)
+        for record in iter_group_records(chunk):
+            for event in self.replay.apply_record(record):
+                self._apply(event, record.place)
+        if commits is None:
+            self._group_timeline.end_chunk(len(self._keys.groups))
+            self._key_timeline.end_chunk(len(self._keys.keys))
+            return None
+        return self._joined(commits)
+
+    def _joined(self, commits: CommitColumns) -> Joined:
+        groups = self._group_timeline.take(commits.group, commits.place, len(self._keys.groups))
+        holders = self._key_timeline.take(commits.key, commits.place, len(self._keys.keys))
+        known = groups["generation"] != ABSENT
+        owner = holders["owner"].copy()
+        unowned = owner < 0
+        if unowned.any():
+            owner[unowned] = NoOwner.PARTITION_UNOWNED
+            unnamed = np.isin(commits.group, list(self._unnamed)) if self._unnamed else np.zeros(len(owner), np.bool_)
+            owner[unowned & unnamed] = NoOwner.TOPIC_UNKNOWN
+            owner[unowned & ~groups["readable"]] = NoOwner.ASSIGNMENT_UNREADABLE
+            owner[unowned & (groups["members"] == 0)] = NoOwner.GROUP_EMPTY
+            owner[unowned & ~known] = NoOwner.GROUP_UNKNOWN
+        epoch = holders["epoch"]
+        by_member = (owner >= 0) & (epoch != ABSENT) & (epoch != STATIC_MEMBER_AWAY)
+        return Joined(
+            owner=owner,
+            generation=np.where(by_member, epoch, groups["generation"]),
+            members=groups["members"],
+            known=known,
+            simple=groups["simple"],
+            empty_since=groups["empty_since"],
+        )
+
+    def _apply(self, event: GroupEvent, place: int) -> None:
+        if isinstance(event, Holding) and event.group_type is not GroupType.SHARE:
+            self._hold(event, place)
+        elif isinstance(event, Standing):
+            number = self._keys.group((event.log_partition, event.group))
+            if event.members or event.generation is None:
+                self._empty_since.pop(number, None)
+            elif event.log_timestamp is not None:
+                self._empty_since.setdefault(number, event.log_timestamp)
+            generation = ABSENT if event.generation is None else event.generation
+            since = self._empty_since.get(number, ABSENT)
+            self._group_timeline.note(number, place, generation, event.members, event.simple, event.readable, since)
+
+    def _hold(self, event: Holding, place: int) -> None:
+        group = self._keys.group((event.log_partition, event.group))
+        member_id = event.member.member_id
+        before = self._held[group].pop(member_id, None)
+        member = self._member(event.member)
+        held = _Held(member, event.epoch, event.assignment or (), event.subtopologies, self.replay.topic_names)
+        if held.assignment:
+            self._held[group][member_id] = held
+        self._count_unnamed(group, before, held)
+        if before is not None:
+            for topic, partition in before.partitions - held.partitions:
+                key = self._keys.key(group, topic, partition)
+                if self._holder.get(key) == before.member:  # else another member has it already
+                    del self._holder[key]
+                    self._key_timeline.note(key, place, -1, ABSENT)
+        self._note(group, held, place)
+
+    def _note(self, group: int, held: _Held, place: int) -> None:
+        epoch = ABSENT if held.epoch is None else held.epoch
+        for topic, partition in held.partitions:
+            key = self._keys.key(group, topic, partition)
+            self._holder[key] = held.member
+            self._key_timeline.note(key, place, held.member, epoch)
+
+    def _count_unnamed(self, group: int, before: _Held | None, now: _Held) -> None:
+        count = self._unnamed.get(group, 0) - (before.unnamed if before is not None else 0) + now.unnamed
+        if count > 0:
+            self._unnamed[group] = count
+        else:
+            self._unnamed.pop(group, None)
+
+    def _member(self, member: Member) -> int:
+        identity = (member.member_id, member.instance_id, member.client_id, member.client_host)
+        number = self._numbers.setdefault(identity, len(self.members))
+        if number == len(self.members):
+            self.members.append(member)
+        return number
+
+    def _learn(self, commits: CommitColumns) -> None:
+        """Commits of version 4 name their topic and its id: then what is held of it can be told."""
+        names = self.replay.topic_names
+        if commits.batch.column("topic_id").null_count == len(commits.batch):
+            return
+        pairs = pa.table({
+            "id": commits.batch.column("topic_id"), "name": commits.batch.column("topic")
+        }).group_by(["id", "name"]).aggregate([]).to_pylist()  # fmt: skip
+        new = {pair["id"]: pair["name"] for pair in pairs if pair["id"] is not None and pair["id"] not in names}
+        if not new:
+            return
+        names.update(new)
+        for group, members in self._held.items():
+            for member_id, held in list(members.items()):
+                if held.unnamed and any(item.topic_id in new for item in held.assignment):
+                    named = _Held(held.member, held.epoch, held.assignment, held.subtopologies, names)
+                    members[member_id] = named
+                    self._count_unnamed(group, held, named)
+                    self._note(group, named, 0)
+
+
+class _Held:
+    """What a member holds: partitions of topics by name; unnamed counts 1 where some topics are known by id only."""
+
+    __slots__ = ("assignment", "epoch", "member", "partitions", "subtopologies", "unnamed")
+
+    def __init__(
+        self,
+        member: int,
+        epoch: int | None,
+        assignment: Assignment,
+        subtopologies: dict[str, tuple[str, ...]],
+        names: dict[str, str],
+    ) -> None:
+        self.member = member
+        self.epoch = epoch
+        self.assignment = assignment
+        self.subtopologies = subtopologies
+        self.partitions: set[_Partition] = set()
+        self.unnamed = 0
+        for item in assignment:
+            if item.subtopology is not None:
+                topics = subtopologies.get(item.subtopology, ())
+            else:
+                name = item.topic if item.topic_id is None else names.get(item.topic_id)
+                topics = () if name is None else (name,)
+            self.unnamed |= not topics
+            self.partitions |= {(topic, partition) for topic in topics for partition in item.partitions}
