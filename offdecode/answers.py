@@ -8,16 +8,22 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from offdecode.history.explain import Explanation, Wanted
 from offdecode.history.generations import GenerationRows, GenerationSummary
 from offdecode.history.group_records import GROUP_ROW_TYPES
 from offdecode.history.groups import GroupReplay
 from offdecode.history.images import Generation, GroupEvent
 from offdecode.model import DecodedChunk
 from offdecode.pipeline import Report, Request, Stats, decode
+from offdecode.schemas.history_rows import MOVEMENT_ROW
+from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import row_type
 
 Row = dict[str, Any]
+
+_EXPLAINED = (*GROUP_ROW_TYPES, DEFAULT_ROW_TYPE)
 
 
 def generations(request: Request, report: Report, stats: Stats) -> Iterator[DecodedChunk]:
@@ -47,6 +53,35 @@ def _generation_rows(request: Request, report: Report, stats: Stats) -> Iterator
     for chunk in decode(replace(request, row_types=GROUP_ROW_TYPES, since=None), report, stats):
         yield wanted(replay.apply(chunk))
     yield wanted(replay.finish())
+
+
+def explanation(
+    request: Request, report: Report, stats: Stats, retention_ms: int, *, by_key: bool = False
+) -> Iterator[DecodedChunk]:
+    """The movements of the request's offsets; its topics, partitions and since choose among them.
+
+    What is not chosen is read all the same: other topics and earlier records tell of those that are.
+    by_key: all in one chunk, one key's after the other's; else as they come to an end.
+    """
+    chunks = _movements(request, report, stats, retention_ms)
+    if not by_key:
+        yield from chunks
+        return
+    schema = row_type(MOVEMENT_ROW).arrow_schema
+    rows = pa.Table.from_batches([chunk.batches[MOVEMENT_ROW] for chunk in chunks], schema).unify_dictionaries()
+    keys = {name: rows.column(name).cast(pa.string()) for name in ("group", "topic")}
+    keys |= {name: rows.column(name) for name in ("partition", "log_partition", "log_offset")}
+    order = pc.sort_indices(pa.table(keys), [(name, "ascending") for name in keys])
+    for batch in rows.take(order).combine_chunks().to_batches():
+        yield DecodedChunk({MOVEMENT_ROW: batch}, np.arange(len(batch)))
+
+
+def _movements(request: Request, report: Report, stats: Stats, retention_ms: int) -> Iterator[DecodedChunk]:
+    wanted = Wanted(frozenset(request.topics), frozenset(request.partitions), request.since)
+    explain = Explanation(wanted, retention_ms)
+    for chunk in decode(replace(request, row_types=_EXPLAINED, topics=(), partitions=(), since=None), report, stats):
+        yield from explain.rows(chunk)
+    yield from explain.finish()
 
 
 def _since(timestamp: int | None, since: int | None) -> bool:

@@ -15,6 +15,7 @@ from offdecode.errors import OffdecodeError
 COMMANDS = {
     "decode": ("offdecode.cli.decode", "Decode segment files into JSON lines or Parquet."),
     "generations": ("offdecode.cli.generations", "List the generations of groups: members, and what changed."),
+    "explain": ("offdecode.cli.explain", "Tell how each offset moved: rewinds, resets, deletions, and who held it."),
     "state": ("offdecode.cli.state", "Tell committed offsets and groups as of a moment."),
     "transactions": ("offdecode.cli.transactions", "List transactions, and what open ones hold back."),
     "schema": ("offdecode.cli.schema", "Print the row reference."),

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from offdecode.history.commit_columns import ABSENT, CommitColumns, CommitKeys
-from offdecode.history.group_records import GroupType, iter_group_records
+from offdecode.history.group_records import GroupRecord, GroupType, Part, iter_group_records
 from offdecode.history.groups import GroupReplay
 from offdecode.history.images import STATIC_MEMBER_AWAY, Assignment, GroupEvent, Holding, Member, Standing
 from offdecode.model import DecodedChunk, Mask, Vector
@@ -108,6 +108,9 @@ class Owners:
     def __init__(self, keys: CommitKeys, topic_names: dict[str, str] | None = None) -> None:
         self.replay = GroupReplay(topic_names)
         self.members: list[Member] = []
+        # In the chunk: (number of the group, log timestamp) of group tombstones, and of those that change the type.
+        self.ended: set[tuple[int, int]] = set()
+        self.turned: set[tuple[int, int]] = set()
         self._keys = keys
         self._numbers: dict[tuple[str | None, ...], int] = {}
         self._group_timeline = _Timeline(_NO_GROUP)
@@ -121,7 +124,10 @@ class Owners:
         """Replay the chunk's group records and join its commits; None where it has none."""
         if commits is not None:
             self._learn(commits)
+        self.ended.clear()
+        self.turned.clear()
         for record in iter_group_records(chunk):
+            self._note_ends(record)
             for event in self.replay.apply_record(record):
                 self._apply(event, record.place)
         if commits is None:
@@ -166,6 +172,15 @@ class Owners:
             generation = ABSENT if event.generation is None else event.generation
             since = self._empty_since.get(number, ABSENT)
             self._group_timeline.note(number, place, generation, event.members, event.simple, event.readable, since)
+
+    def _note_ends(self, record: GroupRecord) -> None:
+        if record.part in (Part.GENERATION, Part.EPOCH):
+            values = record.values
+            when = self._keys.group((values["log_partition"], values["group"])), values["log_timestamp"]
+            if record.tombstone:
+                self.ended.add(when)
+            elif when in self.ended:
+                self.turned.add(when)
 
     def _hold(self, event: Holding, place: int) -> None:
         group = self._keys.group((event.log_partition, event.group))

@@ -9,6 +9,7 @@ from offdecode.model import Column, Kind
 
 GENERATION_ROW = "generation"
 GENERATION_SUMMARY_ROW = "generation_summary"
+MOVEMENT_ROW = "movement"
 
 _TYPE = Column("type", Kind.CATEGORY, "the row type")
 _PLACE = (
@@ -111,6 +112,35 @@ _GENERATION_SUMMARY = (
     Column("longest_stable_ms", Kind.INT64, "longest time with members and without a new generation"),
 )
 
+OWNER_FIELDS = MEMBER_FIELDS[:4]
+
+OWNER = Column("owner", Kind.STRUCT, "the member that held the partition then, by the group's records",
+               children=OWNER_FIELDS)
+NO_OWNER_REASON = Column("no_owner_reason", Kind.CATEGORY, "why there is no owner")
+
+_MOVEMENT = (
+    _TYPE,
+    _GROUP[0],
+    Column("topic", Kind.CATEGORY, "the topic whose offset moved"),
+    Column("partition", Kind.INT32, "the topic's partition"),
+    Column("kind", Kind.CATEGORY,
+           "first, advance, repeat, rewind, jump, tombstone, reset_like; aborted, pending = without effect (so far)"),
+    Column("cause", Kind.CATEGORY, "probable cause of a tombstone: expiry, group_deleted, offsets_deleted, "
+           "topic_deleted, group_type_changed, unknown"),
+    Column("before", Kind.INT64, "the offset before; null = none in the evidence"),
+    Column("after", Kind.INT64, "the offset after; null = deleted. Of a movement without effect: what it asked for"),
+    Column("commits", Kind.INT32, "commits of this kind that follow each other and make one row"),
+    *_PLACE,
+    Column("last_log_offset", Kind.INT64, "log offset of the last of its commits"),
+    Column("last_log_timestamp", Kind.TIMESTAMP, "that record's timestamp"),
+    Column("transaction", Kind.CATEGORY, "as in offset_commit"),
+    Column("generation", Kind.INT32, "generation or epoch of the owner then, else of the group; null = not known"),
+    OWNER,
+    NO_OWNER_REASON,
+    Column("signals", Kind.LIST, "what the kind and the cause rest on", children=(Column("signal", Kind.TEXT),)),
+    Column("confidence", Kind.CATEGORY, "high, medium or low"),
+)
+
 HISTORY_ROWS: tuple[tuple[str, str, tuple[Column, ...]], ...] = (
     (GENERATION_ROW, """A generation or epoch of a group of any type, or the end of one (state Dead). Who was in it, who
 came and went, which partitions moved: printed by `offdecode generations`. A classic group writes nothing while a
@@ -118,4 +148,7 @@ rebalance is under way, so PreparingRebalance and CompletingRebalance cannot be 
 NotReady. Why a rebalance happened is not in the log.""", _GENERATION),
     (GENERATION_SUMMARY_ROW, "The generations of one group in numbers. Printed by `offdecode generations --summary`.",
      _GENERATION_SUMMARY),
+    (MOVEMENT_ROW, """How commits moved the offset of one (group, topic, partition). Printed by `offdecode explain`.
+Owner and generation are inferred from the group's records at that place of the log: a commit itself names neither.
+Kind and cause are what the signals speak for, never more.""", _MOVEMENT),
 )

@@ -1,0 +1,146 @@
+"""Chunks to rows of movements: the story of each (group, topic, partition), with owner and generation of its time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from offdecode.history.commit_columns import ABSENT, TRANSACTIONS, CommitKeys, commit_columns
+from offdecode.history.movements import Confidence, Kind, Movement, Movements, Signal
+from offdecode.history.owners import NO_OWNER_TEXTS, NoOwner, Owners
+from offdecode.history.tombstones import DEFAULT_RETENTION_MS, Cause, Tombstones
+from offdecode.model import DecodedChunk, Mask, Vector
+from offdecode.schemas.history_rows import MOVEMENT_ROW, OWNER_FIELDS
+from offdecode.schemas.rows import row_type
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which movements are told; empty = all. since: those that end before it are not (log timestamp, ms)."""
+
+    topics: Collection[str] = ()
+    partitions: Collection[int] = ()
+    since: int | None = None
+
+
+class Explanation:
+    """Explains chunks in the order of the log. retention_ms: for how long the broker kept offsets."""
+
+    def __init__(
+        self, wanted: Wanted, retention_ms: int = DEFAULT_RETENTION_MS, topic_names: dict[str, str] | None = None
+    ) -> None:
+        self._wanted = wanted
+        self._keys = CommitKeys()
+        self._owners = Owners(self._keys, topic_names)
+        self._movement = Movement()
+        self._tombstones = Tombstones(self._keys, retention_ms)
+        self._log_partition: int | None = None
+
+    def rows(self, chunk: DecodedChunk) -> Iterator[DecodedChunk]:
+        """The movements that came to an end in the chunk."""
+        commits = commit_columns(chunk, self._keys)
+        joined = self._owners.join(chunk, commits)
+        if commits is None or joined is None:
+            return
+        partition = commits.batch.column("log_partition")[0].as_py()
+        if partition != self._log_partition:
+            yield from self.finish()
+            self._log_partition = partition
+        steps = self._movement.steps(commits, joined, len(self._keys.keys))
+        self._tombstones.name(steps, commits, joined, self._owners.ended, self._owners.turned)
+        yield from self._chunk(self._movement.merged(steps))
+
+    def finish(self) -> Iterator[DecodedChunk]:
+        """The movements still going on where the log ends."""
+        yield from self._chunk(self._movement.finish())
+
+    def _chunk(self, movements: Movements) -> Iterator[DecodedChunk]:
+        movements = movements[self._told(movements)]
+        if len(movements):
+            yield DecodedChunk({MOVEMENT_ROW: self._batch(movements)}, np.arange(len(movements)))
+
+    def _told(self, movements: Movements) -> Mask:
+        told = np.ones(len(movements), np.bool_)
+        if self._wanted.topics or self._wanted.partitions:
+            topics, partitions = self._wanted.topics, self._wanted.partitions
+            passes = np.fromiter((
+                (not topics or topic in topics) and (not partitions or partition in partitions)
+                for _, topic, partition in (self._keys.keys[key] for key in movements["key"].tolist())
+            ), np.bool_, len(movements))  # fmt: skip
+            told &= passes
+        if self._wanted.since is not None:
+            last = movements["last_log_timestamp"]
+            told &= (last == ABSENT) | (last >= self._wanted.since)
+        return told
+
+    def _batch(self, movements: Movements) -> pa.RecordBatch:
+        number, key = np.unique(movements["key"], return_inverse=True)
+        keys = [self._keys.keys[index] for index in number.tolist()]
+        groups = [self._keys.groups[group] for group, _, _ in keys]
+        owner = movements["owner"]
+        columns: dict[str, pa.Array] = {
+            "type": _named(np.zeros(len(key), np.int64), [MOVEMENT_ROW]),
+            "group": _named(key, [group for _, group in groups]),
+            "topic": _named(key, [topic for _, topic, _ in keys]),
+            "partition": pa.array([partition for _, _, partition in keys], pa.int32()).take(pa.array(key)),
+            "kind": _named(movements["kind"], [kind.name.lower() for kind in Kind]),
+            "cause": _named(movements["cause"], [cause.name.lower() for cause in Cause]),
+            "before": _number(movements["before"]),
+            "after": _number(movements["after"]),
+            "commits": pa.array(movements["commits"], pa.int32()),
+            "log_partition": pa.array([partition for partition, _ in groups], pa.int32()).take(pa.array(key)),
+            "log_offset": _number(movements["log_offset"]),
+            "log_timestamp": _time(movements["log_timestamp"]),
+            "last_log_offset": _number(movements["last_log_offset"]),
+            "last_log_timestamp": _time(movements["last_log_timestamp"]),
+            "transaction": _named(movements["transaction"] - 1, list(TRANSACTIONS[1:])),
+            "generation": _number(movements["generation"]).cast(pa.int32()),
+            "owner": owners_array(owner, self._owners),
+            "no_owner_reason": no_owner_reasons(owner),
+            "signals": _signals(movements["signals"]),
+            "confidence": _named(movements["confidence"], [level.name.lower() for level in Confidence]),
+        }
+        schema = row_type(MOVEMENT_ROW).arrow_schema
+        return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def owners_array(owner: Vector, owners: Owners) -> pa.Array:
+    """The members of these numbers as structs, null for a NoOwner."""
+    found, index = np.unique(owner, return_inverse=True)
+    members: list[dict[str, Any] | None] = [
+        None if number < 0 else {
+            field.name: getattr(owners.members[number], field.name) for field in OWNER_FIELDS
+        } for number in found.tolist()
+    ]  # fmt: skip
+    kind = pa.struct([pa.field(field.name, field.arrow_type) for field in OWNER_FIELDS])
+    return pa.array(members, kind).take(pa.array(index.reshape(-1)))
+
+
+def no_owner_reasons(owner: Vector) -> pa.Array:
+    """Why there is no owner, as text; null where there is one."""
+    return _named(np.where(owner < 0, -owner - 1, -1), [NO_OWNER_TEXTS[reason] for reason in NoOwner])
+
+
+def _named(numbers: Vector, names: list[str | None]) -> pa.Array:
+    """Numbers as the names they stand for, null below zero."""
+    return pa.DictionaryArray.from_arrays(
+        pa.array(numbers, pa.int32(), mask=numbers < 0), pa.array(names, pa.string())
+    )
+
+
+def _number(numbers: Vector) -> pa.Array:
+    return pa.array(numbers, pa.int64(), mask=numbers == ABSENT)
+
+
+def _time(numbers: Vector) -> pa.Array:
+    return _number(numbers).cast(pa.timestamp("ms", tz="UTC"))
+
+
+def _signals(signals: Vector) -> pa.Array:
+    found, index = np.unique(signals, return_inverse=True)
+    lists = [[signal.name.lower() for signal in Signal if signal & mask] for mask in found.tolist()]  # type: ignore[union-attr]
+    return pa.array(lists, pa.list_(pa.string())).take(pa.array(index.reshape(-1)))

@@ -1,0 +1,57 @@
+"""Rows of movements to the lines of a timeline, one for each (group, topic, partition)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from offdecode.history.words import name_words, time_words
+
+Row = dict[str, Any]
+
+
+class Timeline:
+    """The lines of each row; a heading comes before the first row of a key."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Any, ...] | None = None
+
+    def __call__(self, row: Row) -> Iterator[str]:
+        key = row["group"], row["topic"], row["partition"]
+        if key != self._key:
+            if self._key is not None:
+                yield ""
+            self._key = key
+            yield f"group {name_words(row['group'])}, topic {name_words(row['topic'])}, partition {row['partition']}"
+        words = [f"  {time_words(row['log_timestamp'])}", f"{_kind(row):<28}", _offsets(row), _owner(row), _why(row)]
+        place = f"[{row['log_partition']}:{row['log_offset']}]"
+        yield "  ".join(word for word in [*words, place] if word)
+
+
+def _kind(row: Row) -> str:
+    name = str(row["kind"]).replace("_", "-")
+    return f"{name}: {row['cause'].replace('_', ' ')}?" if row["cause"] else name
+
+
+def _offsets(row: Row) -> str:
+    before, after = row["before"], row["after"]
+    moved = f"{'none' if before is None else before} -> {'none' if after is None else after}"
+    return moved if row["commits"] == 1 else f"{moved} in {row['commits']} commits until {_until(row)}"
+
+
+def _until(row: Row) -> str:
+    return time_words(row["last_log_timestamp"])
+
+
+def _owner(row: Row) -> str:
+    generation = "" if row["generation"] is None else f", generation {row['generation']}"
+    owner = row["owner"]
+    if owner is None:
+        return "" if row["kind"] == "tombstone" else f"({row['no_owner_reason']}{generation})"
+    return f"(held by {name_words(owner['client_id'])} {name_words(owner['client_host'])}{generation})"
+
+
+def _why(row: Row) -> str:
+    if not row["signals"]:
+        return ""
+    return f"{row['confidence']}: {', '.join(signal.replace('_', ' ') for signal in row['signals'])}"

@@ -1,0 +1,286 @@
+"""Commits to movements: how each one moved the offset of its (group, topic, partition), and what speaks for it.
+
+Everything is done on a chunk's vectors, sorted by key and compared with the neighbour; what a key was left at is
+carried to the next chunk. Advances and repeats that follow each other are one movement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+import numpy as np
+import numpy.typing as npt
+
+from offdecode.history.commit_columns import ABSENT, COMMITTED, PLAIN, TRANSACTIONS, CommitColumns
+from offdecode.history.owners import Joined, NoOwner
+from offdecode.model import Mask, Vector
+
+# A step is a jump where it is so many times the mean of the key's steps before it, of which there are enough.
+_JUMP_FACTOR, _JUMP_STEPS, _JUMP_LEAST = 20, 5, 1000
+_STEP_LIMIT = 1 << 31  # a longer step counts as this in the mean
+
+
+class Kind(IntEnum):
+    FIRST = 0
+    ADVANCE = 1
+    REPEAT = 2
+    REWIND = 3
+    JUMP = 4
+    TOMBSTONE = 5
+    RESET_LIKE = 6
+    ABORTED = 7
+    PENDING = 8
+
+
+_MERGED = (Kind.ADVANCE, Kind.REPEAT)
+
+
+class Confidence(IntEnum):
+    LOW = 0
+    MEDIUM = 1
+    HIGH = 2
+
+
+class Signal(IntFlag):
+    """What a movement's name rests on."""
+
+    NO_LEADER_EPOCH = 1
+    EMPTY_METADATA = 1 << 1
+    GROUP_EMPTY = 1 << 2
+    GROUP_UNKNOWN = 1 << 3
+    PARTITION_UNOWNED = 1 << 4
+    MANY_PARTITIONS = 1 << 5
+    BACKWARDS = 1 << 6
+    AHEAD = 1 << 7
+    LARGE_STEP = 1 << 8
+    TOPIC_ID_CHANGED = 1 << 9
+    TRANSACTION_ABORTED = 1 << 10
+    TRANSACTION_OPEN = 1 << 11
+    TRANSACTION_UNKNOWN = 1 << 12
+    NO_VALUE_BEFORE = 1 << 13
+    GROUP_TOMBSTONE = 1 << 14
+    WHOLE_GROUP = 1 << 15
+    WHOLE_TOPIC = 1 << 16
+    OTHER_GROUPS_TOO = 1 << 17
+    OTHER_GROUPS_KEEP_TOPIC = 1 << 18
+    PARTITION_OWNED = 1 << 19
+    PAST_RETENTION = 1 << 20
+    PAST_EXPIRE_TIMESTAMP = 1 << 21
+    TYPE_CHANGED = 1 << 22
+
+
+MOVEMENT = np.dtype([
+    ("key", np.int64), ("kind", np.int64), ("cause", np.int64), ("before", np.int64), ("after", np.int64),
+    ("commits", np.int64), ("log_offset", np.int64), ("log_timestamp", np.int64), ("last_log_offset", np.int64),
+    ("last_log_timestamp", np.int64), ("transaction", np.int64), ("generation", np.int64), ("owner", np.int64),
+    ("signals", np.int64), ("confidence", np.int64),
+])  # fmt: skip
+_SAME = ("kind", "generation", "owner", "signals", "transaction")  # what commits of one movement have in common
+
+_LEFT = np.dtype([
+    ("offset", np.int64), ("topic_id", np.int64), ("committed", np.int64), ("expires", np.int64),
+    ("steps", np.int64), ("distance", np.int64),
+])  # fmt: skip
+
+Movements = npt.NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A chunk's commits beside what their keys were left at; sorted by key, within it in log order.
+
+    index: the commit of the chunk; movement: its movement, for itself; effective: whether it moved the offset;
+    committed, expires: commit and expire timestamp of the offset before it; ABSENT = not known.
+    """
+
+    index: Vector
+    movement: Movements
+    effective: Mask
+    committed: Vector
+    expires: Vector
+
+
+class Movement:
+    """Turns chunks into movements. Keeps, for each key, what it was left at and the movement still going on."""
+
+    def __init__(self) -> None:
+        self._left = np.empty(0, _LEFT)
+        self._open = np.empty(0, MOVEMENT)
+        self._topic_ids: dict[str, int] = {}
+
+    def steps(self, commits: CommitColumns, joined: Joined, keys: int) -> Steps:
+        """Each commit as a movement of its own. keys: how many keys there are by now."""
+        self._grow(keys)
+        order = np.argsort(commits.key, kind="stable")
+        key, effective = commits.key[order], np.isin(commits.transaction[order], (PLAIN, COMMITTED))
+        starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+        start = np.repeat(starts, np.diff(np.append(starts, len(key))))
+        # The effective commit before each one, in its key.
+        latest = np.maximum.accumulate(np.where(effective, np.arange(len(key)), -1))
+        previous = np.concatenate(([-1], latest[:-1]))
+        inside = previous >= start
+        left = self._left[key]
+
+        def before(values: Vector, name: str) -> Vector:
+            return np.where(inside, values[previous], left[name])
+
+        offset = commits.numbers("offset")[order]
+        topic_id = commits.codes("topic_id", self._topic_ids)[order]
+        committed, expires = commits.numbers("commit_timestamp")[order], commits.numbers("expire_timestamp")[order]
+        movement = np.empty(len(key), MOVEMENT)
+        movement["key"] = key
+        movement["cause"] = -1
+        movement["before"] = before(offset, "offset")
+        movement["after"] = offset
+        movement["commits"] = 1
+        movement["log_offset"] = movement["last_log_offset"] = commits.log_offset[order]
+        movement["log_timestamp"] = movement["last_log_timestamp"] = commits.log_timestamp[order]
+        movement["transaction"] = commits.transaction[order]
+        movement["generation"] = joined.generation[order]
+        movement["owner"] = joined.owner[order]
+        self._name(movement, order, commits, joined, effective, start)
+        known = (movement["before"] != ABSENT) & (movement["after"] != ABSENT)
+        had_id = before(topic_id, "topic_id")
+        changed = known & (topic_id >= 0) & (had_id >= 0) & (topic_id != had_id)
+        movement["signals"] |= np.where(changed, int(Signal.TOPIC_ID_CHANGED), 0)
+        found = Steps(order, movement, effective, before(committed, "committed"), before(expires, "expires"))
+        ends = np.append(starts[1:], len(key)) - 1
+        last = latest[ends]
+        moved = last >= starts
+        values = {"offset": offset, "topic_id": topic_id, "committed": committed, "expires": expires}
+        for name, column in values.items():
+            self._left[name][key[ends[moved]]] = column[last[moved]]
+        return found
+
+    def _name(
+        self, movement: Movements, order: Vector, commits: CommitColumns, joined: Joined, effective: Mask, start: Vector
+    ) -> None:
+        """Kind, signals and confidence of each commit, tombstones but for their cause."""
+        before, after = movement["before"], movement["after"]
+        tombstone = commits.tombstone[order]
+        started = before == ABSENT
+        back, ahead = ~started & ~tombstone & (after < before), ~started & ~tombstone & (after > before)
+        jump = self._jumps(movement, ahead & effective, start)
+        kind = np.select(
+            [tombstone, started, back, jump, ahead], [Kind.TOMBSTONE, Kind.FIRST, Kind.REWIND, Kind.JUMP, Kind.ADVANCE],
+            Kind.REPEAT,
+        )  # fmt: skip
+        no_epoch = np.isin(commits.numbers("leader_epoch")[order], (-1, ABSENT)) & ~tombstone
+        bare = commits.is_text("metadata", "")[order]
+        empty = joined.members[order] == 0
+        known = joined.known[order] & ~joined.simple[order]
+        reset = effective & (movement["transaction"] == PLAIN) & no_epoch & bare & empty & (known | back)
+        many = self._many(reset, order, commits)
+        owner = movement["owner"]
+        unsure = kind != Kind.TOMBSTONE
+        marks: tuple[tuple[Mask, Signal], ...] = (
+            (reset, Signal.NO_LEADER_EPOCH | Signal.EMPTY_METADATA),
+            (reset & many, Signal.MANY_PARTITIONS),
+            (unsure & (owner == NoOwner.GROUP_EMPTY), Signal.GROUP_EMPTY),
+            (unsure & (owner == NoOwner.GROUP_UNKNOWN), Signal.GROUP_UNKNOWN),
+            (unsure & (owner == NoOwner.PARTITION_UNOWNED), Signal.PARTITION_UNOWNED),
+            (reset & back, Signal.BACKWARDS),
+            (reset & ahead, Signal.AHEAD),
+            (jump, Signal.LARGE_STEP),
+        )
+        signals = np.zeros(len(kind), np.int64)
+        for mask, signal in marks:
+            signals[mask] |= int(signal)
+        kind[reset] = Kind.RESET_LIKE
+        confidence = np.full(len(kind), Confidence.HIGH, np.int64)
+        confidence[jump] = Confidence.MEDIUM
+        confidence[reset] = np.where(many | back, Confidence.HIGH, Confidence.MEDIUM)[reset]
+        confidence[reset & ~known] = Confidence.LOW
+        for state, name, signal in (
+            (TRANSACTIONS.index("aborted"), Kind.ABORTED, Signal.TRANSACTION_ABORTED),
+            (TRANSACTIONS.index("open"), Kind.PENDING, Signal.TRANSACTION_OPEN),
+            (TRANSACTIONS.index("unknown"), Kind.PENDING, Signal.TRANSACTION_UNKNOWN),
+        ):
+            mine = movement["transaction"] == state
+            kind[mine] = name
+            signals[mine] |= int(signal)
+        movement["kind"], movement["signals"], movement["confidence"] = kind, signals, confidence
+
+    def _jumps(self, movement: Movements, ahead: Mask, start: Vector) -> Mask:
+        """Which advances are far beyond the key's steps before them; the steps are counted for later ones."""
+        counted = ahead & (movement["before"] >= 0)
+        step = np.where(counted, np.minimum(movement["after"] - movement["before"], _STEP_LIMIT), 0)
+        key = movement["key"]
+        steps, distance = _sums_before(counted.astype(np.int64), start), _sums_before(step, start)
+        steps += self._left["steps"][key]
+        distance += self._left["distance"][key]
+        jump = counted & (steps >= _JUMP_STEPS) & (step >= _JUMP_LEAST) & (step * steps > distance * _JUMP_FACTOR)
+        ends = np.flatnonzero(np.append(key[1:] != key[:-1], True))
+        self._left["steps"][key[ends]] = steps[ends] + counted[ends]
+        self._left["distance"][key[ends]] = distance[ends] + step[ends]
+        return np.asarray(jump)
+
+    def _many(self, reset: Mask, order: Vector, commits: CommitColumns) -> Mask:
+        """Which of these commits came with others of their group, at the same time on the broker's clock."""
+        many = np.zeros(len(reset), np.bool_)
+        at = np.flatnonzero(reset)
+        if at.size:
+            pairs = np.stack((commits.group[order[at]], commits.numbers("commit_timestamp")[order[at]]), axis=1)
+            _, inverse, counts = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+            many[at] = counts[inverse.reshape(-1)] > 1
+        return many
+
+    def merged(self, steps: Steps) -> Movements:
+        """The movements that ended by the chunk, in the order in which they ended; others stay open."""
+        movement = steps.movement
+        merges = np.isin(movement["kind"], _MERGED)
+        same = np.concatenate(([False], merges[1:] & (movement["key"][1:] == movement["key"][:-1])))
+        for name in _SAME:
+            same[1:] &= movement[name][1:] == movement[name][:-1]
+        first = np.flatnonzero(~same)
+        last = np.append(first[1:], len(same)) - 1
+        runs = movement[first]
+        _extend(runs, movement[last], last - first + 1)
+        starts = np.concatenate(([True], runs["key"][1:] != runs["key"][:-1]))
+        ends = np.append(starts[1:], True)
+        before = self._open[runs["key"]]
+        continues = starts & (before["commits"] > 0) & np.isin(runs["kind"], _MERGED)
+        for name in _SAME:
+            continues &= before[name] == runs[name]
+        ended = before[starts & ~continues & (before["commits"] > 0)]
+        joined = before[continues]
+        _extend(joined, runs[continues], joined["commits"] + runs["commits"][continues])
+        runs[continues] = joined
+        stays = ends & np.isin(runs["kind"], _MERGED)
+        self._open["commits"][runs["key"][starts]] = 0
+        self._open[runs["key"][stays]] = runs[stays]
+        return _in_order(np.concatenate((ended, runs[~stays])))
+
+    def finish(self) -> Movements:
+        """The movements still going on where the evidence ends."""
+        found = self._open[self._open["commits"] > 0]
+        self._open["commits"] = 0
+        return _in_order(found)
+
+    def _grow(self, keys: int) -> None:
+        missing = max(keys - len(self._left), 0)
+        if missing:
+            more = max(missing, len(self._left))
+            fresh = np.zeros(more, _LEFT)
+            fresh["offset"] = fresh["committed"] = fresh["expires"] = ABSENT
+            fresh["topic_id"] = -1
+            self._left = np.concatenate((self._left, fresh))
+            self._open = np.concatenate((self._open, np.zeros(more, MOVEMENT)))
+
+
+def _extend(movements: Movements, last: Movements, commits: Vector) -> None:
+    """Let movements go on to where `last` ends."""
+    for name in ("after", "last_log_offset", "last_log_timestamp"):
+        movements[name] = last[name]
+    movements["commits"] = commits
+
+
+def _in_order(movements: Movements) -> Movements:
+    return movements[np.argsort(movements["last_log_offset"], kind="stable")]
+
+
+def _sums_before(values: Vector, start: Vector) -> Vector:
+    """The sum of the values before each one, from its key's start on."""
+    sums = np.concatenate((np.zeros(1, np.int64), np.cumsum(values)))
+    return np.asarray(sums[:-1] - sums[start])
