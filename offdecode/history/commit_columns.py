@@ -17,17 +17,27 @@ ABSENT = -(1 << 63)  # a null of the row, in a vector of numbers
 
 _TABLE_ENTRIES = 1 << 22  # up to so many combinations are told apart by a table, beyond it by sorting
 
+_PARTITION_MASK = (1 << 32) - 1
+
 Group = tuple[int | None, str]  # log partition, group
 
 
 class CommitKeys:
-    """Numbers groups and keys as they appear; what a number stands for is in `groups` and `keys`."""
+    """Numbers groups, pairs of a group and a topic, and keys, as they appear.
+
+    groups, pairs: what the numbers stand for, pairs as (number of the group, topic).
+    """
 
     def __init__(self) -> None:
         self.groups: list[Group] = []
-        self.keys: list[tuple[int, str, int]] = []  # number of the group, topic, partition
+        self.pairs: list[tuple[int, str]] = []
         self._groups: dict[Group, int] = {}
-        self._keys: dict[tuple[int, str, int], int] = {}
+        self._pairs: dict[tuple[int, str], int] = {}
+        self._keys: dict[int, int] = {}  # by pair and partition in one number
+        self._codes = np.empty(0, np.int64)  # the reverse
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
     def group(self, group: Group) -> int:
         number = self._groups.setdefault(group, len(self.groups))
@@ -35,12 +45,30 @@ class CommitKeys:
             self.groups.append(group)
         return number
 
-    def key(self, group: int, topic: str, partition: int) -> int:
-        key = (group, topic, partition)
-        number = self._keys.setdefault(key, len(self.keys))
-        if number == len(self.keys):
-            self.keys.append(key)
+    def pair(self, group: int, topic: str) -> int:
+        number = self._pairs.setdefault((group, topic), len(self.pairs))
+        if number == len(self.pairs):
+            self.pairs.append((group, topic))
         return number
+
+    def keys(self, pair: Vector, partition: Vector) -> Vector:
+        """The numbers of keys."""
+        known = self._keys
+        codes = (pair << 32 | partition & _PARTITION_MASK).tolist()
+        return np.array([known.setdefault(code, len(known)) for code in codes], np.int64)
+
+    def pairs_of(self, key: Vector) -> Vector:
+        """The pairs of these keys."""
+        return self._all()[key] >> 32
+
+    def partitions_of(self, key: Vector) -> Vector:
+        """The partitions of these keys."""
+        return (self._all()[key] & _PARTITION_MASK).astype(np.uint32).astype(np.int32).astype(np.int64)
+
+    def _all(self) -> Vector:
+        if len(self._codes) < len(self._keys):
+            self._codes = np.fromiter(self._keys, np.int64, len(self._keys))  # in the order of their numbers
+        return self._codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +177,11 @@ def _numbered(batch: pa.RecordBatch, keys: CommitKeys) -> tuple[Vector, Vector]:
     lowest = int(partition.min())
     width = int(partition.max()) - lowest + 1
     code, codes = _distinct(pair * width + (partition - lowest), len(pairs) * width)
-    numbers = [
-        keys.key(groups[text // len(topics)], topics[text % len(topics)], number + lowest)
-        for text, number in zip(pairs[codes // width].tolist(), (codes % width).tolist(), strict=True)
-    ]
-    return np.array(groups, np.int64)[group], np.array(numbers, np.int64)[code]
+    pair_numbers = np.array([
+        keys.pair(groups[text // len(topics)], topics[text % len(topics)]) for text in pairs.tolist()
+    ], np.int64)  # fmt: skip
+    numbers = keys.keys(pair_numbers[codes // width], codes % width + lowest)
+    return np.array(groups, np.int64)[group], numbers[code]
 
 
 def _distinct(values: Vector, limit: int) -> tuple[Vector, Vector]:

@@ -50,7 +50,7 @@ class Explanation:
         if partition != self._log_partition:
             yield from self.finish()
             self._log_partition = partition
-        steps = self._movement.steps(commits, joined, len(self._keys.keys))
+        steps = self._movement.steps(commits, joined, len(self._keys))
         self._tombstones.name(steps, commits, joined, self._owners.ended, self._owners.turned)
         yield from self._chunk(self._movement.merged(steps))
 
@@ -65,34 +65,35 @@ class Explanation:
 
     def _told(self, movements: Movements) -> Mask:
         told = np.ones(len(movements), np.bool_)
-        if self._wanted.topics or self._wanted.partitions:
-            topics, partitions = self._wanted.topics, self._wanted.partitions
-            passes = np.fromiter((
-                (not topics or topic in topics) and (not partitions or partition in partitions)
-                for _, topic, partition in (self._keys.keys[key] for key in movements["key"].tolist())
-            ), np.bool_, len(movements))  # fmt: skip
-            told &= passes
+        wanted, key = self._wanted, movements["key"]
+        if wanted.topics:
+            pair, which = np.unique(self._keys.pairs_of(key), return_inverse=True)
+            passes = [self._keys.pairs[number][1] in wanted.topics for number in pair.tolist()]
+            told &= np.array(passes, np.bool_)[which]
+        if wanted.partitions:
+            told &= np.isin(self._keys.partitions_of(key), list(wanted.partitions))
         if self._wanted.since is not None:
             last = movements["last_log_timestamp"]
             told &= (last == ABSENT) | (last >= self._wanted.since)
         return told
 
     def _batch(self, movements: Movements) -> pa.RecordBatch:
-        number, key = np.unique(movements["key"], return_inverse=True)
-        keys = [self._keys.keys[index] for index in number.tolist()]
-        groups = [self._keys.groups[group] for group, _, _ in keys]
+        number, pair = np.unique(self._keys.pairs_of(movements["key"]), return_inverse=True)
+        pairs = [self._keys.pairs[index] for index in number.tolist()]
+        groups = [self._keys.groups[group] for group, _ in pairs]
+        log_partitions = pa.array([partition for partition, _ in groups], pa.int32())
         owner = movements["owner"]
         columns: dict[str, pa.Array] = {
-            "type": _named(np.zeros(len(key), np.int64), [MOVEMENT_ROW]),
-            "group": _named(key, [group for _, group in groups]),
-            "topic": _named(key, [topic for _, topic, _ in keys]),
-            "partition": pa.array([partition for _, _, partition in keys], pa.int32()).take(pa.array(key)),
+            "type": _named(np.zeros(len(pair), np.int64), [MOVEMENT_ROW]),
+            "group": _named(pair, [group for _, group in groups]),
+            "topic": _named(pair, [topic for _, topic in pairs]),
+            "partition": pa.array(self._keys.partitions_of(movements["key"]), pa.int32()),
             "kind": _named(movements["kind"], [kind.name.lower() for kind in Kind]),
             "cause": _named(movements["cause"], [cause.name.lower() for cause in Cause]),
             "before": _number(movements["before"]),
             "after": _number(movements["after"]),
             "commits": pa.array(movements["commits"], pa.int32()),
-            "log_partition": pa.array([partition for partition, _ in groups], pa.int32()).take(pa.array(key)),
+            "log_partition": log_partitions.take(pa.array(pair)),
             "log_offset": _number(movements["log_offset"]),
             "log_timestamp": _time(movements["log_timestamp"]),
             "last_log_offset": _number(movements["last_log_offset"]),

@@ -78,6 +78,9 @@ MOVEMENT = np.dtype([
 ])  # fmt: skip
 _SAME = ("kind", "generation", "owner", "signals", "transaction")  # what commits of one movement have in common
 
+_STARTS = ("before", "log_offset", "log_timestamp")  # of the first commit of a movement
+_ENDS = ("after", "last_log_offset", "last_log_timestamp")  # of the last one
+
 _LEFT = np.dtype([
     ("offset", np.int64), ("topic_id", np.int64), ("committed", np.int64), ("expires", np.int64),
     ("steps", np.int64), ("distance", np.int64),
@@ -235,22 +238,25 @@ class Movement:
             same[1:] &= movement[name][1:] == movement[name][:-1]
         first = np.flatnonzero(~same)
         last = np.append(first[1:], len(same)) - 1
-        runs = movement[first]
-        _extend(runs, movement[last], last - first + 1)
+        runs = _rows(movement, first)
+        for name in _ENDS:
+            runs[name] = movement[name][last]
+        runs["commits"] = last - first + 1
         starts = np.concatenate(([True], runs["key"][1:] != runs["key"][:-1]))
         ends = np.append(starts[1:], True)
-        before = self._open[runs["key"]]
+        before = _rows(self._open, runs["key"])
         continues = starts & (before["commits"] > 0) & np.isin(runs["kind"], _MERGED)
         for name in _SAME:
             continues &= before[name] == runs[name]
-        ended = before[starts & ~continues & (before["commits"] > 0)]
-        joined = before[continues]
-        _extend(joined, runs[continues], joined["commits"] + runs["commits"][continues])
-        runs[continues] = joined
+        ended = _rows(before, np.flatnonzero(starts & ~continues & (before["commits"] > 0)))
+        on = np.flatnonzero(continues)
+        for name in _STARTS:
+            runs[name][on] = before[name][on]
+        runs["commits"][on] += before["commits"][on]
         stays = ends & np.isin(runs["kind"], _MERGED)
         self._open["commits"][runs["key"][starts]] = 0
-        self._open[runs["key"][stays]] = runs[stays]
-        return _in_order(np.concatenate((ended, runs[~stays])))
+        self._open[runs["key"][stays]] = _rows(runs, np.flatnonzero(stays))
+        return _in_order(np.concatenate((ended, _rows(runs, np.flatnonzero(~stays)))))
 
     def finish(self) -> Movements:
         """The movements still going on where the evidence ends."""
@@ -269,15 +275,14 @@ class Movement:
             self._open = np.concatenate((self._open, np.zeros(more, MOVEMENT)))
 
 
-def _extend(movements: Movements, last: Movements, commits: Vector) -> None:
-    """Let movements go on to where `last` ends."""
-    for name in ("after", "last_log_offset", "last_log_timestamp"):
-        movements[name] = last[name]
-    movements["commits"] = commits
+def _rows(movements: Movements, index: Vector) -> Movements:
+    """Some of the movements; as rows of a matrix they are taken faster than as structs."""
+    matrix = movements.view(np.int64).reshape(len(movements), len(MOVEMENT.names or ()))
+    return matrix.take(index, axis=0).view(MOVEMENT).reshape(-1)
 
 
 def _in_order(movements: Movements) -> Movements:
-    return movements[np.argsort(movements["last_log_offset"], kind="stable")]
+    return _rows(movements, np.argsort(movements["last_log_offset"], kind="stable"))
 
 
 def _sums_before(values: Vector, start: Vector) -> Vector:

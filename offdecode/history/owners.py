@@ -39,7 +39,7 @@ NO_OWNER_TEXTS = {
 }
 
 _GROUP_STATE = np.dtype([
-    ("generation", np.int64), ("members", np.int64), ("simple", np.bool_), ("readable", np.bool_),
+    ("generation", np.int64), ("members", np.int64), ("simple", np.int64), ("readable", np.int64),
     ("empty_since", np.int64),
 ])  # fmt: skip
 _KEY_STATE = np.dtype([("owner", np.int64), ("epoch", np.int64)])
@@ -132,13 +132,13 @@ class Owners:
                 self._apply(event, record.place)
         if commits is None:
             self._group_timeline.end_chunk(len(self._keys.groups))
-            self._key_timeline.end_chunk(len(self._keys.keys))
+            self._key_timeline.end_chunk(len(self._keys))
             return None
         return self._joined(commits)
 
     def _joined(self, commits: CommitColumns) -> Joined:
         groups = self._group_timeline.take(commits.group, commits.place, len(self._keys.groups))
-        holders = self._key_timeline.take(commits.key, commits.place, len(self._keys.keys))
+        holders = self._key_timeline.take(commits.key, commits.place, len(self._keys))
         known = groups["generation"] != ABSENT
         owner = holders["owner"].copy()
         unowned = owner < 0
@@ -146,7 +146,7 @@ class Owners:
             owner[unowned] = NoOwner.PARTITION_UNOWNED
             unnamed = np.isin(commits.group, list(self._unnamed)) if self._unnamed else np.zeros(len(owner), np.bool_)
             owner[unowned & unnamed] = NoOwner.TOPIC_UNKNOWN
-            owner[unowned & ~groups["readable"]] = NoOwner.ASSIGNMENT_UNREADABLE
+            owner[unowned & (groups["readable"] == 0)] = NoOwner.ASSIGNMENT_UNREADABLE
             owner[unowned & (groups["members"] == 0)] = NoOwner.GROUP_EMPTY
             owner[unowned & ~known] = NoOwner.GROUP_UNKNOWN
         epoch = holders["epoch"]
@@ -156,7 +156,7 @@ class Owners:
             generation=np.where(by_member, epoch, groups["generation"]),
             members=groups["members"],
             known=known,
-            simple=groups["simple"],
+            simple=groups["simple"] != 0,
             empty_since=groups["empty_since"],
         )
 
@@ -193,7 +193,7 @@ class Owners:
         self._count_unnamed(group, before, held)
         if before is not None:
             for topic, partition in before.partitions - held.partitions:
-                key = self._keys.key(group, topic, partition)
+                key = self._key(group, topic, partition)
                 if self._holder.get(key) == before.member:  # else another member has it already
                     del self._holder[key]
                     self._key_timeline.note(key, place, -1, ABSENT)
@@ -202,9 +202,13 @@ class Owners:
     def _note(self, group: int, held: _Held, place: int) -> None:
         epoch = ABSENT if held.epoch is None else held.epoch
         for topic, partition in held.partitions:
-            key = self._keys.key(group, topic, partition)
+            key = self._key(group, topic, partition)
             self._holder[key] = held.member
             self._key_timeline.note(key, place, held.member, epoch)
+
+    def _key(self, group: int, topic: str, partition: int) -> int:
+        pair = self._keys.pair(group, topic)
+        return int(self._keys.keys(np.array([pair]), np.array([partition]))[0])
 
     def _count_unnamed(self, group: int, before: _Held | None, now: _Held) -> None:
         count = self._unnamed.get(group, 0) - (before.unnamed if before is not None else 0) + now.unnamed

@@ -49,9 +49,7 @@ class Tombstones:
         self._keys = keys
         self._retention_ms = retention_ms
         self._topics: dict[tuple[int | None, str], int] = {}  # by log partition and name
-        self._pairs: dict[tuple[int, int], int] = {}  # by group and topic
-        self._key_topic = np.empty(0, np.int64)
-        self._key_pair = np.empty(0, np.int64)
+        self._pair_topic = np.empty(0, np.int64)
         self._live: dict[str, Vector] = {name: np.zeros(0, np.int64) for name in ("group", "pair", "topic")}
         self._deleted: dict[str, int] = {}  # by topic, when several groups lost it at once
 
@@ -63,11 +61,11 @@ class Tombstones:
 
         ended, turned: (group, log timestamp) of group tombstones and of changes of type.
         """
-        self._learn_keys()
+        self._learn_pairs()
         movement = steps.movement
         group = commits.group[steps.index]
-        key = movement["key"]
-        numbers = {"group": group, "pair": self._key_pair[key], "topic": self._key_topic[key]}
+        pair = self._keys.pairs_of(movement["key"])
+        numbers = {"group": group, "pair": pair, "topic": self._pair_topic[pair]}
         gone = movement["kind"] == Kind.TOMBSTONE
         change = np.where(steps.effective & (movement["before"] == ABSENT) & ~gone, 1, 0)
         change[gone & (movement["before"] != ABSENT)] = -1
@@ -81,15 +79,13 @@ class Tombstones:
         for name, number in numbers.items():
             np.add.at(self._live[name], number, change)
 
-    def _learn_keys(self) -> None:
-        topics, pairs = [], []
-        for group, topic, _ in self._keys.keys[len(self._key_topic) :]:
-            number = self._topics.setdefault((self._keys.groups[group][0], topic), len(self._topics))
-            topics.append(number)
-            pairs.append(self._pairs.setdefault((group, number), len(self._pairs)))
-        self._key_topic = np.concatenate((self._key_topic, np.array(topics, np.int64)))
-        self._key_pair = np.concatenate((self._key_pair, np.array(pairs, np.int64)))
-        counts = {"group": len(self._keys.groups), "pair": len(self._pairs), "topic": len(self._topics)}
+    def _learn_pairs(self) -> None:
+        topics = [
+            self._topics.setdefault((self._keys.groups[group][0], topic), len(self._topics))
+            for group, topic in self._keys.pairs[len(self._pair_topic) :]
+        ]
+        self._pair_topic = np.concatenate((self._pair_topic, np.array(topics, np.int64)))
+        counts = {"group": len(self._keys.groups), "pair": len(self._pair_topic), "topic": len(self._topics)}
         for name, count in counts.items():
             missing = count - len(self._live[name])
             self._live[name] = np.concatenate((self._live[name], np.zeros(max(missing, 0), np.int64)))
@@ -120,7 +116,7 @@ class Tombstones:
         age = append.timestamp - np.maximum(steps.committed[rows], joined.empty_since[index])
         old = bool(valued.any() and append.timestamp != ABSENT and (age[valued] >= self._retention_ms).all())
         one_topic = len(append.topics) == 1
-        names = {self._keys.keys[key][1] for key in movement["key"][rows].tolist()}
+        names = {self._keys.pairs[pair][1] for pair in np.unique(self._keys.pairs_of(movement["key"][rows])).tolist()}
         earlier = min((self._deleted.get(name, ABSENT) for name in names), default=ABSENT)
         others = one_topic and (groups > 1 or abs(append.timestamp - earlier) <= _ONE_DELETION_MS)
         cause, confidence = Cause.UNKNOWN, Confidence.LOW
