@@ -15,6 +15,7 @@ from offdecode.history.generations import GenerationRows, GenerationSummary
 from offdecode.history.group_records import GROUP_ROW_TYPES
 from offdecode.history.groups import GroupReplay
 from offdecode.history.images import Generation, GroupEvent
+from offdecode.history.with_generation import Chosen, WithGeneration
 from offdecode.model import DecodedChunk
 from offdecode.pipeline import Report, Request, Stats, decode
 from offdecode.schemas.history_rows import MOVEMENT_ROW
@@ -82,6 +83,24 @@ def _movements(request: Request, report: Report, stats: Stats, retention_ms: int
     for chunk in decode(replace(request, row_types=_EXPLAINED, topics=(), partitions=(), since=None), report, stats):
         yield from explain.rows(chunk)
     yield from explain.finish()
+
+
+def with_generation(request: Request, report: Report, stats: Stats) -> Iterator[DecodedChunk]:
+    """The request's rows, offset commits with generation and owner.
+
+    Group records that the request leaves out are read all the same, and so is what was before its rows.
+    """
+    chosen = Chosen(request.row_types, request.topics, request.partitions, request.since, request.first_offset)
+    types = None if request.row_types is None else (*dict.fromkeys((*request.row_types, *_EXPLAINED)),)
+    options = replace(request.options, with_generation=False)  # what decoding makes has these columns not yet
+    whole = replace(
+        request, row_types=types, topics=(), partitions=(), since=None, first_offset=None, options=options
+    )  # fmt: skip
+    add = WithGeneration().add
+    for chunk in decode(whole, report, stats):
+        found = chosen.of(add(chunk))
+        if found.row_count:
+            yield found
 
 
 def _since(timestamp: int | None, since: int | None) -> bool:

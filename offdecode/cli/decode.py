@@ -23,6 +23,7 @@ def command(
     timestamps: Any,
     with_batch: bool,
     raw: bool,
+    with_generation: bool,
     include_bad_crc: bool,
     problems_file: Path | None,
     strict: bool,
@@ -46,8 +47,13 @@ def command(
         row_types=tuple(checked_row_type(name) for name in row_types) or None,
         include_bad_crc=include_bad_crc,
         engine=engine,
-        options=RowOptions(with_batch=with_batch, crc_valid=include_bad_crc, raw=raw),
+        options=RowOptions(with_batch, crc_valid=include_bad_crc, raw=raw, with_generation=with_generation),
         **selected,
     )
     target = Output(output, output_format, timestamps, problems_file, strict, show_stats, jobs)
+    if with_generation:
+        from offdecode import answers
+        from offdecode.cli.run import Answer, run_answer
+
+        return run_answer(Answer(None, answers.with_generation), request, target, terminal=sys.stderr.isatty())
     return run_decode(request, target, terminal=sys.stderr.isatty())

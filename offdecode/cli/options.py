@@ -161,6 +161,8 @@ def output_options(function: F) -> F:
         *_TIMESTAMPS,
         click.option("--with-batch", is_flag=True, help="Add the columns of the record's batch."),
         click.option("--raw", is_flag=True, help="Add key_hex and value_hex, the record's own bytes."),
+        click.option("--with-generation", is_flag=True,
+                     help="Add to offset commits the group's generation and the member that held the partition then."),
         click.option("--include-bad-crc", is_flag=True,
                      help="Decode batches with a wrong checksum too; every row then says crc_valid."),
         *_PROBLEMS,

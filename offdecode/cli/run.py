@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -51,11 +51,14 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What history makes of a request: rows of these types. formats: sinks beside those of JSON lines and Parquet."""
+    """What history makes of a request: rows of these types, None = those that the request asks for.
 
-    row_types: tuple[str, ...]
+    formats: sinks beside those of JSON lines and Parquet.
+    """
+
+    row_types: tuple[str, ...] | None
     chunks: Callable[[Request, Callable[[Problem], None], Stats], Iterator[DecodedChunk]]
-    formats: Mapping[str, Callable[[Writable], Sink]]
+    formats: Mapping[str, Callable[[Writable], Sink]] = field(default_factory=dict)
 
 
 Meter = Callable[[int, int], None]  # called with the bytes read and the rows written since the last call
@@ -113,7 +116,8 @@ def _may_share(request: Request, output: Output) -> bool:
 def _run_alone(request: Request, output: Output, problems: BinaryIO, meter: Meter) -> Stats:
     stats = Stats()
     report = _Problems(problems, stats, output.strict)
-    with _parquet_sink(request, output, report) if output.parquet else _json_stream(output) as target:
+    opened = _parquet_sink(request, output, report, request.row_types) if output.parquet else _json_stream(output)
+    with opened as target:
         sink = target if isinstance(target, ParquetSink) else JsonLinesSink(target, request.options, output.timestamps)
         for step in iter_steps(request, stats):
             _write_step(step, sink, report, stats, meter)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from offdecode.history.answer_columns import generation_columns, named, number, signals, time
 from offdecode.history.commit_columns import ABSENT, TRANSACTIONS, CommitKeys, commit_columns
-from offdecode.history.movements import Confidence, Kind, Movement, Movements, Signal
-from offdecode.history.owners import NO_OWNER_TEXTS, NoOwner, Owners
+from offdecode.history.movements import Confidence, Kind, Movement, Movements
+from offdecode.history.owners import Owners
 from offdecode.history.tombstones import DEFAULT_RETENTION_MS, Cause, Tombstones
-from offdecode.model import DecodedChunk, Mask, Vector
-from offdecode.schemas.history_rows import MOVEMENT_ROW, OWNER_FIELDS
+from offdecode.model import DecodedChunk, Mask
+from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
 
 
@@ -68,7 +68,7 @@ class Explanation:
         wanted, key = self._wanted, movements["key"]
         if wanted.topics:
             pair, which = np.unique(self._keys.pairs_of(key), return_inverse=True)
-            passes = [self._keys.pairs[number][1] in wanted.topics for number in pair.tolist()]
+            passes = [self._keys.pairs[index][1] in wanted.topics for index in pair.tolist()]
             told &= np.array(passes, np.bool_)[which]
         if wanted.partitions:
             told &= np.isin(self._keys.partitions_of(key), list(wanted.partitions))
@@ -78,70 +78,29 @@ class Explanation:
         return told
 
     def _batch(self, movements: Movements) -> pa.RecordBatch:
-        number, pair = np.unique(self._keys.pairs_of(movements["key"]), return_inverse=True)
-        pairs = [self._keys.pairs[index] for index in number.tolist()]
+        found, pair = np.unique(self._keys.pairs_of(movements["key"]), return_inverse=True)
+        pairs = [self._keys.pairs[index] for index in found.tolist()]
         groups = [self._keys.groups[group] for group, _ in pairs]
         log_partitions = pa.array([partition for partition, _ in groups], pa.int32())
-        owner = movements["owner"]
         columns: dict[str, pa.Array] = {
-            "type": _named(np.zeros(len(pair), np.int64), [MOVEMENT_ROW]),
-            "group": _named(pair, [group for _, group in groups]),
-            "topic": _named(pair, [topic for _, topic in pairs]),
+            "type": named(np.zeros(len(pair), np.int64), [MOVEMENT_ROW]),
+            "group": named(pair, [group for _, group in groups]),
+            "topic": named(pair, [topic for _, topic in pairs]),
             "partition": pa.array(self._keys.partitions_of(movements["key"]), pa.int32()),
-            "kind": _named(movements["kind"], [kind.name.lower() for kind in Kind]),
-            "cause": _named(movements["cause"], [cause.name.lower() for cause in Cause]),
-            "before": _number(movements["before"]),
-            "after": _number(movements["after"]),
+            "kind": named(movements["kind"], [kind.name.lower() for kind in Kind]),
+            "cause": named(movements["cause"], [cause.name.lower() for cause in Cause]),
+            "before": number(movements["before"]),
+            "after": number(movements["after"]),
             "commits": pa.array(movements["commits"], pa.int32()),
             "log_partition": log_partitions.take(pa.array(pair)),
-            "log_offset": _number(movements["log_offset"]),
-            "log_timestamp": _time(movements["log_timestamp"]),
-            "last_log_offset": _number(movements["last_log_offset"]),
-            "last_log_timestamp": _time(movements["last_log_timestamp"]),
-            "transaction": _named(movements["transaction"] - 1, list(TRANSACTIONS[1:])),
-            "generation": _number(movements["generation"]).cast(pa.int32()),
-            "owner": owners_array(owner, self._owners),
-            "no_owner_reason": no_owner_reasons(owner),
-            "signals": _signals(movements["signals"]),
-            "confidence": _named(movements["confidence"], [level.name.lower() for level in Confidence]),
+            "log_offset": number(movements["log_offset"]),
+            "log_timestamp": time(movements["log_timestamp"]),
+            "last_log_offset": number(movements["last_log_offset"]),
+            "last_log_timestamp": time(movements["last_log_timestamp"]),
+            "transaction": named(movements["transaction"] - 1, list(TRANSACTIONS[1:])),
+            **generation_columns(movements["generation"], movements["owner"], self._owners),
+            "signals": signals(movements["signals"]),
+            "confidence": named(movements["confidence"], [level.name.lower() for level in Confidence]),
         }
         schema = row_type(MOVEMENT_ROW).arrow_schema
         return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
-
-
-def owners_array(owner: Vector, owners: Owners) -> pa.Array:
-    """The members of these numbers as structs, null for a NoOwner."""
-    found, index = np.unique(owner, return_inverse=True)
-    members: list[dict[str, Any] | None] = [
-        None if number < 0 else {
-            field.name: getattr(owners.members[number], field.name) for field in OWNER_FIELDS
-        } for number in found.tolist()
-    ]  # fmt: skip
-    kind = pa.struct([pa.field(field.name, field.arrow_type) for field in OWNER_FIELDS])
-    return pa.array(members, kind).take(pa.array(index.reshape(-1)))
-
-
-def no_owner_reasons(owner: Vector) -> pa.Array:
-    """Why there is no owner, as text; null where there is one."""
-    return _named(np.where(owner < 0, -owner - 1, -1), [NO_OWNER_TEXTS[reason] for reason in NoOwner])
-
-
-def _named(numbers: Vector, names: list[str | None]) -> pa.Array:
-    """Numbers as the names they stand for, null below zero."""
-    return pa.DictionaryArray.from_arrays(
-        pa.array(numbers, pa.int32(), mask=numbers < 0), pa.array(names, pa.string())
-    )
-
-
-def _number(numbers: Vector) -> pa.Array:
-    return pa.array(numbers, pa.int64(), mask=numbers == ABSENT)
-
-
-def _time(numbers: Vector) -> pa.Array:
-    return _number(numbers).cast(pa.timestamp("ms", tz="UTC"))
-
-
-def _signals(signals: Vector) -> pa.Array:
-    found, index = np.unique(signals, return_inverse=True)
-    lists = [[signal.name.lower() for signal in Signal if signal & mask] for mask in found.tolist()]  # type: ignore[union-attr]
-    return pa.array(lists, pa.list_(pa.string())).take(pa.array(index.reshape(-1)))

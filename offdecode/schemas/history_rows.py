@@ -114,9 +114,13 @@ _GENERATION_SUMMARY = (
 
 OWNER_FIELDS = MEMBER_FIELDS[:4]
 
-OWNER = Column("owner", Kind.STRUCT, "the member that held the partition then, by the group's records",
-               children=OWNER_FIELDS)
-NO_OWNER_REASON = Column("no_owner_reason", Kind.CATEGORY, "why there is no owner")
+# What group records tell of a commit, beside which nothing but the evidence's order connects them.
+WITH_GENERATION = (
+    Column("generation", Kind.INT32, "generation or epoch of the owner then, else of the group; null = not known"),
+    Column("owner", Kind.STRUCT, "the member that held the partition then, by the group's records",
+           children=OWNER_FIELDS),
+    Column("no_owner_reason", Kind.CATEGORY, "why there is no owner"),
+)
 
 _MOVEMENT = (
     _TYPE,
@@ -134,9 +138,7 @@ _MOVEMENT = (
     Column("last_log_offset", Kind.INT64, "log offset of the last of its commits"),
     Column("last_log_timestamp", Kind.TIMESTAMP, "that record's timestamp"),
     Column("transaction", Kind.CATEGORY, "as in offset_commit"),
-    Column("generation", Kind.INT32, "generation or epoch of the owner then, else of the group; null = not known"),
-    OWNER,
-    NO_OWNER_REASON,
+    *WITH_GENERATION,
     Column("signals", Kind.LIST, "what the kind and the cause rest on", children=(Column("signal", Kind.TEXT),)),
     Column("confidence", Kind.CATEGORY, "high, medium or low"),
 )

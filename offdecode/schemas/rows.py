@@ -11,7 +11,7 @@ from functools import cache
 from offdecode.model import Column, Kind, RowType
 from offdecode.schemas import offset_commit
 from offdecode.schemas import types as wire
-from offdecode.schemas.history_rows import HISTORY_ROWS
+from offdecode.schemas.history_rows import HISTORY_ROWS, WITH_GENERATION
 from offdecode.schemas.layout import (
     UNKNOWN_TAGGED_FIELDS,
     USER_DATA,
@@ -22,7 +22,7 @@ from offdecode.schemas.layout import (
     RecordType,
     Struct,
 )
-from offdecode.schemas.registry import RECORD_TYPES
+from offdecode.schemas.registry import DEFAULT_ROW_TYPE, RECORD_TYPES
 from offdecode.schemas.state_rows import state_rows
 
 MARKER_ROW = "transaction_marker"
@@ -96,6 +96,7 @@ class RowOptions:
     with_batch: bool = False
     crc_valid: bool = False
     raw: bool = False
+    with_generation: bool = False
 
 
 DEFAULT_OPTIONS = RowOptions()
@@ -225,6 +226,8 @@ def row_type(name: str, options: RowOptions = DEFAULT_OPTIONS) -> RowType:
         extra = (CRC_VALID,)
     if options.raw:
         extra = (*extra, *RAW)
+    if options.with_generation and name == DEFAULT_ROW_TYPE:
+        extra = (*extra, *WITH_GENERATION)
     taken = {column.name for column in own}
     extra = tuple(column for column in extra if column.name not in taken)
     return RowType(name, (*COMMON, *own, *TRAILING, *extra), doc)

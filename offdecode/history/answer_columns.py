@@ -1,0 +1,57 @@
+"""Vectors of history to the Arrow columns of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from offdecode.history.commit_columns import ABSENT
+from offdecode.history.movements import Signal
+from offdecode.history.owners import NO_OWNER_TEXTS, NoOwner, Owners
+from offdecode.model import Vector
+from offdecode.schemas.history_rows import OWNER_FIELDS
+
+
+def generation_columns(generation: Vector, owner: Vector, owners: Owners) -> dict[str, pa.Array]:
+    """The columns of WITH_GENERATION."""
+    return {
+        "generation": number(generation).cast(pa.int32()),
+        "owner": _owners(owner, owners),
+        "no_owner_reason": named(np.where(owner < 0, -owner - 1, -1), [NO_OWNER_TEXTS[reason] for reason in NoOwner]),
+    }
+
+
+def _owners(owner: Vector, owners: Owners) -> pa.Array:
+    """The members of these numbers as structs, null for a NoOwner."""
+    found, index = np.unique(owner, return_inverse=True)
+    members: list[dict[str, Any] | None] = [
+        None if number < 0 else {
+            field.name: getattr(owners.members[number], field.name) for field in OWNER_FIELDS
+        } for number in found.tolist()
+    ]  # fmt: skip
+    kind = pa.struct([pa.field(field.name, field.arrow_type) for field in OWNER_FIELDS])
+    return pa.array(members, kind).take(pa.array(index.reshape(-1)))
+
+
+def named(numbers: Vector, names: Sequence[str | None]) -> pa.Array:
+    """Numbers as the names they stand for, null below zero."""
+    return pa.DictionaryArray.from_arrays(
+        pa.array(numbers, pa.int32(), mask=numbers < 0), pa.array(names, pa.string())
+    )
+
+
+def number(numbers: Vector) -> pa.Array:
+    return pa.array(numbers, pa.int64(), mask=numbers == ABSENT)
+
+
+def time(numbers: Vector) -> pa.Array:
+    return number(numbers).cast(pa.timestamp("ms", tz="UTC"))
+
+
+def signals(masks: Vector) -> pa.Array:
+    found, index = np.unique(masks, return_inverse=True)
+    lists = [[signal.name.lower() for signal in Signal if signal & mask] for mask in found.tolist()]  # type: ignore[union-attr]
+    return pa.array(lists, pa.list_(pa.string())).take(pa.array(index.reshape(-1)))
