@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from offdecode.history.commit_columns import ABSENT
-from offdecode.history.movements import Signal
 from offdecode.history.owners import NO_OWNER_TEXTS, NoOwner, Owners
 from offdecode.model import Vector
 from offdecode.schemas.history_rows import OWNER_FIELDS
@@ -51,7 +50,8 @@ def time(numbers: Vector) -> pa.Array:
     return number(numbers).cast(pa.timestamp("ms", tz="UTC"))
 
 
-def signals(masks: Vector) -> pa.Array:
+def flags(masks: Vector, names: Sequence[str]) -> pa.Array:
+    """Bits as lists of the names they stand for, the lowest bit first; no bits at all are an empty list."""
     found, index = np.unique(masks, return_inverse=True)
-    lists = [[signal.name.lower() for signal in Signal if signal & mask] for mask in found.tolist()]  # type: ignore[union-attr]
+    lists = [[name for bit, name in enumerate(names) if mask >> bit & 1] for mask in found.tolist()]
     return pa.array(lists, pa.list_(pa.string())).take(pa.array(index.reshape(-1)))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from offdecode.history.answer_columns import generation_columns, named, number, signals, time
+from offdecode.history.answer_columns import flags, generation_columns, named, number, time
 from offdecode.history.commit_columns import ABSENT, TRANSACTIONS, CommitKeys, commit_columns
-from offdecode.history.movements import Confidence, Kind, Movement, Movements
+from offdecode.history.movements import Confidence, Kind, Movement, Movements, Signal
 from offdecode.history.owners import Owners
 from offdecode.history.tombstones import DEFAULT_RETENTION_MS, Cause, Tombstones
 from offdecode.model import DecodedChunk, Mask
@@ -37,7 +37,7 @@ class Explanation:
         self._keys = CommitKeys()
         self._owners = Owners(self._keys, topic_names)
         self._movement = Movement()
-        self._tombstones = Tombstones(self._keys, retention_ms)
+        self._tombstones = Tombstones(self._keys, self._owners.members, retention_ms)
         self._log_partition: int | None = None
 
     def rows(self, chunk: DecodedChunk) -> Iterator[DecodedChunk]:
@@ -89,6 +89,7 @@ class Explanation:
             "partition": pa.array(self._keys.partitions_of(movements["key"]), pa.int32()),
             "kind": named(movements["kind"], [kind.name.lower() for kind in Kind]),
             "cause": named(movements["cause"], [cause.name.lower() for cause in Cause]),
+            "possible_causes": flags(movements["causes"], [cause.name.lower() for cause in Cause]),
             "before": number(movements["before"]),
             "after": number(movements["after"]),
             "commits": pa.array(movements["commits"], pa.int32()),
@@ -99,7 +100,7 @@ class Explanation:
             "last_log_timestamp": time(movements["last_log_timestamp"]),
             "transaction": named(movements["transaction"] - 1, list(TRANSACTIONS[1:])),
             **generation_columns(movements["generation"], movements["owner"], self._owners),
-            "signals": signals(movements["signals"]),
+            "signals": flags(movements["signals"], [signal.name.lower() for signal in Signal if signal.name]),
             "confidence": named(movements["confidence"], [level.name.lower() for level in Confidence]),
         }
         schema = row_type(MOVEMENT_ROW).arrow_schema

@@ -70,12 +70,10 @@ class Signal(IntFlag):
     TYPE_CHANGED = 1 << 22
 
 
-MOVEMENT = np.dtype([
-    ("key", np.int64), ("kind", np.int64), ("cause", np.int64), ("before", np.int64), ("after", np.int64),
-    ("commits", np.int64), ("log_offset", np.int64), ("log_timestamp", np.int64), ("last_log_offset", np.int64),
-    ("last_log_timestamp", np.int64), ("transaction", np.int64), ("generation", np.int64), ("owner", np.int64),
-    ("signals", np.int64), ("confidence", np.int64),
-])  # fmt: skip
+MOVEMENT = np.dtype([(name, np.int64) for name in (
+    "key", "kind", "cause", "causes", "before", "after", "commits", "log_offset", "log_timestamp", "last_log_offset",
+    "last_log_timestamp", "transaction", "generation", "owner", "signals", "confidence",
+)])  # fmt: skip
 _SAME = ("kind", "generation", "owner", "signals", "transaction")  # what commits of one movement have in common
 
 _STARTS = ("before", "log_offset", "log_timestamp")  # of the first commit of a movement
@@ -134,6 +132,7 @@ class Movement:
         movement = np.empty(len(key), MOVEMENT)
         movement["key"] = key
         movement["cause"] = -1
+        movement["causes"] = 0
         movement["before"] = before(offset, "offset")
         movement["after"] = offset
         movement["commits"] = 1

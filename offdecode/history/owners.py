@@ -46,6 +46,9 @@ _KEY_STATE = np.dtype([("owner", np.int64), ("epoch", np.int64)])
 _NO_GROUP = np.array((ABSENT, 0, True, True, ABSENT), _GROUP_STATE)
 _NO_HOLDER = np.array((-1, ABSENT), _KEY_STATE)
 
+_NEVER, _BEFORE = 1 << 62, -1
+_NEW_COORDINATORS_VERSION = 4  # of commit values: Kafka 4.1 writes it, which has no other coordinator
+
 _Partition = tuple[str, int]  # topic by name, partition
 
 
@@ -55,6 +58,7 @@ class Joined:
 
     members: of the group then; known: whether the group had a record by then; simple: whether that told nothing
     but its birth; empty_since: log timestamp at which the last member left, ABSENT where it is not known.
+    new_coordinator: whether the log partition had a record by then that only the new group coordinator writes.
     """
 
     owner: Vector
@@ -63,6 +67,7 @@ class Joined:
     known: Mask
     simple: Mask
     empty_since: Vector
+    new_coordinator: Mask
 
 
 class _Timeline:
@@ -111,6 +116,7 @@ class Owners:
         # In the chunk: (number of the group, log timestamp) of group tombstones, and of those that change the type.
         self.ended: set[tuple[int, int]] = set()
         self.turned: set[tuple[int, int]] = set()
+        self._new_coordinator = _NEVER  # place of the chunk from which on the log is known to be the new coordinator's
         self._keys = keys
         self._numbers: dict[tuple[str | None, ...], int] = {}
         self._group_timeline = _Timeline(_NO_GROUP)
@@ -126,10 +132,16 @@ class Owners:
             self._learn(commits)
         self.ended.clear()
         self.turned.clear()
+        self._new_coordinator = _NEVER if self._new_coordinator == _NEVER else _BEFORE
         for record in iter_group_records(chunk):
             self._note_ends(record)
+            if record.group_type is not GroupType.CLASSIC or record.values["generation"] == 0:
+                self._new_coordinator = min(self._new_coordinator, record.place)
             for event in self.replay.apply_record(record):
                 self._apply(event, record.place)
+        if commits is not None and self._new_coordinator != _BEFORE:
+            newest = commits.place[commits.numbers("value_version") >= _NEW_COORDINATORS_VERSION]
+            self._new_coordinator = min(self._new_coordinator, int(newest.min(initial=_NEVER)))
         if commits is None:
             self._group_timeline.end_chunk(len(self._keys.groups))
             self._key_timeline.end_chunk(len(self._keys))
@@ -158,6 +170,7 @@ class Owners:
             known=known,
             simple=groups["simple"] != 0,
             empty_since=groups["empty_since"],
+            new_coordinator=commits.place > self._new_coordinator,
         )
 
     def _apply(self, event: GroupEvent, place: int) -> None:

@@ -7,12 +7,14 @@ happened to the topic in other groups.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
 from offdecode.history.commit_columns import ABSENT, CommitColumns, CommitKeys
+from offdecode.history.images import Member
 from offdecode.history.movements import Confidence, Kind, Movements, Signal, Steps
 from offdecode.history.owners import Joined
 from offdecode.model import Mask, Vector
@@ -30,6 +32,9 @@ class Cause(IntEnum):
     UNKNOWN = 5
 
 
+_FROM_LIKELY = (Cause.EXPIRY, Cause.GROUP_DELETED, Cause.TOPIC_DELETED, Cause.OFFSETS_DELETED)
+
+
 @dataclass(frozen=True, slots=True)
 class _Append:
     """The tombstones of one group at one time."""
@@ -43,10 +48,16 @@ class _Append:
 
 
 class Tombstones:
-    """Names the causes of tombstones, chunk by chunk. retention_ms: the broker's offsets.retention.minutes."""
+    """Names the causes of tombstones, chunk by chunk.
 
-    def __init__(self, keys: CommitKeys, retention_ms: int = DEFAULT_RETENTION_MS) -> None:
+    members: what the numbers of owners stand for; retention_ms: the broker's offsets.retention.minutes.
+    """
+
+    def __init__(
+        self, keys: CommitKeys, members: Sequence[Member], retention_ms: int = DEFAULT_RETENTION_MS
+    ) -> None:
         self._keys = keys
+        self._members = members
         self._retention_ms = retention_ms
         self._topics: dict[tuple[int | None, str], int] = {}  # by log partition and name
         self._pair_topic = np.empty(0, np.int64)
@@ -108,55 +119,123 @@ class Tombstones:
         rows = append.rows
         movement, index = steps.movement, steps.index[rows]
         when = int(group[rows[0]]), append.timestamp
-        owned = bool((joined.owner[index] >= 0).any())
-        empty = bool((joined.members[index] == 0).all())
         valued = movement["before"][rows] != ABSENT
-        expires = steps.expires[rows]
-        past = bool(valued.any() and (expires[valued] >= 0).all() and (expires[valued] <= append.timestamp).all())
-        age = append.timestamp - np.maximum(steps.committed[rows], joined.empty_since[index])
-        old = bool(valued.any() and append.timestamp != ABSENT and (age[valued] >= self._retention_ms).all())
-        one_topic = len(append.topics) == 1
+        expires = steps.expires[rows][valued]
+        age = append.timestamp - np.maximum(steps.committed[rows], joined.empty_since[index])[valued]
+        timed = bool(valued.any()) and append.timestamp != ABSENT
         names = {self._keys.pairs[pair][1] for pair in np.unique(self._keys.pairs_of(movement["key"][rows])).tolist()}
-        earlier = min((self._deleted.get(name, ABSENT) for name in names), default=ABSENT)
-        others = one_topic and (groups > 1 or abs(append.timestamp - earlier) <= _ONE_DELETION_MS)
-        cause, confidence = Cause.UNKNOWN, Confidence.LOW
-        if when in turned:
-            cause, confidence = Cause.GROUP_TYPE_CHANGED, Confidence.MEDIUM
-        elif past:
-            cause, confidence = Cause.EXPIRY, Confidence.HIGH
-        elif old:
-            cause, confidence = Cause.EXPIRY, Confidence.HIGH if empty else Confidence.MEDIUM
-        elif when in ended:
-            cause, confidence = Cause.GROUP_DELETED, Confidence.HIGH
-        elif not valued.any():
-            pass
-        elif one_topic and (owned or (others and not append.topic_left and not topic_left)):
-            cause, confidence = Cause.TOPIC_DELETED, Confidence.HIGH
-        elif not append.group_left and empty:
-            alone = one_topic and not topic_left
-            cause, confidence = Cause.GROUP_DELETED, Confidence.LOW if alone else Confidence.MEDIUM
-        elif one_topic and not append.topic_left and not topic_left:
-            cause, confidence = Cause.TOPIC_DELETED, Confidence.LOW
-        else:
-            cause, confidence = Cause.OFFSETS_DELETED, Confidence.MEDIUM
-        if cause is Cause.TOPIC_DELETED and confidence is Confidence.HIGH:
-            self._deleted.update(dict.fromkeys(names, append.timestamp))
-        marks = (
-            (when in turned, Signal.TYPE_CHANGED),
-            (past, Signal.PAST_EXPIRE_TIMESTAMP),
-            (old, Signal.PAST_RETENTION),
-            (when in ended, Signal.GROUP_TOMBSTONE),
-            (empty, Signal.GROUP_EMPTY),
-            (owned, Signal.PARTITION_OWNED),
-            (not append.group_left, Signal.WHOLE_GROUP),
-            (one_topic and not append.topic_left, Signal.WHOLE_TOPIC),
-            (others, Signal.OTHER_GROUPS_TOO),
-            (one_topic and topic_left, Signal.OTHER_GROUPS_KEEP_TOPIC),
+        before = min((self._deleted.get(name, ABSENT) for name in names), default=ABSENT)
+        one_topic = len(append.topics) == 1
+        found = _Found(
+            valued=bool(valued.any()),
+            past=timed and bool((expires >= 0).all() and (expires <= append.timestamp).all()),
+            old=timed and bool((age >= self._retention_ms).all()),
+            empty=bool((joined.members[index] == 0).all()),
+            owned=self._subscribed(joined.owner[index], names),
+            ended=when in ended,
+            turned=when in turned,
+            group_left=append.group_left,
+            one_topic=one_topic,
+            topic_left=append.topic_left,
+            others_keep=one_topic and topic_left,
+            others_too=one_topic and (groups > 1 or abs(append.timestamp - before) <= _ONE_DELETION_MS),
+            always_ends=bool(joined.new_coordinator[index].all()),
         )
+        cause, confidence = found.cause()
+        if cause is Cause.TOPIC_DELETED and confidence is not Confidence.LOW:
+            self._deleted.update(dict.fromkeys(names, append.timestamp))
         movement["cause"][rows] = cause
         movement["confidence"][rows] = confidence
-        movement["signals"][rows] |= sum(int(signal) for mark, signal in marks if mark)
+        movement["causes"][rows] = sum(1 << other for other in found.possible())
+        movement["signals"][rows] |= int(found.signals())
         movement["signals"][rows[~valued]] |= int(Signal.NO_VALUE_BEFORE)
+
+
+    def _subscribed(self, owner: Vector, topics: set[str]) -> bool:
+        """Whether a member that holds one of the partitions subscribes to its topic."""
+        members = (self._members[number] for number in np.unique(owner[owner >= 0]).tolist())
+        return any(member.subscribed_topics is None or topics & set(member.subscribed_topics) for member in members)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is known of the tombstones of one append.
+
+    valued: some offset that they end is in the evidence; past: its expire timestamp is over, old: it is older
+    than the retention; empty: the group had no members; owned: a member held one of the partitions and subscribes
+    to the topic; ended: the group's own tombstone came along; turned: the group changed its type; group_left,
+    topic_left: offsets of the group, or of the one topic in it, stay; others_keep, others_too: other groups keep,
+    lose offsets of the topic; always_ends: written by the new coordinator, which deletes no group without a
+    tombstone of its own.
+    """
+
+    valued: bool
+    past: bool
+    old: bool
+    empty: bool
+    owned: bool
+    ended: bool
+    turned: bool
+    group_left: bool
+    one_topic: bool
+    topic_left: bool
+    others_keep: bool
+    others_too: bool
+    always_ends: bool
+
+    def possible(self) -> list[Cause]:
+        """The causes that nothing here excludes, the likelier ones first."""
+        if self.turned:
+            return [Cause.GROUP_TYPE_CHANGED]
+        return [cause for cause in _FROM_LIKELY if not self._excluded(cause)] or [Cause.UNKNOWN]
+
+    def _excluded(self, cause: Cause) -> bool:
+        if cause is Cause.EXPIRY:
+            return self.valued and not (self.past or self.old)
+        if cause is Cause.GROUP_DELETED:
+            return not self.ended and (self.group_left or not self.empty or self.always_ends)
+        # The old coordinator ends an empty group with its last offset, whatever took that.
+        by_group = self.ended and self.always_ends
+        if cause is Cause.TOPIC_DELETED:
+            return by_group or not self.one_topic or self.topic_left or self.others_keep
+        return by_group or self.owned  # a coordinator refuses to delete offsets that members subscribe to
+
+    def cause(self) -> tuple[Cause, Confidence]:
+        """The likeliest cause."""
+        possible = self.possible()
+        whole_topic = Cause.TOPIC_DELETED in possible
+        if len(possible) == 1:
+            return possible[0], Confidence.LOW if Cause.UNKNOWN in possible else Confidence.HIGH
+        if whole_topic and (self.owned or self.others_too):
+            sure = Confidence.MEDIUM if Cause.GROUP_DELETED in possible else Confidence.HIGH
+            return Cause.TOPIC_DELETED, sure if self.valued else Confidence.LOW
+        if not self.valued:
+            return Cause.UNKNOWN, Confidence.LOW
+        if Cause.EXPIRY in possible:
+            return Cause.EXPIRY, Confidence.HIGH if self.empty else Confidence.MEDIUM
+        if Cause.GROUP_DELETED in possible:
+            sure = Confidence.HIGH if self.ended else Confidence.LOW if whole_topic else Confidence.MEDIUM
+            return Cause.GROUP_DELETED, sure
+        return Cause.OFFSETS_DELETED, Confidence.LOW
+
+    def signals(self) -> Signal:
+        marks = {
+            Signal.TYPE_CHANGED: self.turned,
+            Signal.PAST_EXPIRE_TIMESTAMP: self.past,
+            Signal.PAST_RETENTION: self.old,
+            Signal.GROUP_TOMBSTONE: self.ended,
+            Signal.GROUP_EMPTY: self.empty,
+            Signal.PARTITION_OWNED: self.owned,
+            Signal.WHOLE_GROUP: not self.group_left,
+            Signal.WHOLE_TOPIC: self.one_topic and not self.topic_left,
+            Signal.OTHER_GROUPS_TOO: self.others_too,
+            Signal.OTHER_GROUPS_KEEP_TOPIC: self.others_keep,
+        }
+        found = Signal(0)
+        for signal, marked in marks.items():
+            if marked:
+                found |= signal
+        return found
 
 
 def _appends(

@@ -131,6 +131,8 @@ _MOVEMENT = (
            "first, advance, repeat, rewind, jump, tombstone, reset_like; aborted, pending = without effect (so far)"),
     Column("cause", Kind.CATEGORY, "probable cause of a tombstone: expiry, group_deleted, offsets_deleted, "
            "topic_deleted, group_type_changed, unknown"),
+    Column("possible_causes", Kind.LIST, "the causes of a tombstone that nothing in the evidence excludes",
+           children=(Column("cause", Kind.TEXT),)),
     Column("before", Kind.INT64, "the offset before; null = none in the evidence"),
     Column("after", Kind.INT64, "the offset after; null = deleted. Of a movement without effect: what it asked for"),
     Column("commits", Kind.INT32, "commits of this kind that follow each other and make one row"),

@@ -1,0 +1,228 @@
+"""Movements against the journals of real workloads: what was done is found, and named for what it was.
+
+Offsets before and after, and with them every rewind, are held against a plain replay of Kafka's own reading of
+the records. Recall is 1.0 for every kind of act that left a record; precision is printed, and held where the
+signals suffice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pytest
+
+from offdecode.answers import explanation
+from offdecode.model import rows_of
+from offdecode.pipeline import Request, Stats
+from tests.acts import Act, acts
+from tests.truth import LogSet, log_sets, set_id
+
+Row = dict[str, Any]
+Key = tuple[int, str, str, int]  # log partition, group, topic, partition
+Place = tuple[int, int]  # log partition, log offset
+
+SETS = log_sets()
+JOURNALLED = [log_set for log_set in SETS if log_set.journal]
+DELETIONS = ("group_deleted", "offsets_deleted", "topic_deleted")
+ACTS = {"reset", "expiry", *DELETIONS}
+_NEAR_MS = 3000  # between a record's timestamp and the journal's note of the answer
+
+
+@dataclass(frozen=True)
+class Move:
+    """What a record of an offset commit did, by a plain replay."""
+
+    key: Key
+    before: int | None
+    after: int | None
+    effective: bool
+    timestamp: int | None
+
+
+def retention_minutes(log_set: LogSet) -> int:
+    about = (log_set.truth / "about.json").read_text("utf-8")
+    found = json.loads(about)
+    configs = [phase["config"] for phase in found.get("phases", [])] or [found.get("broker_config", {})]
+    return min(int(config.get("offsets.retention.minutes", 10080)) for config in configs)
+
+
+@cache
+def replay(log_set: LogSet) -> dict[Place, Move]:
+    """Every offset commit of the log with the effective offset before it, by Kafka's reading."""
+    records = log_set.records
+    fate: dict[int, str] = {}
+    ends: dict[tuple[int, int], str] = {}  # by log partition and producer, going backwards
+    for number in range(len(records) - 1, -1, -1):
+        record = records[number]
+        producer = record["log_partition"], record["producer_id"]
+        if record["control"] is not None:
+            ends[producer] = record["control"]
+        elif record["is_transactional"]:
+            fate[number] = ends.get(producer, "OPEN")
+    offsets: dict[Key, int | None] = {}
+    moves: dict[Place, Move] = {}
+    for number, record in enumerate(records):
+        if record["control"] is not None or record["key_type"] not in (0, 1):
+            continue
+        name = record["key"]
+        key = record["log_partition"], name["group"], name["topic"], name["partition"]
+        after = None if record["value"] is None else record["value"]["offset"]
+        effective = fate.get(number, "COMMIT") == "COMMIT"
+        timestamp = None if record["magic"] == 0 else record["log_timestamp"]
+        moves[record["log_partition"], record["log_offset"]] = Move(key, offsets.get(key), after, effective, timestamp)
+        if effective:
+            offsets[key] = after
+    return moves
+
+
+@cache
+def movements(log_set: LogSet) -> list[Row]:
+    found = []
+    request = Request((log_set.log,))
+    for chunk in explanation(request, lambda problem: None, Stats(), retention_minutes(log_set) * 60_000):
+        for _, batch in chunk:
+            found += rows_of(batch, batch.schema.names)
+    return found
+
+
+@cache
+def by_place(log_set: LogSet) -> dict[Place, Row]:
+    """The movement that each record of an offset commit belongs to."""
+    spans: dict[Key, list[Row]] = defaultdict(list)
+    for row in movements(log_set):
+        spans[row["log_partition"], row["group"], row["topic"], row["partition"]].append(row)
+    found = {}
+    for place, move in replay(log_set).items():
+        rows = [row for row in spans[move.key] if row["log_offset"] <= place[1] <= row["last_log_offset"]]
+        # A commit without effect stands inside the run of those around it.
+        rows = [row for row in rows if row["commits"] == 1 and row["log_offset"] == place[1]] or rows
+        found[place] = rows[0]
+    return found
+
+
+@pytest.mark.parametrize("log_set", SETS, ids=set_id)
+def test_every_commit_is_in_one_movement(log_set: LogSet) -> None:
+    moves = replay(log_set)
+    assert sum(row["commits"] for row in movements(log_set)) == len(moves)
+    assert len(by_place(log_set)) == len(moves)
+
+
+@pytest.mark.parametrize("log_set", SETS, ids=set_id)
+def test_movements_are_named_by_the_offset_before(log_set: LogSet) -> None:
+    places = by_place(log_set)
+    wrong = []
+    for place, move in replay(log_set).items():
+        row = places[place]
+        if not move.effective:
+            expected = {"aborted", "pending"}
+        elif move.after is None:
+            expected = {"tombstone"}
+        elif move.before is None:
+            expected = {"first", "reset_like"}
+        elif move.after == move.before:
+            expected = {"repeat", "reset_like"}
+        elif move.after < move.before:
+            expected = {"rewind", "reset_like"}
+        else:
+            expected = {"advance", "jump", "reset_like"}
+        single = row["commits"] == 1 and (row["before"], row["after"]) != (move.before, move.after)
+        if row["kind"] not in expected or single:
+            wrong.append((place, move, row["kind"], row["before"], row["after"]))
+    assert wrong == []
+
+
+def near(act: Act, moves: dict[Place, Move]) -> Iterator[Place]:
+    """The records that an act may have left: those of its keys, near its time."""
+    for place, move in moves.items():
+        _, group, topic, partition = move.key
+        fits = (
+            (act.group is None or act.group == group)
+            and (act.topic is None or act.topic == topic)
+            and (act.partition is None or act.partition == partition)
+        )
+        # A commit may name a time of its own; a deletion is known by its time alone.
+        if fits and (act.what == "memberless" or move.timestamp is None or abs(move.timestamp - act.time) <= _NEAR_MS):
+            yield place
+
+
+@cache
+def truth(log_set: LogSet) -> dict[Place, set[str]]:
+    """What the journal says of records: for each place the acts that may have written it."""
+    moves = replay(log_set)
+    by_group: dict[str | None, dict[Place, Move]] = defaultdict(dict)
+    by_topic: dict[str | None, dict[Place, Move]] = defaultdict(dict)
+    for place, move in moves.items():
+        by_group[move.key[1]][place] = move
+        by_topic[move.key[2]][place] = move
+    found: dict[Place, set[str]] = defaultdict(set)
+    distance: dict[Place, int] = {}
+    for act in acts(log_set):
+        if act.what not in ("reset", "memberless", *DELETIONS):
+            continue
+        places = list(near(act, by_topic[act.topic] if act.group is None else by_group[act.group]))
+        if act.what in DELETIONS:
+            places = [place for place in places if moves[place].after is None]
+        else:
+            places = [place for place in places if moves[place].after == act.offset and moves[place].effective]
+            if act.what == "reset":  # others of the same offset may be near; none is left where the log was cleaned
+                places = sorted(places, key=lambda place: abs((moves[place].timestamp or act.time) - act.time))[:1]
+        for place in places:  # the nearest act has written it; for magic 0, which has no time, any of them
+            away = abs((moves[place].timestamp or act.time) - act.time) if act.what in DELETIONS else 0
+            if away < distance.get(place, away + 1):
+                found[place] = set()
+            if away <= distance.get(place, away):
+                found[place].add(act.what)
+                distance[place] = away
+    if retention_minutes(log_set) < 10080:  # else nothing can have expired
+        for place, move in moves.items():
+            if move.after is None and not found.get(place):
+                found[place] = {"expiry"}
+    return found
+
+
+def cleaned(log_set: LogSet) -> bool:
+    return "compacted" in log_set.folder.name
+
+
+@pytest.mark.parametrize("log_set", JOURNALLED, ids=set_id)
+def test_what_was_done_is_found(log_set: LogSet, capsys: pytest.CaptureFixture[str]) -> None:
+    """Recall: the act is among the causes that a row holds possible. Precision: of those named, how many are right.
+
+    Names of high confidence are right. Others are guesses between what the log cannot tell apart: where one group
+    alone loses the only offsets that it has of a topic, the offsets, the group (by the old coordinator) or the
+    topic may have been deleted; and a commit backwards to a group that is not known is a reset or a simple
+    consumer's own. A commit without a member to a group whose members have left is, byte by byte, a reset.
+    """
+    places, expected = by_place(log_set), truth(log_set)
+    right, among, missed, wrong = (Counter[str]() for _ in range(4))
+    surely_wrong = []
+    for place, row in places.items():
+        acted = expected.get(place, set())
+        if row["kind"] == "tombstone":
+            name, possible = row["cause"], set(row["possible_causes"])
+        elif row["kind"] == "reset_like":
+            name, possible = "reset", {"reset"}
+            acted = {"reset"} if "memberless" in acted else acted
+        else:
+            name, possible = "", set()
+        for act in acted & ACTS:
+            (right if act == name else among if acted & possible else missed)[act] += 1
+        if name in ACTS and name not in acted:
+            wrong[name] += 1
+            if row["confidence"] == "high" and acted:
+                surely_wrong.append((place, name, acted, row["signals"]))
+    with capsys.disabled():
+        for act in sorted(right + among + missed + wrong):
+            total, named = right[act] + among[act] + missed[act], right[act] + wrong[act]
+            recall = f"recall {(right[act] + among[act]) / total:.3f} of {total}" if total else "none done"
+            precision = f"precision {right[act] / named:.3f} of {named} named" if named else "none named"
+            print(f"\n{log_set.folder.name}: {act}: {recall}, {precision}", end="")
+    assert not missed
+    assert surely_wrong == []
+    resets = [place for place, row in places.items() if row["kind"] == "reset_like" and row["confidence"] != "low"]
+    assert [place for place in resets if not expected.get(place, set()) & {"reset", "memberless"}] == []
