@@ -146,12 +146,15 @@ class _Group:
             yield from self._apply_part(record)
 
     def _closes(self, record: GroupRecord) -> bool:
-        """Whether a record begins something new, so that the epoch under way gets no further."""
+        """Whether a record begins something new, so that the epoch under way gets no further.
+
+        Who a member is may be written again: members of the classic protocol do so whenever they rejoin.
+        """
         if self._opened_by is not Part.EPOCH:
             return False
-        return record.part in (Part.EPOCH, Part.MEMBER) or (
-            record.tombstone and record.part in (Part.TARGET, Part.HELD)
-        )
+        if record.part is Part.MEMBER:
+            return record.tombstone or record.values["member_id"] not in self._members
+        return record.part is Part.EPOCH or (record.tombstone and record.part in (Part.TARGET, Part.HELD))
 
     def _apply_generation(self, values: dict[str, Any]) -> Iterator[GroupEvent]:
         self._classic = values
