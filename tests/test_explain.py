@@ -136,6 +136,22 @@ def test_movements_are_named_by_the_offset_before(log_set: LogSet) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("log_set", SETS, ids=set_id)
+def test_chunks_do_not_show(log_set: LogSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the causes of tombstones: what other groups lose at the same time may be in the next chunk."""
+    monkeypatch.setattr("offdecode.pipeline.CHUNK_BYTES", 4096)
+    small = movements.__wrapped__(log_set)
+    judged = {"cause", "possible_causes", "signals", "confidence"}
+
+    def told(rows: list[Row]) -> list[str]:
+        return sorted(
+            str({name: value for name, value in row.items() if row["kind"] != "tombstone" or name not in judged})
+            for row in rows
+        )
+
+    assert told(small) == told(movements(log_set))
+
+
 def near(act: Act, moves: dict[Place, Move]) -> Iterator[Place]:
     """The records that an act may have left: those of its keys, near its time."""
     for place, move in moves.items():

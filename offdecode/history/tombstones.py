@@ -47,6 +47,18 @@ class _Append:
     last_place: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Burst:
+    """In how many groups a topic went at one time; whether any keeps it; whether that time is over in the chunk.
+
+    Where it is not, the next chunk may tell that the rest of the topic went too.
+    """
+
+    groups: int
+    kept: bool
+    over: bool
+
+
 class Tombstones:
     """Names the causes of tombstones, chunk by chunk.
 
@@ -84,9 +96,9 @@ class Tombstones:
             place = commits.place[steps.index]
             left = {name: self._left(name, number, change, place, gone) for name, number in numbers.items()}
             appends = _appends(np.flatnonzero(gone), group, movement, place, numbers["topic"], left)
-            bursts = _bursts(appends, left["topic"], numbers["topic"])
-            for append, (groups, topic_left) in zip(appends, bursts, strict=True):
-                self._judge(append, groups, topic_left, steps, joined, group, ended, turned)
+            bursts = _bursts(appends, left["topic"], int(movement["log_timestamp"].max()))
+            for append, burst in zip(appends, bursts, strict=True):
+                self._judge(append, burst, steps, joined, group, ended, turned)
         for name, number in numbers.items():
             np.add.at(self._live[name], number, change)
 
@@ -113,7 +125,7 @@ class Tombstones:
         return found
 
     def _judge(
-        self, append: _Append, groups: int, topic_left: bool, steps: Steps, joined: Joined, group: Vector,
+        self, append: _Append, burst: _Burst, steps: Steps, joined: Joined, group: Vector,
         ended: set[tuple[int, int]], turned: set[tuple[int, int]],
     ) -> None:  # fmt: skip
         rows = append.rows
@@ -137,8 +149,9 @@ class Tombstones:
             group_left=append.group_left,
             one_topic=one_topic,
             topic_left=append.topic_left,
-            others_keep=one_topic and topic_left,
-            others_too=one_topic and (groups > 1 or abs(append.timestamp - before) <= _ONE_DELETION_MS),
+            others_keep=one_topic and burst.kept and burst.over,
+            over=burst.over,
+            others_too=one_topic and (burst.groups > 1 or abs(append.timestamp - before) <= _ONE_DELETION_MS),
             always_ends=bool(joined.new_coordinator[index].all()),
         )
         cause, confidence = found.cause()
@@ -165,8 +178,8 @@ class _Found:
     than the retention; empty: the group had no members; owned: a member held one of the partitions and subscribes
     to the topic; ended: the group's own tombstone came along; turned: the group changed its type; group_left,
     topic_left: offsets of the group, or of the one topic in it, stay; others_keep, others_too: other groups keep,
-    lose offsets of the topic; always_ends: written by the new coordinator, which deletes no group without a
-    tombstone of its own.
+    lose offsets of the topic; over: no more groups can lose it at that time; always_ends: written by the new
+    coordinator, which deletes no group without a tombstone of its own.
     """
 
     valued: bool
@@ -181,6 +194,7 @@ class _Found:
     topic_left: bool
     others_keep: bool
     others_too: bool
+    over: bool
     always_ends: bool
 
     def possible(self) -> list[Cause]:
@@ -207,7 +221,8 @@ class _Found:
         if len(possible) == 1:
             return possible[0], Confidence.LOW if Cause.UNKNOWN in possible else Confidence.HIGH
         if whole_topic and (self.owned or self.others_too):
-            sure = Confidence.MEDIUM if Cause.GROUP_DELETED in possible else Confidence.HIGH
+            unsure = Cause.GROUP_DELETED in possible or not (self.owned or self.over)
+            sure = Confidence.MEDIUM if unsure else Confidence.HIGH
             return Cause.TOPIC_DELETED, sure if self.valued else Confidence.LOW
         if not self.valued:
             return Cause.UNKNOWN, Confidence.LOW
@@ -259,13 +274,13 @@ def _appends(
     return found
 
 
-def _bursts(appends: list[_Append], topic_left: Vector, topic: Vector) -> list[tuple[int, bool]]:
-    """For each append of one topic: in how many groups the topic went at that time, and whether any keeps it."""
+def _bursts(appends: list[_Append], topic_left: Vector, latest: int) -> list[_Burst]:
+    """For each append of one topic what happened to the topic at that time. latest: the chunk's latest timestamp."""
     by_topic: dict[int, list[int]] = {}
     for number, append in enumerate(appends):
         if len(append.topics) == 1:
             by_topic.setdefault(append.topics[0], []).append(number)
-    found = [(1, True)] * len(appends)
+    found = [_Burst(1, True, True)] * len(appends)
     for numbers in by_topic.values():
         numbers.sort(key=lambda number: appends[number].last_place)
         burst: list[int] = []
@@ -273,8 +288,9 @@ def _bursts(appends: list[_Append], topic_left: Vector, topic: Vector) -> list[t
             burst.append(number)
             apart = following is None or appends[following].timestamp - appends[number].timestamp > _ONE_DELETION_MS
             if apart:
+                over = appends[number].timestamp + _ONE_DELETION_MS < latest
                 kept = bool(topic_left[appends[number].rows[-1]] > 0)
                 for member in burst:
-                    found[member] = len(burst), kept
+                    found[member] = _Burst(len(burst), kept, over)
                 burst = []
     return found
