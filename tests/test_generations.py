@@ -16,7 +16,7 @@ from offdecode.answers import generation_summary, generations, with_generation
 from offdecode.model import rows_of
 from offdecode.pipeline import Request, Stats
 from offdecode.schemas.rows import RowOptions
-from tests.journals import acts
+from tests.acts import acts
 from tests.truth import FIXTURES, LogSet, log_sets, set_id
 
 Row = dict[str, Any]
