@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,36 +15,48 @@ from offdecode.history.explain import Explanation, Wanted
 from offdecode.history.generations import GenerationRows, GenerationSummary
 from offdecode.history.group_records import GROUP_ROW_TYPES
 from offdecode.history.groups import GroupReplay
+from offdecode.history.hidden import hidden_ranges
 from offdecode.history.images import Generation, GroupEvent
 from offdecode.history.with_generation import Chosen, WithGeneration
-from offdecode.model import DecodedChunk
-from offdecode.pipeline import Report, Request, Stats, decode
-from offdecode.schemas.history_rows import MOVEMENT_ROW
+from offdecode.log.coverage import LogCoverage
+from offdecode.model import Coverage, DecodedChunk
+from offdecode.pipeline import Report, Request, Stats, decode, iter_steps, topic_names
+from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import row_type
 
 Row = dict[str, Any]
+Log = LogCoverage | int | None  # what a log's frames show; of exported records the partition
 
 _EXPLAINED = (*GROUP_ROW_TYPES, DEFAULT_ROW_TYPE)
 
 
-def generations(request: Request, report: Report, stats: Stats) -> Iterator[DecodedChunk]:
-    """A row for each generation of the request's groups; its since and until choose among them."""
-    for rows in _generation_rows(request, report, stats):
+def generations(
+    request: Request, report: Report, stats: Stats, topic_ids: Path | None = None
+) -> Iterator[DecodedChunk]:
+    """A row for each generation of the request's groups; its since and until choose among them.
+
+    topic_ids: a file with names of topic ids.
+    """
+    for rows in _generation_rows(request, report, stats, topic_ids):
         yield from chunk_of(rows)
 
 
-def generation_summary(request: Request, report: Report, stats: Stats) -> Iterator[DecodedChunk]:
+def generation_summary(
+    request: Request, report: Report, stats: Stats, topic_ids: Path | None = None
+) -> Iterator[DecodedChunk]:
     """A row for each of the request's groups, with its generations in numbers."""
     summary = GenerationSummary()
-    for rows in _generation_rows(request, report, stats):
+    for rows in _generation_rows(request, report, stats, topic_ids):
         for row in rows:
             summary.add(row)
     yield from chunk_of(summary.rows())
 
 
-def _generation_rows(request: Request, report: Report, stats: Stats) -> Iterator[list[Row]]:
-    replay = GroupReplay()
+def _generation_rows(
+    request: Request, report: Report, stats: Stats, topic_ids: Path | None
+) -> Iterator[list[Row]]:
+    replay = GroupReplay(topic_names(request, topic_ids))
     rows = GenerationRows(replay.topic_names)
 
     def wanted(events: Iterator[GroupEvent]) -> list[Row]:
@@ -57,32 +70,55 @@ def _generation_rows(request: Request, report: Report, stats: Stats) -> Iterator
 
 
 def explanation(
-    request: Request, report: Report, stats: Stats, retention_ms: int, *, by_key: bool = False
-) -> Iterator[DecodedChunk]:
-    """The movements of the request's offsets; its topics, partitions and since choose among them.
+    request: Request, report: Report, stats: Stats, retention_ms: int, topic_ids: Path | None = None,
+    *, by_key: bool = False,
+) -> Iterator[DecodedChunk]:  # fmt: skip
+    """The movements of the request's offsets, and the ranges of the logs where others could have hidden.
 
-    What is not chosen is read all the same: other topics and earlier records tell of those that are.
-    by_key: all in one chunk, one key's after the other's; else as they come to an end.
+    The request's topics, partitions and since choose among movements. What is not chosen is read all the same:
+    other topics and earlier records tell of those that are. by_key: all movements in one chunk, one key's after
+    the other's; else as they come to an end.
     """
-    chunks = _movements(request, report, stats, retention_ms)
+    chunks = _movements(request, report, stats, retention_ms, topic_ids)
     if not by_key:
         yield from chunks
         return
+    hidden: list[DecodedChunk] = []
+    movements: list[DecodedChunk] = []
+    for chunk in chunks:
+        (hidden if HIDDEN_RANGE_ROW in chunk.batches else movements).append(chunk)
     schema = row_type(MOVEMENT_ROW).arrow_schema
-    rows = pa.Table.from_batches([chunk.batches[MOVEMENT_ROW] for chunk in chunks], schema).unify_dictionaries()
+    rows = pa.Table.from_batches([chunk.batches[MOVEMENT_ROW] for chunk in movements], schema).unify_dictionaries()
     keys = {name: rows.column(name).cast(pa.string()) for name in ("group", "topic")}
     keys |= {name: rows.column(name) for name in ("partition", "log_partition", "log_offset")}
     order = pc.sort_indices(pa.table(keys), [(name, "ascending") for name in keys])
     for batch in rows.take(order).combine_chunks().to_batches():
         yield DecodedChunk({MOVEMENT_ROW: batch}, np.arange(len(batch)))
+    yield from hidden
 
 
-def _movements(request: Request, report: Report, stats: Stats, retention_ms: int) -> Iterator[DecodedChunk]:
+def _movements(
+    request: Request, report: Report, stats: Stats, retention_ms: int, topic_ids: Path | None
+) -> Iterator[DecodedChunk]:
     wanted = Wanted(frozenset(request.topics), frozenset(request.partitions), request.since)
-    explain = Explanation(wanted, retention_ms)
-    for chunk in decode(replace(request, row_types=_EXPLAINED, topics=(), partitions=(), since=None), report, stats):
-        yield from explain.rows(chunk)
-    yield from explain.finish()
+    names = topic_names(request, topic_ids)
+    whole = replace(request, row_types=_EXPLAINED, topics=(), partitions=(), since=None)
+    logs: dict[Log, Explanation] = {}
+    for log, chunk in decode_by_log(whole, report, stats):
+        if log not in logs:
+            if isinstance(log, LogCoverage):  # the log before is at its end
+                yield from _finished(logs)
+            logs[log] = Explanation(wanted, retention_ms, names)
+        if chunk is not None:
+            yield from logs[log].rows(chunk, coverage_of(log))
+    yield from _finished(logs)
+
+
+def _finished(logs: dict[Log, Explanation]) -> Iterator[DecodedChunk]:
+    for log, explain in logs.items():
+        yield from explain.finish()
+        yield from chunk_of(list(hidden_ranges(coverage_of(log))))
+    logs.clear()
 
 
 def with_generation(request: Request, report: Report, stats: Stats) -> Iterator[DecodedChunk]:
@@ -96,7 +132,7 @@ def with_generation(request: Request, report: Report, stats: Stats) -> Iterator[
     whole = replace(
         request, row_types=types, topics=(), partitions=(), since=None, first_offset=None, options=options
     )  # fmt: skip
-    add = WithGeneration().add
+    add = WithGeneration(topic_names(request, None)).add
     for chunk in decode(whole, report, stats):
         found = chosen.of(add(chunk))
         if found.row_count:
@@ -113,3 +149,27 @@ def chunk_of(rows: Sequence[Row]) -> Iterator[DecodedChunk]:
         name = rows[0]["type"]
         batch = pa.RecordBatch.from_pylist(list(rows), schema=row_type(name).arrow_schema)
         yield DecodedChunk({name: batch}, np.arange(len(rows)))
+
+
+def coverage_of(log: Log) -> Coverage:
+    """What the evidence holds of a log, as far as it was read."""
+    return log.result if isinstance(log, LogCoverage) else Coverage(log, exported=True)
+
+
+def decode_by_log(
+    request: Request, report: Report, stats: Stats
+) -> Iterator[tuple[Log, DecodedChunk | None]]:
+    """Every decoded chunk with its log: what the log covers or, for exported records, its partition."""
+    for step in iter_steps(request, stats):
+        for problem in step.problems:
+            report(problem)
+        if step.coverage is not None:
+            yield step.coverage, None
+        for chunk in step.read():
+            for problem in chunk.problems:
+                report(problem)
+            if step.coverage is not None:
+                yield step.coverage, chunk
+            elif chunk.row_count:
+                batch = next(iter(chunk.batches.values()))
+                yield batch.column("log_partition")[0].as_py(), chunk

@@ -6,13 +6,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from offdecode.answers import chunk_of
+from offdecode.answers import Log, chunk_of, coverage_of, decode_by_log
 from offdecode.errors import UsageError
 from offdecode.history.state import LogState, Question
 from offdecode.history.transactions import DECIDED, ROW_OPTIONS, ROW_TYPES, Row, TransactionReplay
-from offdecode.log.coverage import LogCoverage
-from offdecode.model import Coverage, DecodedChunk
-from offdecode.pipeline import Report, Request, Stats, iter_steps, topic_names
+from offdecode.model import DecodedChunk
+from offdecode.pipeline import Report, Request, Stats, topic_names
 
 
 def state(
@@ -21,8 +20,8 @@ def state(
 ) -> Iterator[DecodedChunk]:
     """The state of the request's groups at the moment asked for, log by log. topic_ids: a file with names of ids."""
     names = topic_names(request, topic_ids)
-    logs: dict[LogCoverage | int | None, LogState] = {}
-    for log, chunk in _by_log(request, report, stats):
+    logs: dict[Log, LogState] = {}
+    for log, chunk in decode_by_log(request, report, stats):
         if log not in logs:
             logs[log] = LogState(question, names)
         if chunk is not None:
@@ -33,7 +32,7 @@ def state(
     if now is None:
         now = max((held.latest for held in logs.values() if held.latest is not None), default=None)
     for log, held in logs.items():
-        for rows in held.chunks(_coverage(log), now):
+        for rows in held.chunks(coverage_of(log), now):
             yield rows.only(row_types)
 
 
@@ -44,7 +43,7 @@ def transactions(request: Request, report: Report, stats: Stats, undecided: bool
     """
     wanted = replace(request, since=None, until=None, row_types=ROW_TYPES, options=ROW_OPTIONS)
     filtered = bool(request.groups or request.group_regex is not None)
-    logs: dict[LogCoverage | int | None, TransactionReplay] = {}
+    logs: dict[Log, TransactionReplay] = {}
 
     def chosen(rows: Iterator[Row]) -> Iterator[DecodedChunk]:
         yield from chunk_of([
@@ -52,14 +51,14 @@ def transactions(request: Request, report: Report, stats: Stats, undecided: bool
             if not (undecided and row["status"] in DECIDED) and _within(row, request)
         ])  # fmt: skip
 
-    for log, chunk in _by_log(wanted, report, stats):
+    for log, chunk in decode_by_log(wanted, report, stats):
         if log not in logs:
             logs[log] = TransactionReplay(bare_markers=not filtered)
         if chunk is not None:
             yield from chosen(logs[log].add(chunk))
     now = max((held.latest for held in logs.values() if held.latest is not None), default=None)
     for log, held in logs.items():
-        yield from chosen(held.finish(_coverage(log), request.topic_name, now))
+        yield from chosen(held.finish(coverage_of(log), request.topic_name, now))
 
 
 def _within(row: Row, request: Request) -> bool:
@@ -67,26 +66,3 @@ def _within(row: Row, request: Request) -> bool:
     if time is None:
         return True
     return (request.since is None or time >= request.since) and (request.until is None or time <= request.until)
-
-
-def _coverage(log: LogCoverage | int | None) -> Coverage:
-    return log.result if isinstance(log, LogCoverage) else Coverage(log, exported=True)
-
-
-def _by_log(
-    request: Request, report: Report, stats: Stats
-) -> Iterator[tuple[LogCoverage | int | None, DecodedChunk | None]]:
-    """Every decoded chunk with its log: what the log covers or, for exported records, its partition."""
-    for step in iter_steps(request, stats):
-        for problem in step.problems:
-            report(problem)
-        if step.coverage is not None:
-            yield step.coverage, None
-        for chunk in step.read():
-            for problem in chunk.problems:
-                report(problem)
-            if step.coverage is not None:
-                yield step.coverage, chunk
-            elif chunk.row_count:
-                batch = next(iter(chunk.batches.values()))
-                yield batch.column("log_partition")[0].as_py(), chunk

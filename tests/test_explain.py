@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from offdecode.answers import explanation
@@ -85,8 +86,8 @@ def movements(log_set: LogSet) -> list[Row]:
     found = []
     request = Request((log_set.log,))
     for chunk in explanation(request, lambda problem: None, Stats(), retention_minutes(log_set) * 60_000):
-        for _, batch in chunk:
-            found += rows_of(batch, batch.schema.names)
+        for name, batch in chunk:
+            found += rows_of(batch, batch.schema.names) if name == "movement" else []
     return found
 
 
@@ -150,6 +151,28 @@ def test_chunks_do_not_show(log_set: LogSet, monkeypatch: pytest.MonkeyPatch) ->
         )
 
     assert told(small) == told(movements(log_set))
+
+
+@pytest.mark.parametrize("log_set", SETS, ids=set_id)
+def test_where_something_could_have_hidden_is_said(log_set: LogSet) -> None:
+    """Logs whose offsets have no holes hide nothing; those that were cleaned name the range, and doubt beginnings."""
+    offsets: dict[int, set[int]] = defaultdict(set)
+    for record in log_set.records:
+        offsets[record["log_partition"]].add(record["log_offset"])
+    holes = {partition for partition, known in offsets.items() if len(known) != max(known) - min(known) + 1}
+    hidden = [
+        row
+        for chunk in explanation(Request((log_set.log,)), lambda problem: None, Stats(), 1)
+        for row in chunk.batches.get("hidden_range", pa.RecordBatch.from_pylist([])).to_pylist()
+    ]
+    assert {row["log_partition"] for row in hidden} == holes
+    for row in movements(log_set):
+        after_hole = any(
+            row["log_partition"] == item["log_partition"] and item["first_log_offset"] <= row["log_offset"]
+            for item in hidden
+        )
+        doubted = "earlier_records_missing" in row["signals"]
+        assert doubted == (after_hole and row["before"] is None)
 
 
 def near(act: Act, moves: dict[Place, Move]) -> Iterator[Place]:

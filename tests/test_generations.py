@@ -215,7 +215,7 @@ def test_json_and_parquet_hold_the_same_and_fit_the_schema(command: list[str], k
     table = pq.read_table(tmp_path / "rows.parquet")
     stored = [row for batch in table.to_batches() for row in rows_of(batch, batch.schema.names)]
     assert stored == rows
-    assert {row["type"] for row in rows} == {kind}
+    assert {row["type"] for row in rows} == {kind}  # nothing of this log is hidden
 
 
 def test_since_and_topics_choose_among_the_rows_of_a_whole_reading() -> None:

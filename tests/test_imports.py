@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "sinks": {"errors", "model", "schemas"},
     "pipeline": {"errors", "model", "sources", "log", "schemas", "engines"},
     "api": {"errors", "model", "sources", "schemas", "sinks", "pipeline"},
-    "answers": {"errors", "model", "schemas", "history", "pipeline"},
+    "answers": {"errors", "model", "log", "schemas", "history", "pipeline"},
     "turns": {"errors"},
     "replays": {"errors", "model", "log", "history", "pipeline", "answers"},
     "cli": {

@@ -9,17 +9,19 @@ from typing import Any
 
 import click
 
-from offdecode.cli.options import answer_options, group_options, source_options
+from offdecode.cli.options import answer_options, group_options, source_options, topic_ids_option
 
 
 @click.command("generations")
 @source_options
 @group_options
 @click.option("--summary", is_flag=True, help="One row per group: rebalances per hour, churn, longest stable time.")
+@topic_ids_option
 @answer_options("text")
 def command(
     paths: tuple[Path, ...],
     summary: bool,
+    topic_ids: Path | None,
     output: Path | None,
     output_format: str | None,
     timestamps: Any,
@@ -40,11 +42,10 @@ def command(
     from offdecode.schemas.history_rows import GENERATION_ROW, GENERATION_SUMMARY_ROW
     from offdecode.sinks.text import TextSink
 
-    answer = (
-        Answer((GENERATION_SUMMARY_ROW,), generation_summary, {"text": partial(TextSink, lines=summary_lines)})
-        if summary
-        else Answer((GENERATION_ROW,), generations, {"text": partial(TextSink, lines=generation_lines)})
-    )
+    row_type = GENERATION_SUMMARY_ROW if summary else GENERATION_ROW
+    chunks = partial(generation_summary if summary else generations, topic_ids=topic_ids)
+    lines = summary_lines if summary else generation_lines
+    answer = Answer((row_type,), chunks, {"text": partial(TextSink, lines=lines)})
     request = Request(paths=paths, engine=engine, **selected)
     target = Output(output, output_format, timestamps, problems_file, strict, show_stats, jobs=1)
     return run_answer(answer, request, target, terminal=sys.stderr.isatty())

@@ -128,6 +128,14 @@ def key_options(function: F) -> F:
     return _all(*_GROUPS, *_COMMITS)(function)
 
 
+def topic_ids_option(function: F) -> F:
+    """Names of topics that records name by id."""
+    return _all(
+        click.option("--topic-ids", "topic_ids", metavar="FILE", type=click.Path(path_type=Path),
+                     help="Names of topic ids, a line `ID NAME` each, or what kafka-topics.sh --describe prints."),
+    )(function)
+
+
 def commit_options(function: F) -> F:
     """Which groups, topics, partitions and times an answer is about."""
     return _all(*_GROUPS, *_COMMITS, *_TIMES)(function)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from offdecode.cli.options import LogPlace, Time, answer_options, key_options, source_options
+from offdecode.cli.options import LogPlace, Time, answer_options, key_options, source_options, topic_ids_option
 
 
 @click.command("state")
@@ -25,8 +25,7 @@ from offdecode.cli.options import LogPlace, Time, answer_options, key_options, s
 @key_options
 @click.option("--type", "row_types", metavar="TYPE", multiple=True,
               help="Only rows of this type: group, committed_offset or pending_offset; repeatable.")
-@click.option("--topic-ids", "topic_ids", metavar="FILE", type=click.Path(path_type=Path),
-              help="Names of topic ids, a line `ID NAME` each, or what kafka-topics.sh --describe prints.")
+@topic_ids_option
 @answer_options("table", "csv")
 def command(
     paths: tuple[Path, ...],

@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from offdecode.history.answer_columns import flags, generation_columns, named, number, time
 from offdecode.history.commit_columns import ABSENT, TRANSACTIONS, CommitKeys, commit_columns
+from offdecode.history.hidden import anything_hidden
 from offdecode.history.movements import Confidence, Kind, Movement, Movements, Signal
 from offdecode.history.owners import Owners
 from offdecode.history.tombstones import DEFAULT_RETENTION_MS, Cause, Tombstones
-from offdecode.model import DecodedChunk, Mask
+from offdecode.model import Coverage, DecodedChunk, Mask
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
 
@@ -28,7 +29,7 @@ class Wanted:
 
 
 class Explanation:
-    """Explains chunks in the order of the log. retention_ms: for how long the broker kept offsets."""
+    """Explains the chunks of one log, in their order. retention_ms: for how long the broker kept offsets."""
 
     def __init__(
         self, wanted: Wanted, retention_ms: int = DEFAULT_RETENTION_MS, topic_names: dict[str, str] | None = None
@@ -38,20 +39,17 @@ class Explanation:
         self._owners = Owners(self._keys, topic_names)
         self._movement = Movement()
         self._tombstones = Tombstones(self._keys, self._owners.members, retention_ms)
-        self._log_partition: int | None = None
 
-    def rows(self, chunk: DecodedChunk) -> Iterator[DecodedChunk]:
-        """The movements that came to an end in the chunk."""
+    def rows(self, chunk: DecodedChunk, coverage: Coverage) -> Iterator[DecodedChunk]:
+        """The movements that came to an end in the chunk. coverage: of the log up to the chunk's end."""
         commits = commit_columns(chunk, self._keys)
         joined = self._owners.join(chunk, commits)
         if commits is None or joined is None:
             return
-        partition = commits.batch.column("log_partition")[0].as_py()
-        if partition != self._log_partition:
-            yield from self.finish()
-            self._log_partition = partition
         steps = self._movement.steps(commits, joined, len(self._keys))
         self._tombstones.name(steps, commits, joined, self._owners.ended, self._owners.turned)
+        if anything_hidden(coverage, int(commits.log_offset.max())):
+            _doubt(steps.movement, coverage)
         yield from self._chunk(self._movement.merged(steps))
 
     def finish(self) -> Iterator[DecodedChunk]:
@@ -105,3 +103,12 @@ class Explanation:
         }
         schema = row_type(MOVEMENT_ROW).arrow_schema
         return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _doubt(movements: Movements, coverage: Coverage) -> None:
+    """What has no offset before it in the evidence may have had one, where records before it are missing."""
+    alone = np.flatnonzero((movements["before"] == ABSENT) & (movements["log_offset"] != ABSENT))
+    hidden = [anything_hidden(coverage, offset) for offset in movements["log_offset"][alone].tolist()]
+    doubtful = alone[np.array(hidden, np.bool_)]
+    movements["signals"][doubtful] |= int(Signal.EARLIER_RECORDS_MISSING)
+    movements["confidence"][doubtful] = Confidence.LOW

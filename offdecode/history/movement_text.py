@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from offdecode.history.words import name_words, time_words
+from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW
 
 Row = dict[str, Any]
 
@@ -14,9 +15,13 @@ class Timeline:
     """The lines of each row; a heading comes before the first row of a key."""
 
     def __init__(self) -> None:
+        self._any_hidden = False
         self._key: tuple[Any, ...] | None = None
 
     def __call__(self, row: Row) -> Iterator[str]:
+        if row["type"] == HIDDEN_RANGE_ROW:
+            yield from self._hidden(row)
+            return
         key = row["group"], row["topic"], row["partition"]
         if key != self._key:
             if self._key is not None:
@@ -26,6 +31,14 @@ class Timeline:
         words = [f"  {time_words(row['log_timestamp'])}", f"{_kind(row):<28}", _offsets(row), _owner(row), _why(row)]
         place = f"[{row['log_partition']}:{row['log_offset']}]"
         yield "  ".join(word for word in [*words, place] if word)
+
+    def _hidden(self, row: Row) -> Iterator[str]:
+        if not self._any_hidden:
+            yield from ("", "Movements that are not in the evidence can have been in these offsets of the log:")
+            self._any_hidden = True
+        first, last = row["first_log_offset"], row["last_log_offset"]
+        offsets = "unknown" if first is None else f"{first} to {'the end' if last is None else last}"
+        yield f"  log partition {row['log_partition']}, {offsets}: {row['reason']}"
 
 
 def _kind(row: Row) -> str:

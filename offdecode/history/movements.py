@@ -68,6 +68,7 @@ class Signal(IntFlag):
     PAST_RETENTION = 1 << 20
     PAST_EXPIRE_TIMESTAMP = 1 << 21
     TYPE_CHANGED = 1 << 22
+    EARLIER_RECORDS_MISSING = 1 << 23
 
 
 MOVEMENT = np.dtype([(name, np.int64) for name in (

@@ -65,9 +65,9 @@ def _among(column: pa.Array, values: tuple[object, ...]) -> Mask:
 class WithGeneration:
     """Adds the columns of WITH_GENERATION to the offset commits of chunks in the order of the log."""
 
-    def __init__(self) -> None:
+    def __init__(self, topic_names: dict[str, str]) -> None:
         self._keys = CommitKeys()
-        self._owners = Owners(self._keys)
+        self._owners = Owners(self._keys, topic_names)
 
     def add(self, chunk: DecodedChunk) -> DecodedChunk:
         commits = commit_columns(chunk, self._keys)

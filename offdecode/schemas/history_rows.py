@@ -10,6 +10,7 @@ from offdecode.model import Column, Kind
 GENERATION_ROW = "generation"
 GENERATION_SUMMARY_ROW = "generation_summary"
 MOVEMENT_ROW = "movement"
+HIDDEN_RANGE_ROW = "hidden_range"
 
 _TYPE = Column("type", Kind.CATEGORY, "the row type")
 _PLACE = (
@@ -145,6 +146,14 @@ _MOVEMENT = (
     Column("confidence", Kind.CATEGORY, "high, medium or low"),
 )
 
+_HIDDEN_RANGE = (
+    _TYPE,
+    _PLACE[0],
+    Column("first_log_offset", Kind.INT64, "where the range starts; null = not known"),
+    Column("last_log_offset", Kind.INT64, "where it ends; null = not known"),
+    Column("reason", Kind.CATEGORY, "what is missing there"),
+)
+
 HISTORY_ROWS: tuple[tuple[str, str, tuple[Column, ...]], ...] = (
     (GENERATION_ROW, """A generation or epoch of a group of any type, or the end of one (state Dead). Who was in it, who
 came and went, which partitions moved: printed by `offdecode generations`. A classic group writes nothing while a
@@ -155,4 +164,7 @@ NotReady. Why a rebalance happened is not in the log.""", _GENERATION),
     (MOVEMENT_ROW, """How commits moved the offset of one (group, topic, partition). Printed by `offdecode explain`.
 Owner and generation are inferred from the group's records at that place of the log: a commit itself names neither.
 Kind and cause are what the signals speak for, never more.""", _MOVEMENT),
+    (HIDDEN_RANGE_ROW, """Offsets of the log where movements could have been that are not in the evidence. Printed by
+`offdecode explain` behind each log's movements. Where there is no such row, every record that was written is there.""",
+     _HIDDEN_RANGE),
 )
