@@ -11,7 +11,7 @@ import pyarrow as pa
 from offdecode.history.answer_columns import flags, generation_columns, named, number, time
 from offdecode.history.commit_columns import ABSENT, TRANSACTIONS, CommitKeys, commit_columns
 from offdecode.history.hidden import anything_hidden
-from offdecode.history.movements import Confidence, Kind, Movement, Movements, Signal
+from offdecode.history.movements import Columns, Confidence, Kind, Movement, Movements, Signal
 from offdecode.history.owners import Owners
 from offdecode.history.tombstones import DEFAULT_RETENTION_MS, Cause, Tombstones
 from offdecode.model import Coverage, DecodedChunk, Mask
@@ -105,7 +105,7 @@ class Explanation:
         return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
-def _doubt(movements: Movements, coverage: Coverage) -> None:
+def _doubt(movements: Columns, coverage: Coverage) -> None:
     """What has no offset before it in the evidence may have had one, where records before it are missing."""
     alone = np.flatnonzero((movements["before"] == ABSENT) & (movements["log_offset"] != ABSENT))
     hidden = [anything_hidden(coverage, offset) for offset in movements["log_offset"][alone].tolist()]

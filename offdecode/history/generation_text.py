@@ -47,7 +47,7 @@ def summary_lines(row: Row) -> Iterator[str]:
     yield (
         f"{name_words(row['group'])}  {row['group_type']}, {row['state']}: {row['rebalances']} rebalances{rate}, "
         f"{row['joins']} joined, {row['leaves']} left, {row['replacements']} static restarts, "
-        f"at most {row['most_members']} members"
+        f"at most {row['most_members']} at a time"
         f"{'' if stable is None else ', longest stable ' + duration_words(stable)}"
         f"{', missing ' + str(row['missing']) if row['missing'] else ''}"
     )
@@ -58,7 +58,8 @@ def _counted(row: Row) -> str:
 
 
 def _notes(row: Row) -> str:
-    notes = [f"{len(row['members'])} members"] if row["members"] else []
+    count = len(row["members"])
+    notes = [f"{count} member{'s' if count > 1 else ''}"] if count else []
     if row["protocol"]:
         notes.append(name_words(row["protocol"]))
     if row["since_previous_ms"] is not None:

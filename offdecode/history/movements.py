@@ -33,8 +33,6 @@ class Kind(IntEnum):
     PENDING = 8
 
 
-_MERGED = (Kind.ADVANCE, Kind.REPEAT)
-
 
 class Confidence(IntEnum):
     LOW = 0
@@ -78,7 +76,6 @@ MOVEMENT = np.dtype([(name, np.int64) for name in (
 _SAME = ("kind", "generation", "owner", "signals", "transaction")  # what commits of one movement have in common
 
 _STARTS = ("before", "log_offset", "log_timestamp")  # of the first commit of a movement
-_ENDS = ("after", "last_log_offset", "last_log_timestamp")  # of the last one
 
 _LEFT = np.dtype([
     ("offset", np.int64), ("topic_id", np.int64), ("committed", np.int64), ("expires", np.int64),
@@ -86,18 +83,19 @@ _LEFT = np.dtype([
 ])  # fmt: skip
 
 Movements = npt.NDArray[np.void]
+Columns = dict[str, Vector]
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
     """A chunk's commits beside what their keys were left at; sorted by key, within it in log order.
 
-    index: the commit of the chunk; movement: its movement, for itself; effective: whether it moved the offset;
-    committed, expires: commit and expire timestamp of the offset before it; ABSENT = not known.
+    index: the commit of the chunk; movement: its movement for itself, a vector for each field; effective: whether
+    it moved the offset; committed, expires: commit and expire timestamp of the offset before it; ABSENT = not known.
     """
 
     index: Vector
-    movement: Movements
+    movement: Columns
     effective: Mask
     committed: Vector
     expires: Vector
@@ -115,7 +113,7 @@ class Movement:
         """Each commit as a movement of its own. keys: how many keys there are by now."""
         self._grow(keys)
         order = np.argsort(commits.key, kind="stable")
-        key, effective = commits.key[order], np.isin(commits.transaction[order], (PLAIN, COMMITTED))
+        key, effective = commits.key[order], commits.transaction[order] <= COMMITTED
         starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
         start = np.repeat(starts, np.diff(np.append(starts, len(key))))
         # The effective commit before each one, in its key.
@@ -130,23 +128,23 @@ class Movement:
         offset = commits.numbers("offset")[order]
         topic_id = commits.codes("topic_id", self._topic_ids)[order]
         committed, expires = commits.numbers("commit_timestamp")[order], commits.numbers("expire_timestamp")[order]
-        movement = np.empty(len(key), MOVEMENT)
-        movement["key"] = key
-        movement["cause"] = -1
-        movement["causes"] = 0
-        movement["before"] = before(offset, "offset")
-        movement["after"] = offset
-        movement["commits"] = 1
-        movement["log_offset"] = movement["last_log_offset"] = commits.log_offset[order]
-        movement["log_timestamp"] = movement["last_log_timestamp"] = commits.log_timestamp[order]
-        movement["transaction"] = commits.transaction[order]
-        movement["generation"] = joined.generation[order]
-        movement["owner"] = joined.owner[order]
+        movement = {
+            "key": key,
+            "cause": np.full(len(key), -1, np.int64),
+            "causes": np.zeros(len(key), np.int64),
+            "before": before(offset, "offset"),
+            "after": offset,
+            "log_offset": commits.log_offset[order],
+            "log_timestamp": commits.log_timestamp[order],
+            "transaction": commits.transaction[order],
+            "generation": joined.generation[order],
+            "owner": joined.owner[order],
+        }
         self._name(movement, order, commits, joined, effective, start)
         known = (movement["before"] != ABSENT) & (movement["after"] != ABSENT)
         had_id = before(topic_id, "topic_id")
         changed = known & (topic_id >= 0) & (had_id >= 0) & (topic_id != had_id)
-        movement["signals"] |= np.where(changed, int(Signal.TOPIC_ID_CHANGED), 0)
+        movement["signals"][changed] |= int(Signal.TOPIC_ID_CHANGED)
         found = Steps(order, movement, effective, before(committed, "committed"), before(expires, "expires"))
         ends = np.append(starts[1:], len(key)) - 1
         last = latest[ends]
@@ -157,7 +155,7 @@ class Movement:
         return found
 
     def _name(
-        self, movement: Movements, order: Vector, commits: CommitColumns, joined: Joined, effective: Mask, start: Vector
+        self, movement: Columns, order: Vector, commits: CommitColumns, joined: Joined, effective: Mask, start: Vector
     ) -> None:
         """Kind, signals and confidence of each commit, tombstones but for their cause."""
         before, after = movement["before"], movement["after"]
@@ -169,7 +167,8 @@ class Movement:
             [tombstone, started, back, jump, ahead], [Kind.TOMBSTONE, Kind.FIRST, Kind.REWIND, Kind.JUMP, Kind.ADVANCE],
             Kind.REPEAT,
         )  # fmt: skip
-        no_epoch = np.isin(commits.numbers("leader_epoch")[order], (-1, ABSENT)) & ~tombstone
+        leader_epoch = commits.numbers("leader_epoch")[order]
+        no_epoch = ((leader_epoch == -1) | (leader_epoch == ABSENT)) & ~tombstone
         bare = commits.is_text("metadata", "")[order]
         empty = joined.members[order] == 0
         known = joined.known[order] & ~joined.simple[order]
@@ -205,7 +204,7 @@ class Movement:
             signals[mine] |= int(signal)
         movement["kind"], movement["signals"], movement["confidence"] = kind, signals, confidence
 
-    def _jumps(self, movement: Movements, ahead: Mask, start: Vector) -> Mask:
+    def _jumps(self, movement: Columns, ahead: Mask, start: Vector) -> Mask:
         """Which advances are far beyond the key's steps before them; the steps are counted for later ones."""
         counted = ahead & (movement["before"] >= 0)
         step = np.where(counted, np.minimum(movement["after"] - movement["before"], _STEP_LIMIT), 0)
@@ -232,20 +231,23 @@ class Movement:
     def merged(self, steps: Steps) -> Movements:
         """The movements that ended by the chunk, in the order in which they ended; others stay open."""
         movement = steps.movement
-        merges = np.isin(movement["kind"], _MERGED)
+        merges = _merges(movement["kind"])
         same = np.concatenate(([False], merges[1:] & (movement["key"][1:] == movement["key"][:-1])))
         for name in _SAME:
             same[1:] &= movement[name][1:] == movement[name][:-1]
         first = np.flatnonzero(~same)
         last = np.append(first[1:], len(same)) - 1
-        runs = _rows(movement, first)
-        for name in _ENDS:
-            runs[name] = movement[name][last]
+        runs = np.empty(len(first), MOVEMENT)
+        for name, values in movement.items():
+            runs[name] = values[first]
+        runs["after"] = movement["after"][last]
+        runs["last_log_offset"] = movement["log_offset"][last]
+        runs["last_log_timestamp"] = movement["log_timestamp"][last]
         runs["commits"] = last - first + 1
         starts = np.concatenate(([True], runs["key"][1:] != runs["key"][:-1]))
         ends = np.append(starts[1:], True)
         before = _rows(self._open, runs["key"])
-        continues = starts & (before["commits"] > 0) & np.isin(runs["kind"], _MERGED)
+        continues = starts & (before["commits"] > 0) & _merges(runs["kind"])
         for name in _SAME:
             continues &= before[name] == runs[name]
         ended = _rows(before, np.flatnonzero(starts & ~continues & (before["commits"] > 0)))
@@ -253,7 +255,7 @@ class Movement:
         for name in _STARTS:
             runs[name][on] = before[name][on]
         runs["commits"][on] += before["commits"][on]
-        stays = ends & np.isin(runs["kind"], _MERGED)
+        stays = ends & _merges(runs["kind"])
         self._open["commits"][runs["key"][starts]] = 0
         self._open[runs["key"][stays]] = _rows(runs, np.flatnonzero(stays))
         return _in_order(np.concatenate((ended, _rows(runs, np.flatnonzero(~stays)))))
@@ -273,6 +275,11 @@ class Movement:
             fresh["topic_id"] = -1
             self._left = np.concatenate((self._left, fresh))
             self._open = np.concatenate((self._open, np.zeros(more, MOVEMENT)))
+
+
+def _merges(kind: Vector) -> Mask:
+    """Which movements are one with others of their kind."""
+    return np.asarray((kind == Kind.ADVANCE) | (kind == Kind.REPEAT))
 
 
 def _rows(movements: Movements, index: Vector) -> Movements:

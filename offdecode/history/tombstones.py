@@ -15,7 +15,7 @@ import numpy as np
 
 from offdecode.history.commit_columns import ABSENT, CommitColumns, CommitKeys
 from offdecode.history.images import Member
-from offdecode.history.movements import Confidence, Kind, Movements, Signal, Steps
+from offdecode.history.movements import Columns, Confidence, Kind, Signal, Steps
 from offdecode.history.owners import Joined
 from offdecode.model import Mask, Vector
 
@@ -254,7 +254,7 @@ class _Found:
 
 
 def _appends(
-    rows: Vector, group: Vector, movement: Movements, place: Vector, topic: Vector, left: dict[str, Vector]
+    rows: Vector, group: Vector, movement: Columns, place: Vector, topic: Vector, left: dict[str, Vector]
 ) -> list[_Append]:
     """Tombstones by group and time; where there are no timestamps, by group and as they follow each other."""
     timestamp = movement["log_timestamp"]
