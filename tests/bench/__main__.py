@@ -103,7 +103,8 @@ def compare(name: str, segment: Path, runs: int, scratch: Path) -> Iterator[Targ
 
 def against_reference(folder: Path, records: int, runs: int) -> Target:
     """Group metadata by both engines, one process each, without what it costs to start."""
-    few, many = (SHAPES["members-50"].write(folder, max(records // part, 100)) for part in (100, 20))
+    least = max(records // 100, 1000)
+    few, many = (SHAPES["members-50"].write(folder, least * times) for times in (1, 5))
     per_record = {}
     for engine in ("auto", "reference"):
         commands = {str(path): offdecode(path, "--engine", engine, "--jobs", "1") for path in (few, many)}
