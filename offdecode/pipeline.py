@@ -18,6 +18,7 @@ from offdecode.engines.selection import KeyFilter, Selection
 from offdecode.errors import OffdecodeError, SourceError
 from offdecode.log.batches import Frames, iter_frames
 from offdecode.log.compression import CODECS
+from offdecode.log.continuity import Continuity
 from offdecode.log.coverage import LogCoverage
 from offdecode.log.exported import iter_exported
 from offdecode.log.foreign import redpanda_header
@@ -145,16 +146,16 @@ def evidence_bytes(request: Request) -> int:
     """How many bytes of segments the request's paths lead to."""
     if request.input_format == "records-jsonl":
         return sum(exported_bytes(path) for path in request.paths)
-    return sum(log.size for log in _find(request).logs)
+    return sum(log.size for log in find(request).logs)
 
 
-def _find(request: Request) -> Found:
+def find(request: Request) -> Found:
     return find_logs(request.paths, request.topic_name, request.as_log_partition, request.log_partitions)
 
 
 def topic_names(request: Request, file: Path | None) -> dict[str, str]:
     """{topic id: name} as the data directories of the request's logs and the file tell them."""
-    names = {} if request.input_format == "records-jsonl" else data_directory_names(_find(request).logs)
+    names = {} if request.input_format == "records-jsonl" else data_directory_names(find(request).logs)
     return names if file is None else {**names, **named_in_file(file)}
 
 
@@ -164,7 +165,7 @@ def iter_steps(request: Request, stats: Stats) -> Iterator[Step]:
     if request.input_format == "records-jsonl":
         yield from _exported_steps(request, decoder, stats)
         return
-    found = _find(request)
+    found = find(request)
     yield Step(found.problems)
     stats.segments = sum(len(log.segments) for log in found.logs)
     stats.total_bytes = sum(log.size for log in found.logs)
@@ -209,10 +210,24 @@ def _read_records(
 
 
 def _log_steps(log: PartitionLog, request: Request, decoder: Decoder, stats: Stats) -> Iterator[Step]:
+    coverage = LogCoverage(log.log_partition, log.segments[0].named_offset, log.cleaner_checkpoint)
+    for frames, status in iter_log(log):
+        coverage.add(frames)
+        chunk = frames.chunk
+        size = chunk.size if chunk.final else frames.next_position - chunk.position
+        read = partial(_read_step, frames, status, size, request, decoder, stats)
+        yield Step(frames.problems, size, coverage, read)
+
+
+def iter_log(log: PartitionLog) -> Iterator[tuple[Frames, Vector]]:
+    """The frames of a log in order, with the status of each batch and with all problems that show before decoding.
+
+    Raises SourceError where the log is not one of the offsets topic.
+    """
     _refuse_foreign(log)
     judged: bool | None = None
     batches = lost = 0
-    coverage = LogCoverage(log.log_partition, log.segments[0].named_offset, log.cleaner_checkpoint)
+    continuity = Continuity(log.cleaner_checkpoint)
     resolver = TransactionResolver(lambda place: _frames_from(log, place), log.cleaner_checkpoint)
     for frames, status in resolver:
         lost += sum(problem.kind in ("garbage_tail", "damaged_bytes") for problem in frames.problems)
@@ -221,13 +236,11 @@ def _log_steps(log: PartitionLog, request: Request, decoder: Decoder, stats: Sta
             judged = sample_looks_like_offsets(next(iter_records(frames, frames.crc_valid)))
             if judged is False:
                 raise SourceError(_place(log), f"{_NOT_OFFSETS}: its keys are no coordinator's")
-        coverage.add(frames)
-        chunk = frames.chunk
-        size = chunk.size if chunk.final else frames.next_position - chunk.position
-        read = partial(_read_step, frames, status, size, request, decoder, stats)
-        yield Step(frames.problems, size, coverage, read)
+        yield replace(frames, problems=(*frames.problems, *continuity.add(frames))), status
     if lost and not batches:
         raise SourceError(_place(log), f"{_NOT_OFFSETS}: there is no batch in it")
+    if late := continuity.finish():
+        yield replace(_no_frames(log.segments[-1], log.log_partition), problems=late), np.empty(0, np.int64)
 
 
 def _read_step(
@@ -269,6 +282,9 @@ def _frames_from(log: PartitionLog, place: Place) -> Iterator[tuple[Place, Frame
                 read = partial(read_chunk, reader, segment, log.log_partition)
                 for frames in iter_frames(read, CHUNK_BYTES, position):
                     last = frames.chunk.final
+                    if last and (changed := reader.changed(segment)) is not None:
+                        problem = Problem("changed_while_read", segment.name, changed, log.log_partition)
+                        frames = replace(frames, problems=(*frames.problems, problem))
                     yield (Place(index + 1, 0) if last else Place(index, frames.next_position)), frames
         except OSError as error:
             yield Place(index + 1, 0), _unreadable(segment, log.log_partition, error)
@@ -277,10 +293,13 @@ def _frames_from(log: PartitionLog, place: Place) -> Iterator[tuple[Place, Frame
 
 def _unreadable(segment: Segment, log_partition: int | None, error: OSError) -> Frames:
     """No frames, and the problem that says why: bytes are missing here."""
-    empty = Chunk(segment.name, log_partition, 0, np.zeros(PADDING, np.uint8), 0, 0)
-    frames = next(iter_frames(lambda position, size: empty, CHUNK_BYTES))
     problem = Problem("unreadable", segment.name, f"cannot be read: {error.strerror}", log_partition)
-    return replace(frames, problems=(problem,), breaks=(0,))
+    return replace(_no_frames(segment, log_partition), problems=(problem,), breaks=(0,))
+
+
+def _no_frames(segment: Segment, log_partition: int | None) -> Frames:
+    empty = Chunk(segment.name, log_partition, 0, np.zeros(PADDING, np.uint8), 0, 0)
+    return next(iter_frames(lambda position, size: empty, CHUNK_BYTES))
 
 
 def _wanted(records: Records, request: Request) -> Mask:

@@ -52,8 +52,9 @@ def uncovered(data: bytes, found: Read) -> list[int]:
     seen = bytearray(len(data))
     for frames in found.frames:
         for index in frames.crc_valid.nonzero()[0].tolist():
-            start, end = frames.chunk.position + int(frames.position[index]), frames.chunk.position + int(frames.end[index])
-            seen[start:end] = b"\1" * (end - start)
+            start, end = int(frames.position[index]), int(frames.end[index])
+            origin = frames.chunk.position
+            seen[origin + start : origin + end] = b"\1" * (end - start)
     for problem in found.problems:
         start, length = problem.position or 0, problem.length or 0
         seen[start : start + length] = b"\1" * length
@@ -67,7 +68,7 @@ def covered_bytes(batch: bytes) -> bytes:
 
 @pytest.mark.parametrize("log_set", SETS, ids=set_id)
 def test_untouched_batches_are_read_and_all_else_is_reported(log_set: LogSet) -> None:
-    _, files, whole = files_of(log_set)
+    files = files_of(log_set)[1]
     originals = {
         covered_bytes(data[start:end])
         for data, ranges in zip(files, ranges_of(log_set), strict=True)

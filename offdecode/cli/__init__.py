@@ -18,6 +18,7 @@ COMMANDS = {
     "explain": ("offdecode.cli.explain", "Tell how each offset moved: rewinds, resets, deletions, and who held it."),
     "state": ("offdecode.cli.state", "Tell committed offsets and groups as of a moment."),
     "transactions": ("offdecode.cli.transactions", "List transactions, and what open ones hold back."),
+    "check": ("offdecode.cli.check", "Check evidence: checksums, damage, what is complete and what is missing."),
     "schema": ("offdecode.cli.schema", "Print the row reference."),
 }
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from offdecode.errors import SourceError
 from offdecode.model import PADDING, Chunk, Problem
+from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
 
 OFFSETS_TOPIC = "__consumer_offsets"
-CLEANER_CHECKPOINT = "cleaner-offset-checkpoint"
 _SUFFIX = ".log"
 _PARTITION_DIRECTORY = re.compile(r"(?P<topic>.+)-(?P<partition>\d+)")
 
@@ -41,14 +41,15 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class PartitionLog:
-    """The segments of one partition of the offsets topic, in the order of the log.
-
-    cleaner_checkpoint: first offset that the log cleaner has not cleaned, where the data directory tells.
-    """
+    """The segments of one partition of the offsets topic, in the order of the log."""
 
     log_partition: int | None
     segments: tuple[Segment, ...]
-    cleaner_checkpoint: int | None = None
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
+
+    @property
+    def cleaner_checkpoint(self) -> int | None:
+        return self.checkpoints.cleaner
 
     @property
     def size(self) -> int:
@@ -118,7 +119,7 @@ def find_logs(
             continue
         segments = sorted(_segments(search, files.values()), key=lambda item: (item.base_offset, item.name))
         if segments:
-            logs.append(PartitionLog(partition, tuple(segments), _cleaner_checkpoint(segments[0].path, partition)))
+            logs.append(PartitionLog(partition, tuple(segments), _checkpoints(segments[0].path, partition)))
     logs.sort(key=lambda log: (log.log_partition is None, log.log_partition or 0, log.segments[0].name))
     return Found(tuple(logs), tuple(search.problems))
 
@@ -179,21 +180,12 @@ def _segments(search: _Search, paths: Iterable[Path]) -> Iterator[Segment]:
         yield Segment(path, size, base, named)
 
 
-def _cleaner_checkpoint(segment: Path, partition: int | None) -> int | None:
-    """Where the cleaner will go on, from the data directory's checkpoint file (lines: topic partition offset)."""
+def _checkpoints(segment: Path, partition: int | None) -> Checkpoints:
     directory = segment.absolute().parent
     match = _PARTITION_DIRECTORY.fullmatch(directory.name)
     if match is None or partition is None:
-        return None
-    try:
-        lines = (directory.parent / CLEANER_CHECKPOINT).read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return None
-    for line in lines[2:]:
-        words = line.split()
-        if len(words) == 3 and words[0] == match["topic"] and words[1] == str(partition) and words[2].isdecimal():
-            return int(words[2])
-    return None
+        return Checkpoints()
+    return read_checkpoints(directory.parent, match["topic"], partition)
 
 
 class SegmentReader:
@@ -214,10 +206,21 @@ class SegmentReader:
         """Up to `size` bytes from `position`."""
         return os.pread(self.descriptor, size, position)
 
+    def changed(self, segment: Segment) -> str | None:
+        """What has become of the file since it was found, if it is another size now or not there any more."""
+        size = os.fstat(self.descriptor).st_size
+        if size != segment.size:
+            verb = "grew" if size > segment.size else "was cut"
+            return f"the file {verb} from {segment.size} to {size} bytes while it was read"
+        if not segment.path.exists():
+            return "the file was deleted or renamed while it was read; it was read to its end"
+        return None
+
 
 def open_segment(path: Path) -> SegmentReader:
     """Open a file for reading, leaving its access time untouched where the system allows that."""
-    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
+    # What was a file when it was found may be a FIFO by now, which must not be waited for.
+    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         descriptor = os.open(path, flags | getattr(os, "O_NOATIME", 0))
     except PermissionError:  # O_NOATIME is the owner's

@@ -1,0 +1,87 @@
+"""A check's findings to lines for a person. Names are shown with control and escape characters escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from offdecode.check import PartitionCheck, Unused
+from offdecode.log.completeness import Span
+from offdecode.log.inventory import Inventory
+
+_LISTED = 20  # problems a partition; --json has them all
+
+
+def report_lines(found: PartitionCheck | Unused) -> Iterator[str]:
+    """The report on one partition, or on a path that was not used."""
+    if isinstance(found, Unused):
+        yield f"not used: {shown(found.problem.source)}: {shown(found.problem.message)}"
+        return
+    name = "of no known number" if found.log_partition is None else str(found.log_partition)
+    yield f"partition {name}"
+    marks = found.checkpoints
+    yield (
+        f"  high watermark {_number(marks.high_watermark)}, log start {_number(marks.log_start)}, "
+        f"cleaned up to {_number(marks.cleaner)}, flushed up to {_number(marks.recovery_point)}"
+    )
+    for file in found.files:
+        yield from _file_lines(file)
+    yield "  completeness"
+    for span in found.completeness.spans:
+        yield f"    {_span(span)}"
+    yield f"  problems: {found.problem_count:,}"
+    for problem in found.problems[:_LISTED]:
+        at = "" if problem.position is None else f" at byte {problem.position:,}"
+        yield f"    {problem.kind}{at} of {shown(problem.source)}: {shown(problem.message)}"
+    if found.problem_count > _LISTED:
+        yield f"    and {found.problem_count - _LISTED:,} more (--json lists them)"
+
+
+def _file_lines(file: Inventory) -> Iterator[str]:
+    yield f"  {shown(file.path)}"
+    yield f"    {file.size:,} bytes, sha256 {file.sha256}"
+    times = _times(file.first_timestamp, file.last_timestamp)
+    yield f"    offsets {_range(file.first_offset, file.last_offset)}, {times}"
+    magics = _counts(file.batches_by_magic, "magic ")
+    codecs = _counts(file.batches_by_codec)
+    yield f"    {file.batches:,} batches ({magics}; {codecs}), {file.crc_failures:,} bad checksums"
+    yield f"    records: {_counts(file.records_by_type)}"
+    tail = "clean" if file.tail == "clean" else f"{file.tail.replace('_', ' ')}, {file.tail_bytes:,} bytes"
+    yield f"    gaps {file.gaps:,} ({file.gap_bytes:,} bytes), end: {tail}"
+
+
+def _span(span: Span) -> str:
+    text = f"{span.state.replace('_', ' ')}: offsets {_range(span.first_offset, span.last_offset)}"
+    text += f", {_times(span.first_timestamp, span.last_timestamp)}"
+    return f"{text} ({span.reason})" if span.reason else text
+
+
+def _counts(counts: dict[str, int], before: str = "") -> str:
+    return ", ".join(f"{before}{name} {count:,}" for name, count in counts.items()) or "none"
+
+
+def _number(value: int | None) -> str:
+    return "not known" if value is None else str(value)
+
+
+def _range(first: int | None, last: int | None) -> str:
+    return "none" if first is None else f"{first} to {'the end' if last is None else last}"
+
+
+def _times(first: int | None, last: int | None) -> str:
+    return "no times" if first is None and last is None else f"{_time(first)} to {_time(last)}"
+
+
+def _time(milliseconds: int | None) -> str:
+    if milliseconds is None:
+        return "not known"
+    try:
+        moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return str(milliseconds)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
+
+
+def shown(text: str) -> str:
+    """Text as a terminal may have it: control, escape and direction characters escaped, the rest as it is."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)

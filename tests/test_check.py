@@ -1,0 +1,184 @@
+"""offdecode check: inventories beside Kafka's own reading, completeness maps of logs that were built to have gaps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from offdecode.check import PartitionCheck, Unused, check
+from offdecode.cli import cli
+from offdecode.cli.check_text import shown
+from offdecode.log.completeness import State
+from offdecode.pipeline import Request
+from tests.segment_builder import BASE_TIME_MS, Header, batch, commit
+from tests.truth import LogSet, log_sets, set_id
+
+
+def one(path: Path) -> PartitionCheck:
+    found = list(check(Request((path,))))
+    assert len(found) == 1
+    assert isinstance(found[0], PartitionCheck)
+    return found[0]
+
+
+@pytest.mark.parametrize("log_set", log_sets(), ids=set_id)
+def test_inventory_equals_kafkas_reading(log_set: LogSet) -> None:
+    found = [item for item in check(Request((log_set.log,))) if isinstance(item, PartitionCheck)]
+    records: dict[tuple[int, str], Counter[str]] = {}
+    magics: dict[tuple[int, str], Counter[str]] = {}
+    offsets: dict[tuple[int, str], list[int]] = {}
+    for row in log_set.records:
+        place = row["log_partition"], Path(row["segment"]).name
+        records.setdefault(place, Counter())[str(row["magic"])] += 1
+        offsets.setdefault(place, []).append(row["log_offset"])
+    for row in log_set.batches:
+        place = row["log_partition"], Path(row["segment"]).name
+        magics.setdefault(place, Counter())[str(row["magic"])] += 1
+    for item in found:
+        assert item.problem_count == 0
+        assert item.log_partition is not None
+        for file in item.files:
+            data = Path(file.path).read_bytes()
+            place = item.log_partition, Path(file.path).name
+            assert (file.size, file.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+            assert file.records_by_magic == records.get(place, {})
+            assert sum(file.records_by_type.values()) == sum(file.records_by_codec.values())
+            assert file.batches_by_magic == magics.get(place, {})
+            assert (file.crc_failures, file.gaps, file.tail) == (0, 0, "clean")
+            for offset in offsets.get(place, []):
+                assert file.first_offset is not None
+                assert file.last_offset is not None
+                assert file.first_offset <= offset <= file.last_offset
+        above = State.ABOVE_HIGH_WATERMARK
+        tiles = [s for s in item.completeness.spans if s.state is not above and "transactions" not in s.reason]
+        assert all(before.last_offset == after.first_offset - 1 for before, after in pairwise(tiles))
+
+
+def a_batch(base: int, count: int = 10) -> bytes:
+    records = [commit("group", offset=base + index) for index in range(count)]
+    return batch(records, Header(base_offset=base, timestamp=BASE_TIME_MS + base))
+
+
+def partition(tmp_path: Path, segments: dict[int, bytes], checkpoints: dict[str, int] | None = None) -> Path:
+    directory = tmp_path / "__consumer_offsets-3"
+    directory.mkdir()
+    for base, data in segments.items():
+        (directory / f"{base:020}.log").write_bytes(data)
+    for name, offset in (checkpoints or {}).items():
+        (tmp_path / name).write_text(f"0\n1\n__consumer_offsets 3 {offset}\n")
+    return directory
+
+
+def spans(found: PartitionCheck) -> list[tuple[str, int, int | None]]:
+    return [(str(span.state), span.first_offset, span.last_offset) for span in found.completeness.spans]
+
+
+def kinds(found: PartitionCheck) -> list[str]:
+    return [problem.kind for problem in found.problems]
+
+
+def test_a_whole_log_is_complete(tmp_path: Path) -> None:
+    found = one(partition(tmp_path, {0: a_batch(0) + a_batch(10), 20: a_batch(20)}))
+    assert spans(found) == [("complete", 0, 29)]
+    assert found.completeness.is_complete()
+    assert kinds(found) == []
+
+
+def test_a_lost_segment_is_missing(tmp_path: Path) -> None:
+    found = one(partition(tmp_path, {0: a_batch(0), 20: a_batch(20)}))
+    assert spans(found) == [("complete", 0, 9), ("missing", 10, 19), ("complete", 20, 29)]
+    assert kinds(found) == ["missing_offsets"]
+    assert found.completeness.is_complete(offset=9)
+    assert not found.completeness.is_complete(offset=10)
+    assert [str(span.state) for span in found.completeness.gaps(time=BASE_TIME_MS + 1000)] == ["missing"]
+    assert found.completeness.is_complete(time=BASE_TIME_MS)
+
+
+def test_a_bad_batch_is_damaged(tmp_path: Path) -> None:
+    bad = bytearray(a_batch(10))
+    bad[-3] ^= 1
+    found = one(partition(tmp_path, {0: a_batch(0) + bytes(bad) + a_batch(20)}))
+    assert spans(found) == [("complete", 0, 9), ("damaged", 10, 19), ("complete", 20, 29)]
+    assert kinds(found) == ["bad_crc", "missing_offsets"]
+    assert found.files[0].crc_failures == 1
+
+
+def test_checkpoints_divide_the_log(tmp_path: Path) -> None:
+    marks = {
+        "cleaner-offset-checkpoint": 20, "replication-offset-checkpoint": 35,
+        "log-start-offset-checkpoint": 0, "recovery-point-offset-checkpoint": 30,
+    }  # fmt: skip
+    found = one(partition(tmp_path, {0: a_batch(5) + a_batch(20), 30: a_batch(30)}, marks))
+    assert spans(found) == [("compacted", 0, 19), ("complete", 20, 39), ("above_high_watermark", 35, 39)]
+    assert kinds(found) == []
+    assert found.checkpoints.recovery_point == 30
+
+
+def test_overlaps_and_copies_are_kept_and_reported(tmp_path: Path) -> None:
+    found = one(partition(tmp_path, {0: a_batch(0) + a_batch(10) + a_batch(10), 15: a_batch(15) + a_batch(3, 5)}))
+    assert kinds(found) == ["duplicate_batch", "overlap", "offsets_jump_back"]
+    assert sum(file.records_by_type["offset_commit"] for file in found.files) == 45
+
+
+@pytest.mark.parametrize(
+    ("tail", "name"),
+    [(bytes(100), "zeros"), (a_batch(10)[:-1], "torn_batch"), (b"\xff" * 99, "garbage")],
+    ids=["zeros", "torn", "garbage"],
+)
+def test_tails(tmp_path: Path, tail: bytes, name: str) -> None:
+    file = one(partition(tmp_path, {0: a_batch(0) + tail})).files[0]
+    assert (file.tail, file.tail_bytes) == (name, len(tail))
+
+
+def test_what_is_no_file_is_reported_and_the_rest_is_read(tmp_path: Path) -> None:
+    directory = partition(tmp_path, {0: a_batch(0)})
+    (directory / "00000000000000000050.log").mkdir()
+    os.mkfifo(directory / "00000000000000000060.log")
+    (directory / "00000000000000000070.log").symlink_to("00000000000000000070.log")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    found = list(check(Request((tmp_path,))))
+    assert [item.problem.kind for item in found if isinstance(item, Unused)] == ["unreadable"] * 3
+    assert [spans(item) for item in found if isinstance(item, PartitionCheck)] == [[("complete", 0, 9)]]
+
+
+def test_reading_leaves_the_access_time(tmp_path: Path) -> None:
+    path = partition(tmp_path, {0: a_batch(0)}) / f"{0:020}.log"
+    os.utime(path, ns=(1, 1))
+    one(path)
+    assert path.stat().st_atime_ns == 1
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(cli, ["check", *arguments], standalone_mode=False)
+    assert result.exception is None
+    return result.return_value, result.output
+
+
+def test_names_are_escaped_for_a_terminal(tmp_path: Path) -> None:
+    hostile = tmp_path / "\x1b[31mred\n"
+    hostile.mkdir()
+    status, text = run(str(partition(hostile, {0: a_batch(0) + b"\xff" * 99})))
+    assert status == 1
+    assert "\x1b" not in text
+    assert "\\x1b[31mred\\n" in text
+
+
+def test_json_and_status(tmp_path: Path) -> None:
+    status, text = run("--json", str(partition(tmp_path, {0: a_batch(0)})))
+    found: dict[str, Any] = json.loads(text)
+    assert status == 0
+    assert found["type"] == "partition"
+    assert found["completeness"][0]["state"] == "complete"
+
+
+@pytest.mark.parametrize("text", ["\x1b[0m", "\x9b", "a\tb", "\u202e", "\udc80"], ids=ascii)
+def test_shown_has_nothing_a_terminal_obeys(text: str) -> None:
+    assert shown(text).isprintable()
