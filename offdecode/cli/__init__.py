@@ -19,6 +19,7 @@ COMMANDS = {
     "state": ("offdecode.cli.state", "Tell committed offsets and groups as of a moment."),
     "transactions": ("offdecode.cli.transactions", "List transactions, and what open ones hold back."),
     "check": ("offdecode.cli.check", "Check evidence: checksums, damage, what is complete and what is missing."),
+    "partition-for": ("offdecode.cli.partition_for", "Print the partition of the offsets topic that holds a group."),
     "schema": ("offdecode.cli.schema", "Print the row reference."),
 }
 
