@@ -215,7 +215,7 @@ def _log_steps(log: PartitionLog, request: Request, decoder: Decoder, stats: Sta
         coverage.add(frames)
         chunk = frames.chunk
         size = chunk.size if chunk.final else frames.next_position - chunk.position
-        read = partial(_read_step, frames, status, size, request, decoder, stats)
+        read = partial(read_frames, frames, status, size, request, decoder, stats)
         yield Step(frames.problems, size, coverage, read)
 
 
@@ -233,9 +233,7 @@ def iter_log(log: PartitionLog) -> Iterator[tuple[Frames, Vector]]:
         lost += sum(problem.kind in ("garbage_tail", "damaged_bytes") for problem in frames.problems)
         batches += len(frames)
         if judged is None:
-            judged = sample_looks_like_offsets(next(iter_records(frames, frames.crc_valid)))
-            if judged is False:
-                raise SourceError(_place(log), f"{_NOT_OFFSETS}: its keys are no coordinator's")
+            judged = looks_like_offsets(frames, _place(log))
         yield replace(frames, problems=(*frames.problems, *continuity.add(frames))), status
     if lost and not batches:
         raise SourceError(_place(log), f"{_NOT_OFFSETS}: there is no batch in it")
@@ -243,9 +241,10 @@ def iter_log(log: PartitionLog) -> Iterator[tuple[Frames, Vector]]:
         yield replace(_no_frames(log.segments[-1], log.log_partition), problems=late), np.empty(0, np.int64)
 
 
-def _read_step(
+def read_frames(
     frames: Frames, status: Vector, size: int, request: Request, decoder: Decoder, stats: Stats
 ) -> Iterator[DecodedChunk]:
+    """The rows of batches whose transaction status is known, counted in `stats`."""
     stats.add_frames(frames)
     stats.bytes_read += size
     for records in iter_records(frames, frames.crc_valid | request.include_bad_crc):
@@ -253,6 +252,14 @@ def _read_step(
         stats.add_chunk(chunk)
         stats.fallbacks = decoder.fallbacks
         yield chunk
+
+
+def looks_like_offsets(frames: Frames, source: str) -> bool | None:
+    """Whether the first records are those of an offsets topic; None where there are none. SourceError if not."""
+    judged = sample_looks_like_offsets(next(iter_records(frames, frames.crc_valid)))
+    if judged is False:
+        raise SourceError(source, f"{_NOT_OFFSETS}: its keys are no coordinator's")
+    return judged
 
 
 def _place(log: PartitionLog) -> str:

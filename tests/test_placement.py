@@ -27,7 +27,7 @@ def test_known_groups(group: str, partitions: int, partition: int) -> None:
 
 @pytest.mark.broker
 def test_same_as_java(tmp_path: Path) -> None:
-    groups = ["my-group", "polygenelubricants", "größe-日本", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢", "a" * 1000, *(f"group-{n}" for n in range(200))]
+    groups = ["my-group", "polygenelubricants", "größe-日本", "🐘", "a" * 1000, *(f"group-{n}" for n in range(200))]
     program = tmp_path / "Hash.java"
     program.write_text("""
         class Hash {

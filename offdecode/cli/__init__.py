@@ -20,6 +20,7 @@ COMMANDS = {
     "transactions": ("offdecode.cli.transactions", "List transactions, and what open ones hold back."),
     "check": ("offdecode.cli.check", "Check evidence: checksums, damage, what is complete and what is missing."),
     "partition-for": ("offdecode.cli.partition_for", "Print the partition of the offsets topic that holds a group."),
+    "tail": ("offdecode.cli.tail", "Decode the live topic, without touching a broker's disk."),
     "schema": ("offdecode.cli.schema", "Print the row reference."),
 }
 

@@ -67,6 +67,12 @@ def _all(*options: Option) -> Callable[[F], F]:
     return decorate
 
 
+log_partition_option = click.option(
+    "--log-partition", "log_partitions", metavar="N", type=click.IntRange(0), multiple=True,
+    help="Only this partition of the offsets topic; repeatable.",
+)  # fmt: skip
+
+
 def source_options(function: F) -> F:
     """Where the log is."""
     return _all(
@@ -79,8 +85,7 @@ def source_options(function: F) -> F:
                      help="Name of the offsets topic in a data directory, for copies under another name."),
         click.option("--as-log-partition", metavar="N", type=click.IntRange(0),
                      help="Partition of segments that lie in no directory named TOPIC-N."),
-        click.option("--log-partition", "log_partitions", metavar="N", type=click.IntRange(0), multiple=True,
-                     help="Only this partition of the offsets topic; repeatable."),
+        log_partition_option,
     )(function)
 
 
@@ -157,27 +162,37 @@ _PROBLEMS: tuple[Option, ...] = (
     click.option("--engine", type=click.Choice(["auto", "reference"]), default="auto", show_default=True,
                  help="auto reads in vectors and leaves doubtful records to the reference engine."),
 )
-_STATS = click.option("--stats", "show_stats", is_flag=True,
-                      help="Print counts by type, version and codec, and rates, to stderr at the end.")
+_STATS: tuple[Option, ...] = (
+    click.option("--stats", "show_stats", is_flag=True,
+                 help="Print counts by type, version and codec, and rates, to stderr at the end."),
+)
+_ROWS: tuple[Option, ...] = (
+    *_OUTPUT,
+    click.option("--format", "output_format", type=click.Choice(["jsonl", "parquet"]), help=_FORMAT),
+    *_TIMESTAMPS,
+    click.option("--with-batch", is_flag=True, help="Add the columns of the record's batch."),
+    click.option("--raw", is_flag=True, help="Add key_hex and value_hex, the record's own bytes."),
+    click.option("--include-bad-crc", is_flag=True,
+                 help="Decode batches with a wrong checksum too; every row then says crc_valid."),
+    *_PROBLEMS,
+)
 
 
 def output_options(function: F) -> F:
-    """Where rows and problems go, and how they look."""
+    """Where rows and problems go, how they look, and how many processes share the work."""
     return _all(
-        *_OUTPUT,
-        click.option("--format", "output_format", type=click.Choice(["jsonl", "parquet"]), help=_FORMAT),
-        *_TIMESTAMPS,
-        click.option("--with-batch", is_flag=True, help="Add the columns of the record's batch."),
-        click.option("--raw", is_flag=True, help="Add key_hex and value_hex, the record's own bytes."),
+        *_ROWS,
         click.option("--with-generation", is_flag=True,
                      help="Add to offset commits the group's generation and the member that held the partition then."),
-        click.option("--include-bad-crc", is_flag=True,
-                     help="Decode batches with a wrong checksum too; every row then says crc_valid."),
-        *_PROBLEMS,
         click.option("-j", "--jobs", metavar="N", type=click.IntRange(1),
                      help="Processes that share the work; the output is the same for any N. Default: all cores."),
-        _STATS,
+        *_STATS,
     )(function)
+
+
+def live_output_options(function: F) -> F:
+    """The same for rows that come as they are made: one process keeps up with them."""
+    return _all(*_ROWS, *_STATS)(function)
 
 
 def answer_options(*formats: str) -> Callable[[F], F]:
@@ -188,5 +203,5 @@ def answer_options(*formats: str) -> Callable[[F], F]:
         click.option("--format", "output_format", type=choice, help=_FORMAT),
         *_TIMESTAMPS,
         *_PROBLEMS,
-        _STATS,
+        *_STATS,
     )

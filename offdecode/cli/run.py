@@ -72,12 +72,12 @@ def run_decode(request: Request, output: Output, *, terminal: bool) -> int:
     jobs = 1
     if _may_share(request, output):
         jobs = min(output.jobs or len(os.sched_getaffinity(0)), max(size // CHUNK_BYTES, 1))
-    with _meter(size, terminal) as meter, _problem_stream(output) as problems:
+    with _meter(size, terminal) as meter, problem_stream(output) as problems:
         stats = _run_shared(request, output, problems, meter, jobs) if jobs > 1 else (
             _run_alone(request, output, problems, meter)
         )
     if output.show_stats:
-        _print_stats(stats, time.monotonic() - start)
+        print_stats(stats, time.monotonic() - start)
     return DAMAGED if stats.problems else 0
 
 
@@ -86,10 +86,10 @@ def run_answer(answer: Answer, request: Request, output: Output, *, terminal: bo
     start = time.monotonic()
     _keep_off_the_evidence(request.paths, output)
     stats = Stats()
-    with _meter(evidence_bytes(request), terminal) as meter, _problem_stream(output) as problems:
-        report = _Problems(problems, stats, output.strict)
-        with _parquet_sink(request, output, report, answer.row_types) if output.parquet else (
-            _json_stream(output)
+    with _meter(evidence_bytes(request), terminal) as meter, problem_stream(output) as problems:
+        report = ProblemLines(problems, stats, output.strict)
+        with parquet_sink(request, output, report, answer.row_types) if output.parquet else (
+            json_stream(output)
         ) as target:
             sink: Sink
             if isinstance(target, ParquetSink):
@@ -104,7 +104,7 @@ def run_answer(answer: Answer, request: Request, output: Output, *, terminal: bo
                 meter(stats.bytes_read - read, chunk.row_count)
                 read = stats.bytes_read
     if output.show_stats:
-        _print_stats(stats, time.monotonic() - start)
+        print_stats(stats, time.monotonic() - start)
     return DAMAGED if stats.problems else 0
 
 
@@ -115,8 +115,8 @@ def _may_share(request: Request, output: Output) -> bool:
 
 def _run_alone(request: Request, output: Output, problems: BinaryIO, meter: Meter) -> Stats:
     stats = Stats()
-    report = _Problems(problems, stats, output.strict)
-    opened = _parquet_sink(request, output, report, request.row_types) if output.parquet else _json_stream(output)
+    report = ProblemLines(problems, stats, output.strict)
+    opened = parquet_sink(request, output, report, request.row_types) if output.parquet else json_stream(output)
     with opened as target:
         sink = target if isinstance(target, ParquetSink) else JsonLinesSink(target, request.options, output.timestamps)
         for step in iter_steps(request, stats):
@@ -130,7 +130,7 @@ def _run_shared(request: Request, output: Output, problems: BinaryIO, meter: Met
     def work(turns: Turns, note: Callable[[tuple[int, int]], None]) -> Stats:
         stats = Stats()
         rows_out, problems_out = TurnStream(rows, turns), TurnStream(problems, turns)
-        report = _Problems(problems_out, stats, strict=False)
+        report = ProblemLines(problems_out, stats, strict=False)
         sink = JsonLinesSink(rows_out, request.options, output.timestamps)
         for number, step in enumerate(iter_steps(request, stats)):
             if turns.mine(number):
@@ -141,13 +141,13 @@ def _run_shared(request: Request, output: Output, problems: BinaryIO, meter: Met
         return stats
 
     total = Stats()
-    with _json_stream(output) as rows:
+    with json_stream(output) as rows:
         for stats in share(jobs, work, lambda counts: meter(*counts)):
             total.add(stats)
     return total
 
 
-def _write_step(step: Step, sink: Sink, report: _Problems, stats: Stats, meter: Meter) -> None:
+def _write_step(step: Step, sink: Sink, report: ProblemLines, stats: Stats, meter: Meter) -> None:
     before = stats.rows
     for problem in step.problems:
         report(problem)
@@ -158,8 +158,7 @@ def _write_step(step: Step, sink: Sink, report: _Problems, stats: Stats, meter: 
     meter(step.size, stats.rows - before)
 
 
-
-class _Problems:
+class ProblemLines:
     """Writes problems as JSON lines and counts them."""
 
     def __init__(self, stream: Writable, stats: Stats, strict: bool) -> None:
@@ -175,7 +174,7 @@ class _Problems:
 
 
 @contextmanager
-def _problem_stream(output: Output) -> Iterator[BinaryIO]:
+def problem_stream(output: Output) -> Iterator[BinaryIO]:
     """Where problems go; a line appears as soon as it is written."""
     if output.problems_file is None:
         yield open(sys.stderr.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115
@@ -189,8 +188,8 @@ def _problem_stream(output: Output) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _parquet_sink(
-    request: Request, output: Output, report: _Problems, only: tuple[str, ...] | None = None
+def parquet_sink(
+    request: Request, output: Output, report: ProblemLines, only: tuple[str, ...] | None = None
 ) -> Iterator[ParquetSink]:
     """The files get their names when the run is through, and vanish when it fails. only: row types that there are."""
     wanted = request.row_types if only is None else only
@@ -204,7 +203,7 @@ def _parquet_sink(
 
 
 @contextmanager
-def _json_stream(output: Output) -> Iterator[BinaryIO]:
+def json_stream(output: Output) -> Iterator[BinaryIO]:
     """Stdout, or a file that gets its name when the run is through and vanishes when it fails."""
     if output.path is None:
         yield sys.stdout.buffer
@@ -265,7 +264,7 @@ def _meter(size: int, terminal: bool) -> Iterator[Meter]:
         yield advance
 
 
-def _print_stats(stats: Stats, seconds: float) -> None:
+def print_stats(stats: Stats, seconds: float) -> None:
     seconds = max(seconds, 1e-9)
     lines = [
         f"{stats.rows:,} rows in {seconds:.2f} s: {stats.rows / seconds:,.0f} rows/s, "

@@ -92,6 +92,21 @@ class Frames:
         mask: Mask = np.not_equal(self.attributes & bit, 0)
         return mask
 
+    def first(self, count: int) -> Frames:
+        """Only the first `count` batches, and the problems before the next one."""
+        if count == len(self):
+            return self
+        end = self.chunk.position + int(self.position[count])
+        values = {name: getattr(self, name) for name in self.__slots__}
+        vectors = {name: value[:count] for name, value in values.items() if isinstance(value, np.ndarray)}
+        return replace(
+            self,
+            **vectors,  # type: ignore[arg-type]
+            next_position=end,
+            problems=tuple(problem for problem in self.problems if (problem.position or 0) < end),
+            breaks=tuple(at for at in self.breaks if at < count),
+        )
+
     def problem(self, index: int, kind: str, message: str, log_offset: int | None = None) -> Problem:
         """A problem that concerns the whole batch `index`."""
         return Problem(

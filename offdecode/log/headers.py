@@ -10,6 +10,7 @@ whose value holds compressed ones (a wrapper); zlib's CRC-32 from the magic to t
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,6 +47,7 @@ LEGACY_HEADER = np.dtype([
 _LENGTH_AND_MAGIC = struct.Struct(">i4xb")
 _START = struct.Struct(">qi4xb")
 _UINT32 = struct.Struct(">I")
+_LAST_OFFSET_DELTA = struct.Struct(">23xi")
 
 
 def headers(buffer: Buffer, starts: list[int] | Vector) -> np.ndarray:
@@ -91,6 +93,34 @@ def walk(chunk: Chunk, at: int, until: int) -> Walk:
         if walked.stop == before:
             return walked
         walked.legacy = True
+
+
+def whole_entries(data: bytes | memoryview) -> tuple[int, int]:
+    """How many bytes the whole entries from byte 0 on take, and the offset behind the last one (-1: there is none)."""
+    walked = _walk_all(data)
+    return walked.stop, _last_offset(data, walked.starts[-1]) + 1 if walked.starts else -1
+
+
+def entry_with(data: bytes | memoryview, offset: int) -> int:
+    """The byte at which the entry starts that holds `offset` or, where cleaning has taken that one, the next."""
+    walked = _walk_all(data)
+    index = bisect_left(walked.starts, offset, key=lambda at: _last_offset(data, at))
+    return walked.starts[index] if index < len(walked.starts) else walked.stop
+
+
+def _walk_all(data: bytes | memoryview) -> Walk:
+    walked = Walk(0)
+    view, before = memoryview(data), -1
+    while walked.stop != before:
+        before = walked.stop
+        _hop(walked, view, len(view) - HEADER_BYTES, len(view))
+        hop_legacy(walked, view, len(view) - LEGACY_HEADER_BYTES, len(view))
+    return walked
+
+
+def _last_offset(data: bytes | memoryview, at: int) -> int:
+    offset, _, magic = _START.unpack_from(data, at)
+    return int(offset + _LAST_OFFSET_DELTA.unpack_from(data, at)[0] if magic == 2 else offset)
 
 
 def _hop(walked: Walk, data: memoryview, last: int, size: int) -> None:

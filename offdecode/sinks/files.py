@@ -24,6 +24,13 @@ class CompleteFile:
         self.stream.close()
         self._partial.replace(self.path)
 
+    def finish_as(self, path: Path) -> None:
+        """Put it in place under another name, when its bytes are on the disk."""
+        self.stream.flush()
+        os.fsync(self.stream.fileno())
+        self.path = path
+        self.finish()
+
     def discard(self) -> None:
         self.stream.close()
         self._partial.unlink(missing_ok=True)

@@ -29,7 +29,7 @@ class ParquetSink:
 
     def __init__(self, files: dict[str, Path], options: RowOptions, report: Report) -> None:
         self._report = report
-        self._files = {name: _TypeFile(path, row_type(name, options).arrow_schema) for name, path in files.items()}
+        self._files = {name: TypeFile(path, row_type(name, options).arrow_schema) for name, path in files.items()}
 
     def write(self, chunk: DecodedChunk) -> None:
         for name, batch in chunk.batches.items():
@@ -51,7 +51,9 @@ class ParquetSink:
             file.discard()
 
 
-class _TypeFile:
+class TypeFile:
+    """The Parquet file of one row type, written a row group at a time."""
+
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.target = CompleteFile(path)
         self._writer = pq.ParquetWriter(self.target.stream, schema, compression="zstd")
