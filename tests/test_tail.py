@@ -1,0 +1,190 @@
+"""The live topic gives the rows of the broker's segments, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import TopicPartition
+
+from offdecode.schemas.placement import partition_for
+from tests.brokers import KAFKA_3, KAFKA_4, OFFSETS_PARTITIONS, Broker, StartBroker
+from tests.kafka_jars import run_java
+from tests.tail_runs import Follower, offdecode, rows_of
+
+WORKLOAD = Path(__file__).parent / "java" / "GroupWorkload.java"
+CODECS = ("none", "gzip", "snappy", "lz4", "zstd")  # offsets.topic.compression.codec is the index
+KILLS = int(os.environ.get("OFFDECODE_KILLS", "4"))  # of each format
+ALL_CODECS = "OFFDECODE_ALL_CODECS" in os.environ
+
+pytestmark = pytest.mark.broker
+
+
+def group_list(broker: Broker) -> list[object]:
+    async def ask() -> list[object]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+        await admin.start()
+        try:
+            return sorted(await admin.list_consumer_groups())
+        finally:
+            await admin.close()
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("version", "protocols", "codec"),
+    [(KAFKA_4, "consumer", "zstd"), (KAFKA_3, "classic", "lz4")]
+    + [(KAFKA_4, "consumer", codec) for codec in CODECS if ALL_CODECS and codec != "zstd"],
+)
+def test_rows_equal_those_of_the_segments(
+    start_broker: StartBroker, tmp_path: Path, version: str, protocols: str, codec: str
+) -> None:
+    broker = start_broker(version, {"offsets.topic.compression.codec": str(CODECS.index(codec))})
+    tail = ("tail", "--bootstrap-server", broker.bootstrap)
+    early = offdecode(*tail, status=2)
+    assert "there is no such topic yet" in early.stderr
+    with Follower(*tail[1:], "--wait-topic", "-o", tmp_path / "followed.jsonl") as follower:
+        run_java(WORKLOAD, broker.classpath, broker.bootstrap, protocols, "10")
+        groups = group_list(broker)
+        now = int(time.time() * 1000)
+        whole = offdecode(*tail, "--until-end", "--stats")
+        assert f"codec {codec}:" in whole.stderr
+        one = offdecode(*tail, "--until-end", "--group", "classic-2", "--problems", tmp_path / "problems.jsonl")
+        assert offdecode(*tail, "--until-end", "--from", "latest").stdout == ""
+        assert offdecode(*tail, "--until-end", "--from", now).stdout == ""
+        offdecode(*tail, "--until-end", "-o", tmp_path / "rows", "--format", "parquet")
+        time.sleep(1)
+        _, words = follower.stop()
+    assert words.count("caught up") == 1
+    assert group_list(broker) == groups
+    broker.stop()
+
+    decoded = offdecode("decode", broker.data).stdout
+    assert whole.stdout == decoded
+    rows = rows_of(decoded)
+    assert len(rows) > 200
+    assert {row["transaction"] for row in rows} == {None, "committed", "aborted"}
+    assert rows_of((tmp_path / "followed.jsonl").read_text("utf-8")) == rows
+    place = partition_for("classic-2", OFFSETS_PARTITIONS)
+    assert rows_of(one.stdout) == [
+        row for row in rows if row["log_partition"] == place and row.get("group", "classic-2") == "classic-2"
+    ]
+    commits = pq.read_table(tmp_path / "rows" / "offset_commit.parquet")
+    assert commits.num_rows == sum(row["type"] == "offset_commit" for row in rows)
+
+
+def test_rows_wait_for_their_transaction(start_broker: StartBroker) -> None:
+    """Rows behind an undecided transaction leave with its marker, or as open after the hold, and the marker follows."""
+    broker = start_broker(KAFKA_4)
+    load(broker, 50)
+    tail = ("--bootstrap-server", broker.bootstrap, "--group", "load-0")
+
+    async def transact() -> tuple[Follower, Follower, float]:
+        producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, transactional_id="slow")
+        await producer.start()
+        await producer.begin_transaction()
+        await producer.send_offsets_to_transaction({TopicPartition("load", 0): 77}, "load-0")
+        patient = Follower(*tail, "--hold", "60")
+        hasty = Follower(*tail, "--hold", "1")
+        await asyncio.to_thread(load, broker, 50)
+        await asyncio.sleep(6)
+        await producer.commit_transaction()
+        await producer.stop()
+        return patient, hasty, time.time() * 1000
+
+    patient, hasty, _ = asyncio.run(transact())
+    time.sleep(2)
+    with patient, hasty:
+        decided, _ = patient.stop()
+        opened, words = hasty.stop(status=1)
+    broker.stop()
+    log = broker.data / f"__consumer_offsets-{partition_for('load-0', OFFSETS_PARTITIONS)}"
+    decoded = offdecode("decode", log, "--group", "load-0").stdout
+    assert decided == decoded
+    assert [row["transaction"] for row in rows_of(decoded)] == [None] * 50 + ["committed"] + [None] * 51
+    assert opened == decoded.replace('"transaction":"committed"', '"transaction":"open"')
+    (problem,) = [json.loads(line) for line in words.splitlines() if line.startswith("{")]
+    row = rows_of(decoded)[50]
+    assert problem["kind"] == "open_transaction"
+    assert problem["log_offset"] == row["log_offset"]
+    assert f"producer id {row['producer_id']}, epoch 0," in problem["message"]
+
+
+def load(broker: Broker, commits: int, *, rate: int = 0) -> None:
+    command = [sys.executable, "-m", "tests.commit_load", broker.bootstrap, str(commits), str(rate)]
+    subprocess.run(command, check=True, timeout=300)
+
+
+def test_killed_at_any_moment(start_broker: StartBroker, tmp_path: Path) -> None:
+    """After kill -9 and a broker's restart, every row is there once: JSON lines and Parquet parts."""
+    seed = random.randrange(1 << 32)
+    moments = random.Random(seed)
+    broker = start_broker(KAFKA_4)
+    load(broker, 50)
+    targets = {
+        "jsonl": ("-o", tmp_path / "rows.jsonl", "--checkpoint", tmp_path / "jsonl.checkpoint"),
+        "parquet": (
+            "-o", tmp_path / "parts", "--format", "parquet", "--rotate", "1s",
+            "--checkpoint", tmp_path / "parquet.checkpoint",
+        ),
+    }  # fmt: skip
+    rate = 50_000 // (3 * KILLS)  # as long as there are kills
+    command = [sys.executable, "-m", "tests.commit_load", broker.bootstrap, "50000", str(rate)]
+    sizes = []
+    with subprocess.Popen(command) as loading:
+        for number in range(KILLS):
+            followers = [Follower("--bootstrap-server", broker.bootstrap, *target) for target in targets.values()]
+            time.sleep(1 + moments.random() * 3)
+            if number == KILLS // 2:
+                broker.stop()
+                broker.start()
+                time.sleep(1)
+            for follower in followers:
+                with follower:
+                    pass
+            sizes.append((tmp_path / "rows.jsonl").stat().st_size)
+        assert loading.wait() == 0
+    assert len(set(sizes)) > KILLS // 2, "most of the killed runs had written something"
+    for target in targets.values():
+        offdecode("tail", "--bootstrap-server", broker.bootstrap, "--until-end", *target)
+    again = offdecode("tail", "--bootstrap-server", broker.bootstrap, "--until-end", *targets["jsonl"], "--stats")
+    assert "0 rows in" in again.stderr
+    broker.stop()
+    wanted = rows_of(offdecode("decode", broker.data).stdout)
+    assert len(wanted) >= 50_050
+    assert rows_of((tmp_path / "rows.jsonl").read_text("utf-8")) == wanted, f"seed {seed}"
+    parts = sorted((tmp_path / "parts" / "offset_commit").glob("*.parquet"))
+    found = [
+        (row["log_partition"], row["log_offset"], row["offset"])
+        for part in parts
+        for row in pq.read_table(part, columns=["log_partition", "log_offset", "offset"]).to_pylist()
+    ]
+    assert found == [(row["log_partition"], row["log_offset"], row["offset"]) for row in wanted], f"seed {seed}"
+
+
+def test_broker_restart_is_survived(start_broker: StartBroker) -> None:
+    broker = start_broker(KAFKA_3)
+    load(broker, 500)
+    with Follower("--bootstrap-server", broker.bootstrap) as follower:
+        time.sleep(3)
+        broker.stop()
+        time.sleep(3)
+        broker.start()
+        load(broker, 500)
+        time.sleep(3)
+        out, words = follower.stop()
+    assert words.count("does not answer") == words.count("answers again") == 1
+    broker.stop()
+    assert rows_of(out) == rows_of(offdecode("decode", broker.data).stdout)
+    assert len(rows_of(out)) >= 1000
