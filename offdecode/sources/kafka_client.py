@@ -137,7 +137,7 @@ class KafkaClient:
             )
         if isinstance(error, kafka_errors.UnsupportedSaslMechanismError):
             return f"the broker has no SASL mechanism {self._security.mechanism}; set sasl.mechanism to one that it has"
-        if isinstance(error, (kafka_errors.SaslAuthenticationFailed, kafka_errors.IllegalSaslState)):
+        if isinstance(error, (kafka_errors.SaslAuthenticationFailed, kafka_errors.IllegalSaslStateError)):
             return (
                 f"the broker refuses the user: wrong name or password for {self._security.mechanism} "
                 "(sasl.jaas.config of --command-config)"
