@@ -16,7 +16,7 @@ from aiokafka.protocol.commit import OffsetCommitRequest
 
 TOPIC, PARTITIONS, GROUPS = "load", 50, 20
 _AT_ONCE = 20
-_RETRIES = 100
+_RETRIES = 600
 
 
 async def load(bootstrap: str, commits: int, rate: float, first: int) -> None:
