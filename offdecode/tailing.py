@@ -228,7 +228,7 @@ class Tail:
         if jump is not None:
             to, problem = jump
             yield TailStep(Step((problem,)), log.number, to)
-            log.position = log.read_to = to
+            log.first = log.position = log.read_to = to  # a batch may begin before it
             log.ends.clear()
 
     def _frames(self, log: _Log, end: int, place: Place) -> Iterator[tuple[Place, Frames]]:

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,14 @@ def offdecode(*arguments: object, status: int = 0) -> subprocess.CompletedProces
 
 
 class Follower:
-    """A `tail` that goes on until it is told to stop, or killed."""
+    """A `tail` that goes on until it is told to stop, or killed; it writes JSON lines in `folder` as they come."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, folder: Path, *arguments: object) -> None:
+        self.rows = folder / "rows.jsonl"
+        command = ["tail", "-o", self.rows, "--checkpoint", folder / "checkpoint", *arguments]
         self.process = subprocess.Popen(
-            [*_OFFDECODE, "tail", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            encoding="utf-8",
-        )  # fmt: skip
+            [*_OFFDECODE, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+        )
 
     def __enter__(self) -> Follower:
         return self
@@ -38,12 +40,24 @@ class Follower:
         self.process.kill()
         self.process.communicate()
 
+    @property
+    def text(self) -> str:
+        return self.rows.read_text("utf-8") if self.rows.exists() else ""
+
+    def wait_for(self, rows: int) -> None:
+        """Wait until it has written so many rows."""
+        deadline = time.monotonic() + _SECONDS
+        while self.text.count("\n") < rows:
+            assert self.process.poll() is None, self.process.communicate()[1][-3000:]
+            assert time.monotonic() < deadline, f"{self.text.count(chr(10))} rows have come, not {rows}"
+            time.sleep(0.1)
+
     def stop(self, status: int = 0) -> tuple[str, str]:
-        """SIGTERM; what it has written to stdout and stderr."""
+        """SIGTERM; its rows, and what it has written to stderr."""
         self.process.send_signal(signal.SIGTERM)
-        out, err = self.process.communicate(timeout=_SECONDS)
+        _, err = self.process.communicate(timeout=_SECONDS)
         assert self.process.returncode == status, f"ended with {self.process.returncode}, not {status}:\n{err[-3000:]}"
-        return out, err
+        return self.text, err
 
 
 def rows_of(text: str) -> list[dict[str, Any]]:

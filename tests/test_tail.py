@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import struct
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
 from offdecode.schemas.placement import partition_for
@@ -54,18 +55,18 @@ def test_rows_equal_those_of_the_segments(
     tail = ("tail", "--bootstrap-server", broker.bootstrap)
     early = offdecode(*tail, status=2)
     assert "there is no such topic yet" in early.stderr
-    with Follower(*tail[1:], "--wait-topic", "-o", tmp_path / "followed.jsonl") as follower:
+    with Follower(tmp_path, *tail[1:], "--wait-topic") as follower:
         run_java(WORKLOAD, broker.classpath, broker.bootstrap, protocols, "10")
         groups = group_list(broker)
         now = int(time.time() * 1000)
         whole = offdecode(*tail, "--until-end", "--stats")
         assert f"codec {codec}:" in whole.stderr
-        one = offdecode(*tail, "--until-end", "--group", "classic-2", "--problems", tmp_path / "problems.jsonl")
+        one = offdecode(*tail, "--until-end", "--group", "classic-1", "--problems", tmp_path / "problems.jsonl")
         assert offdecode(*tail, "--until-end", "--from", "latest").stdout == ""
         assert offdecode(*tail, "--until-end", "--from", now).stdout == ""
         offdecode(*tail, "--until-end", "-o", tmp_path / "rows", "--format", "parquet")
-        time.sleep(1)
-        _, words = follower.stop()
+        follower.wait_for(whole.stdout.count("\n"))
+        followed, words = follower.stop()
     assert words.count("caught up") == 1
     assert group_list(broker) == groups
     broker.stop()
@@ -75,37 +76,42 @@ def test_rows_equal_those_of_the_segments(
     rows = rows_of(decoded)
     assert len(rows) > 200
     assert {row["transaction"] for row in rows} == {None, "committed", "aborted"}
-    assert rows_of((tmp_path / "followed.jsonl").read_text("utf-8")) == rows
-    place = partition_for("classic-2", OFFSETS_PARTITIONS)
+    assert rows_of(followed) == rows
+    place = partition_for("classic-1", OFFSETS_PARTITIONS)
     assert rows_of(one.stdout) == [
-        row for row in rows if row["log_partition"] == place and row.get("group", "classic-2") == "classic-2"
+        row for row in rows if row["log_partition"] == place and row.get("group", "classic-1") == "classic-1"
     ]
     commits = pq.read_table(tmp_path / "rows" / "offset_commit.parquet")
     assert commits.num_rows == sum(row["type"] == "offset_commit" for row in rows)
 
 
-def test_rows_wait_for_their_transaction(start_broker: StartBroker) -> None:
+def test_rows_wait_for_their_transaction(start_broker: StartBroker, tmp_path: Path) -> None:
     """Rows behind an undecided transaction leave with its marker, or as open after the hold, and the marker follows."""
     broker = start_broker(KAFKA_4)
     load(broker, 50)
     tail = ("--bootstrap-server", broker.bootstrap, "--group", "load-0")
+    folders = [tmp_path / "patient", tmp_path / "hasty"]
+    for folder in folders:
+        folder.mkdir()
+    patient = Follower(folders[0], *tail, "--hold", "60")
+    hasty = Follower(folders[1], *tail, "--hold", "1")
 
-    async def transact() -> tuple[Follower, Follower, float]:
+    async def transact() -> None:
         producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, transactional_id="slow")
         await producer.start()
         await producer.begin_transaction()
         await producer.send_offsets_to_transaction({TopicPartition("load", 0): 77}, "load-0")
-        patient = Follower(*tail, "--hold", "60")
-        hasty = Follower(*tail, "--hold", "1")
         await asyncio.to_thread(load, broker, 50)
-        await asyncio.sleep(6)
+        await asyncio.to_thread(patient.wait_for, 50)
+        await asyncio.to_thread(hasty.wait_for, 101)
+        assert patient.text.count("\n") == 50
         await producer.commit_transaction()
         await producer.stop()
-        return patient, hasty, time.time() * 1000
 
-    patient, hasty, _ = asyncio.run(transact())
-    time.sleep(2)
     with patient, hasty:
+        asyncio.run(transact())
+        for follower in (patient, hasty):
+            follower.wait_for(102)
         decided, _ = patient.stop()
         opened, words = hasty.stop(status=1)
     broker.stop()
@@ -132,20 +138,24 @@ def test_killed_at_any_moment(start_broker: StartBroker, tmp_path: Path) -> None
     moments = random.Random(seed)
     broker = start_broker(KAFKA_4)
     load(broker, 50)
+    server = ("--bootstrap-server", broker.bootstrap)
     targets = {
-        "jsonl": ("-o", tmp_path / "rows.jsonl", "--checkpoint", tmp_path / "jsonl.checkpoint"),
+        "jsonl": ("-o", tmp_path / "rows.jsonl", "--checkpoint", tmp_path / "checkpoint"),
         "parquet": (
             "-o", tmp_path / "parts", "--format", "parquet", "--rotate", "1s",
             "--checkpoint", tmp_path / "parquet.checkpoint",
         ),
     }  # fmt: skip
-    rate = 50_000 // (3 * KILLS)  # as long as there are kills
+    rate = 50_000 // (4 * KILLS)  # about as long as there are kills
     command = [sys.executable, "-m", "tests.commit_load", broker.bootstrap, "50000", str(rate)]
-    sizes = []
+    sizes: list[int] = []
     with subprocess.Popen(command) as loading:
         for number in range(KILLS):
-            followers = [Follower("--bootstrap-server", broker.bootstrap, *target) for target in targets.values()]
-            time.sleep(1 + moments.random() * 3)
+            followers = [Follower(tmp_path, *server, *target) for target in targets.values()]
+            if number % 2:  # some while they start, others while they write
+                while followers[0].text.count("\n") <= sizes[-1] and loading.poll() is None:
+                    time.sleep(0.1)
+            time.sleep(moments.random() * 3)
             if number == KILLS // 2:
                 broker.stop()
                 broker.start()
@@ -153,12 +163,12 @@ def test_killed_at_any_moment(start_broker: StartBroker, tmp_path: Path) -> None
             for follower in followers:
                 with follower:
                     pass
-            sizes.append((tmp_path / "rows.jsonl").stat().st_size)
+            sizes.append(followers[0].text.count("\n"))
         assert loading.wait() == 0
-    assert len(set(sizes)) > KILLS // 2, "most of the killed runs had written something"
+    assert len(set(sizes)) > KILLS // 2, f"too few of the killed runs had written something: {sizes}"
     for target in targets.values():
-        offdecode("tail", "--bootstrap-server", broker.bootstrap, "--until-end", *target)
-    again = offdecode("tail", "--bootstrap-server", broker.bootstrap, "--until-end", *targets["jsonl"], "--stats")
+        offdecode("tail", *server, "--until-end", *target)
+    again = offdecode("tail", *server, "--until-end", *targets["jsonl"], "--stats")
     assert "0 rows in" in again.stderr
     broker.stop()
     wanted = rows_of(offdecode("decode", broker.data).stdout)
@@ -173,18 +183,70 @@ def test_killed_at_any_moment(start_broker: StartBroker, tmp_path: Path) -> None
     assert found == [(row["log_partition"], row["log_offset"], row["offset"]) for row in wanted], f"seed {seed}"
 
 
-def test_broker_restart_is_survived(start_broker: StartBroker) -> None:
+def test_broker_restart_is_survived(start_broker: StartBroker, tmp_path: Path) -> None:
     broker = start_broker(KAFKA_3)
     load(broker, 500)
-    with Follower("--bootstrap-server", broker.bootstrap) as follower:
-        time.sleep(3)
+    with Follower(tmp_path, "--bootstrap-server", broker.bootstrap) as follower:
+        follower.wait_for(500)
         broker.stop()
-        time.sleep(3)
+        time.sleep(2)  # retries, of which one is told about
         broker.start()
         load(broker, 500)
-        time.sleep(3)
+        follower.wait_for(1000)
         out, words = follower.stop()
     assert words.count("does not answer") == words.count("answers again") == 1
     broker.stop()
     assert rows_of(out) == rows_of(offdecode("decode", broker.data).stdout)
     assert len(rows_of(out)) >= 1000
+
+
+def test_gaps_and_new_partitions(start_broker: StartBroker, tmp_path: Path) -> None:
+    """What the broker has deleted is a problem that names it; partitions that are added are read from their start."""
+    broker = start_broker(KAFKA_4)
+
+    async def copy(count: int, before_offset: int) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+        await admin.start()
+        await admin.create_topics([NewTopic("copy", 1, 1)])
+        await produce(0, count)
+        await admin.delete_records({TopicPartition("copy", 0): RecordsToDelete(before_offset=before_offset)})
+        await admin.close()
+
+    async def produce(partition: int, count: int) -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
+        await producer.start()
+        for number in range(count):
+            key = struct.pack(">hh5sh4si", 1, 5, b"group", 4, b"load", number)
+            value = struct.pack(">hqih2sq", 3, number, -1, 2, b"{}", 0)
+            await producer.send("copy", key=key, value=value, partition=partition)
+        await producer.stop()
+
+    async def add_partition() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+        await admin.start()
+        await admin.create_partitions({"copy": NewPartitions(2)})
+        await admin.close()
+        await asyncio.sleep(1)
+        await produce(1, 10)
+
+    asyncio.run(copy(100, before_offset=40))
+    tail = ("tail", "--bootstrap-server", broker.bootstrap, "--topic-name", "copy")
+    resumed = (*tail, "--until-end", "-o", tmp_path / "rows.jsonl", "--checkpoint", tmp_path / "checkpoint")
+    offdecode(*resumed)
+    assert [row["offset"] for row in rows_of((tmp_path / "rows.jsonl").read_text())] == list(range(40, 100))
+
+    asyncio.run(copy(100, before_offset=150))
+    (problem,) = offdecode(*resumed, status=1).stderr.splitlines()
+    assert json.loads(problem)["kind"] == "offset_out_of_range"
+    assert "offsets 100 to 149 are gone" in json.loads(problem)["message"]
+    rows = rows_of((tmp_path / "rows.jsonl").read_text())
+    assert [row["log_offset"] for row in rows] == [*range(40, 100), *range(150, 200)]
+    folder = tmp_path / "followed"
+    folder.mkdir()
+    with Follower(folder, *tail[1:]) as follower:
+        follower.wait_for(50)
+        asyncio.run(add_partition())
+        follower.wait_for(60)
+        out, words = follower.stop()
+    assert [row["log_offset"] for row in rows_of(out) if row["log_partition"] == 1] == list(range(10))
+    assert words.count("partition 1 was added to copy") == 1

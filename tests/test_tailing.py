@@ -6,7 +6,6 @@ import io
 import random
 from bisect import bisect_right
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np

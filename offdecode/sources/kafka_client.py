@@ -196,16 +196,14 @@ class KafkaClient:
     async def offsets(self, node: int, timestamps: Mapping[int, int]) -> dict[int, int]:
         """For each partition led by `node` the first offset at or after a timestamp (ms; EARLIEST, LATEST).
 
-        -1 where there is none so late. Partitions that the broker refuses are left out.
+        -1 where there is none so late. Partitions that the broker does not lead at the moment are left out.
         """
         request = OffsetRequest(-1, READ_UNCOMMITTED, [(self.topic, list(timestamps.items()))])
         answer = await self._client.send(node, request)
-        return {
-            partition: offset
-            for _, partitions in answer.topics
-            for partition, error, _, offset, *_ in partitions
-            if not error
-        }
+        ((_, partitions),) = answer.topics
+        if any(error == TOPIC_AUTHORIZATION_FAILED for _, error, *_ in partitions):
+            raise self.forbidden()
+        return {partition: offset for partition, error, _, offset, *_ in partitions if not error}
 
     async def fetch(
         self, node: int, positions: Mapping[int, int], partition_bytes: int, wait_ms: int

@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,6 +27,7 @@ from offdecode.sources.kafka_client import (
     KafkaClient,
     TopicLayout,
 )
+from offdecode.sources.kept import Jump, Partition, Piece, Seek
 
 T = TypeVar("T")
 
@@ -40,6 +39,7 @@ _LINGER_SECONDS = 0.1  # between small answers, so that chunks are not tiny
 _SMALL_BYTES = 64 << 10
 _LAYOUT_SECONDS = 10.0
 _RETRY_SECONDS = 0.25
+_LEADER_SECONDS = 20.0
 _POLL_SECONDS = 0.2  # a signal is seen at least so often
 
 
@@ -47,38 +47,8 @@ class Interrupted(Exception):
     """The reader was told to stop while it waited."""
 
 
-# (bytes of whole batches, offset behind the last of them) of fetched bytes
+# Fetched bytes to how many of them are whole batches, and the offset behind these.
 Measure = Callable[[bytes], tuple[int, int]]
-# (byte at which the batch starts that holds an offset or the next one there is)
-Seek = Callable[[memoryview, int], int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    start: int
-    next: int
-    data: memoryview
-
-
-@dataclass(frozen=True, slots=True)
-class _Jump:
-    """Reading goes on at `to`: what lay from `at` on is gone."""
-
-    at: int
-    to: int
-    problem: Problem
-
-
-@dataclass(slots=True)
-class _Partition:
-    number: int
-    position: int  # offset to fetch next
-    start: int
-    high_watermark: int = 0
-    leader: int = -1
-    pieces: deque[_Piece] = field(default_factory=deque)
-    kept: int = 0  # bytes in pieces
-    jump: _Jump | None = None
 
 
 class LiveTopic:
@@ -91,7 +61,7 @@ class LiveTopic:
         self._client = KafkaClient(servers, security, topic)
         self._measure = measure
         self._seek = seek
-        self._partitions: dict[int, _Partition] = {}
+        self._partitions: dict[int, Partition] = {}
         self._wanted: Callable[[int], bool] = lambda number: True
         self._changed = threading.Condition()
         self._notes: list[str] = []
@@ -120,7 +90,7 @@ class LiveTopic:
         self.cluster = layout.cluster
         for number, start in starts.items():
             leader = layout.leaders[number]
-            self._partitions[number] = _Partition(number, start, start, ends[number], leader)
+            self._partitions[number] = Partition(number, start, start, ends[number], leader)
         self._loop.call_soon_threadsafe(self._start)
 
     def take_new(self, wanted: Callable[[int], bool]) -> None:
@@ -162,15 +132,16 @@ class LiveTopic:
     def kept_until(self, number: int) -> int:
         """The offset behind what is already fetched and kept; 0 where that is nothing."""
         with self._changed:
-            partition = self._partitions[number]
-            return partition.pieces[-1].next if partition.pieces else 0
+            return self._partitions[number].kept_until or 0
 
     def known_end(self, number: int) -> int:
         """Up to where it makes sense to read now: what is kept, or everything there is if no more can be kept."""
         with self._changed:
             partition = self._partitions[number]
-            kept = partition.pieces[-1].next if partition.pieces else partition.position
-            return kept if self._has_room(partition) else partition.high_watermark
+            kept = partition.kept_until
+            if not self._has_room(partition):
+                return partition.high_watermark
+            return partition.position if kept is None else kept
 
     def read(self, number: int, offset: int, end: int) -> Iterator[tuple[int, Chunk]]:
         """The log's bytes from `offset` on, in chunks with the offset behind each, until `end` is reached.
@@ -192,11 +163,7 @@ class LiveTopic:
     def release(self, number: int, offset: int) -> None:
         """Keep nothing before `offset`."""
         with self._changed:
-            partition = self._partitions[number]
-            while partition.pieces and partition.pieces[0].next <= offset:
-                partition.kept -= len(partition.pieces.popleft().data)
-            if partition.position < offset and partition.jump is None:
-                partition.position = offset
+            self._partitions[number].release(offset)
         self._loop.call_soon_threadsafe(self._notify_fetchers)
 
     def close(self) -> None:
@@ -219,16 +186,7 @@ class LiveTopic:
         partition = self._partitions[number]
         with self._changed:
             while True:
-                taken: list[memoryview] = []
-                size, after = 0, offset
-                for piece in partition.pieces:
-                    if piece.next <= offset:
-                        continue
-                    if taken and size + len(piece.data) > CHUNK_BYTES:
-                        break
-                    first = self._seek(piece.data, offset) if piece.start < offset and not taken else 0
-                    taken.append(piece.data[first:])
-                    size, after = size + len(taken[-1]), piece.next
+                after, taken = partition.kept_from(offset, CHUNK_BYTES, self._seek)
                 if taken:
                     return after, taken
                 if partition.position != offset or not self._has_room(partition):
@@ -288,22 +246,29 @@ class LiveTopic:
             self._wake.set()
 
     async def _offsets(self, leaders: dict[int, int], timestamp: int) -> dict[int, int]:
+        """Waits a while for partitions that have no leader yet: a topic was just made, or a broker goes down."""
         found: dict[int, int] = {}
-        for node in sorted(set(leaders.values())):
-            if node < 0 or not await self._client.reachable(node):
-                raise SourceError(
-                    self._client.address(node) if node >= 0 else self.topic,
-                    "leads partitions of the topic, and cannot be reached from here; check advertised.listeners"
-                    if node >= 0 else "a partition has no leader at the moment; try again when all brokers are up",
-                )  # fmt: skip
-            of_node = {number: timestamp for number, leader in leaders.items() if leader == node}
-            try:
-                found |= await self._client.offsets(node, of_node)
-            except CONNECTION_ERRORS as error:
-                raise SourceError(self._client.address(node), f"does not tell its offsets: {error}") from None
-        if len(found) < len(leaders):
-            raise self._client.forbidden()
-        return found
+        deadline = self._loop.time() + _LEADER_SECONDS
+        while True:
+            for node in sorted({leaders[number] for number in leaders.keys() - found.keys()} - {-1}):
+                if not await self._client.reachable(node):
+                    raise SourceError(
+                        self._client.address(node),
+                        "leads partitions of the topic, and cannot be reached from here; check advertised.listeners",
+                    )
+                wanted = {number: timestamp for number, leader in leaders.items() if leader == node}
+                try:
+                    found |= await self._client.offsets(node, wanted)
+                except CONNECTION_ERRORS as error:
+                    raise SourceError(self._client.address(node), f"does not tell its offsets: {error}") from None
+            missing = sorted(leaders.keys() - found.keys())
+            if not missing:
+                return found
+            if self._loop.time() > deadline:
+                raise SourceError(f"{self.topic}-{missing[0]}", "has no leader; try again when all brokers are up")
+            await asyncio.sleep(_RETRY_SECONDS)
+            layout = await self._client.layout()
+            leaders = {number: layout.leaders.get(number, -1) if layout else -1 for number in leaders}
 
     async def _watch(self) -> None:
         """Keep a fetcher for every broker that leads something, and look for changes of the layout."""
@@ -330,7 +295,7 @@ class LiveTopic:
                 partition.leader = leader
             elif self._wanted(number):
                 with self._changed:
-                    self._partitions[number] = _Partition(number, 0, 0, 0, leader)
+                    self._partitions[number] = Partition(number, 0, 0, 0, leader)
                 self._note(f"partition {number} was added to {self.topic}; it is read from its beginning")
 
     async def _fetch_from(self, node: int) -> None:
@@ -384,13 +349,11 @@ class LiveTopic:
         with self._changed:
             partition.high_watermark = max(fetched.high_watermark, after)
             if partition.position == offset:
-                partition.pieces.append(_Piece(offset, after, memoryview(fetched.data)[:size]))
-                partition.kept += size
-                partition.position = after
+                partition.keep(Piece(offset, after, memoryview(fetched.data)[:size]))
             self._changed.notify_all()
         return False
 
-    async def _jump(self, node: int, partition: _Partition, at: int) -> None:
+    async def _jump(self, node: int, partition: Partition, at: int) -> None:
         try:
             first = (await self._client.offsets(node, {partition.number: EARLIEST}))[partition.number]
             last = (await self._client.offsets(node, {partition.number: LATEST}))[partition.number]
@@ -407,14 +370,15 @@ class LiveTopic:
         source = f"{self.topic}-{partition.number}"
         problem = Problem("offset_out_of_range", source, why, partition.number, log_offset=at)
         with self._changed:
-            partition.jump = _Jump(at, to, problem)
+            partition.jump = Jump(at, to, problem)
             partition.position, partition.high_watermark = to, last
             self._changed.notify_all()
 
-    def _has_room(self, partition: _Partition) -> bool:
+    def _has_room(self, partition: Partition) -> bool:
         if not partition.pieces:
             return True
-        return partition.kept < _AHEAD_BYTES and sum(p.kept for p in self._partitions.values()) < _ALL_AHEAD_BYTES
+        of_all = sum(other.kept_bytes for other in self._partitions.values())
+        return partition.kept_bytes < _AHEAD_BYTES and of_all < _ALL_AHEAD_BYTES
 
     def _fail(self, error: SourceError) -> None:
         with self._changed:

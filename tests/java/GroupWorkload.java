@@ -69,7 +69,7 @@ class GroupWorkload {
             try {
                 admin.createTopics(List.of(new NewTopic("orders", 4, (short) 1))).all().get();
             } catch (java.util.concurrent.ExecutionException e) { } // is there already
-            for (int g = 0; g < 3; g++) {
+            for (int g = 0; g < 2; g++) {
                 consume("classic-" + g, "classic", rounds);
                 if (args[1].equals("consumer")) consume("consumer-" + g, "consumer", rounds);
                 transact("exactly-once-" + g, rounds);
