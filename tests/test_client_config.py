@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,14 @@ def test_what_cannot_be_used(tmp_path: Path, lines: list[str], sentence: str) ->
     filled = [line.format(store=tmp_path / "store", key=tmp_path / "key") for line in lines]
     with pytest.raises(UsageError, match=sentence):
         read_security(properties(tmp_path / "c", filled))
+
+
+def test_without_the_extra() -> None:
+    program = "import sys; sys.modules['aiokafka'] = None; sys.argv[1:] = ['tail', '--bootstrap-server', 'a:1']; " \
+        "import offdecode.__main__ as main; main.main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "offdecode: reading a live topic needs the extra `live`: pip install 'offdecode[live]'\n"
 
 
 def test_file_that_is_not_there(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,6 +67,8 @@ def run_tail(request: Request, following: Following, output: Output, *, terminal
             tail.open(following.beginning, saved.offsets if saved else {}, wait_topic=following.wait_topic)
             with _target(request, following, output, report, saved, tail) as target:
                 _follow(tail, target, report, following, _Status(tail, terminal))
+        except Interrupted:  # before anything was read
+            pass
         finally:
             tail.close()
     if output.show_stats:
@@ -107,7 +109,8 @@ def _follow(tail: Tail, target: _Target, report: ProblemLines, following: Follow
         pass
     # With a checkpoint, rows that wait for a transaction's end are left to the next run, which will know it.
     if tail.topic.stopping and following.checkpoint is None:
-        write(tail.last_sweep())
+        with suppress(Interrupted):
+            write(tail.last_sweep())
     target.save(offsets, at_end=True)
     status.clear()
 

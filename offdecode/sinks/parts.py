@@ -61,10 +61,10 @@ class ParquetParts:
         return TypeFile(folder / f"{log_partition}.parquet", row_type(name, self._options).arrow_schema)
 
     def rotate(self, starts: dict[int, int], ends: dict[int, int]) -> None:
-        """Close all parts; they hold the rows from `starts` to before `ends`, offsets by log partition."""
+        """Close all parts; they hold the rows from `starts` (else 0) to before `ends`, offsets by log partition."""
         for (name, number), file in self._files.items():
             file.close()
-            part = f"{number:05}-{starts[number]:020}-{ends[number] - 1:020}.parquet"
+            part = f"{number:05}-{starts.get(number, 0):020}-{ends[number] - 1:020}.parquet"
             file.target.finish_as(self.directory / name / part)
         for folder in {name for name, _ in self._files}:
             sync_directory(self.directory / folder)

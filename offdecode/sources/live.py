@@ -10,6 +10,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import wait
 from typing import Any, TypeVar
 
 import numpy as np
@@ -168,13 +169,17 @@ class LiveTopic:
 
     def close(self) -> None:
         if self._thread.is_alive():
-            self._run(self._end())
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
         self._loop.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        while not wait([future], _POLL_SECONDS).done:
+            if self.stopping:
+                future.cancel()
+                raise Interrupted
         return future.result()
 
     def _raise_failure(self) -> None:
