@@ -6,6 +6,7 @@ Commit n (from FIRST) says offset n, by simple group load-(n // 50 % 20), on par
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import time
 
@@ -58,5 +59,6 @@ async def load(bootstrap: str, commits: int, rate: float, first: int) -> None:
 
 
 if __name__ == "__main__":
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells about every retry
     asyncio.run(load(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]) if sys.argv[3:] else 0.0,
                      int(sys.argv[4]) if sys.argv[4:] else 0))  # fmt: skip

@@ -146,16 +146,16 @@ def test_killed_at_any_moment(start_broker: StartBroker, tmp_path: Path) -> None
             "--checkpoint", tmp_path / "parquet.checkpoint",
         ),
     }  # fmt: skip
-    rate = 50_000 // (4 * KILLS)  # about as long as there are kills
+    rate = 50_000 // (6 * KILLS)  # about as long as there are kills
     command = [sys.executable, "-m", "tests.commit_load", broker.bootstrap, "50000", str(rate)]
     sizes: list[int] = []
     with subprocess.Popen(command) as loading:
         for number in range(KILLS):
             followers = [Follower(tmp_path, *server, *target) for target in targets.values()]
-            if number % 2:  # some while they start, others while they write
+            if number % 4:  # some while they start, most while they write
                 while followers[0].text.count("\n") <= sizes[-1] and loading.poll() is None:
                     time.sleep(0.1)
-            time.sleep(moments.random() * 3)
+            time.sleep(moments.random() * 2)
             if number == KILLS // 2:
                 broker.stop()
                 broker.start()
@@ -165,7 +165,7 @@ def test_killed_at_any_moment(start_broker: StartBroker, tmp_path: Path) -> None
                     pass
             sizes.append(followers[0].text.count("\n"))
         assert loading.wait() == 0
-    assert len(set(sizes)) > KILLS // 2, f"too few of the killed runs had written something: {sizes}"
+    assert len(set(sizes)) > KILLS // 3, f"too few of the killed runs had written something: {sizes}"
     for target in targets.values():
         offdecode("tail", *server, "--until-end", *target)
     again = offdecode("tail", *server, "--until-end", *targets["jsonl"], "--stats")
