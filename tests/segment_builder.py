@@ -68,6 +68,11 @@ def batch(records: Sequence[Pair], header: Header | None = None) -> bytes:
     return start + covered
 
 
+def with_right_checksum(changed: bytes | bytearray) -> bytes:
+    """A batch whose bytes were changed, under a checksum that fits them."""
+    return bytes(changed[:17]) + struct.pack(">I", crc32c.crc32c(bytes(changed[21:]))) + bytes(changed[21:])
+
+
 def log(batches: Sequence[Sequence[Pair]]) -> bytes:
     """Batches one after the other, offsets from 0 on."""
     out, offset = b"", 0

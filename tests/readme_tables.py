@@ -1,0 +1,85 @@
+"""README's tables that follow from the code. `python -m tests.readme_tables` writes them anew."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+
+from offdecode.cli import COMMANDS, cli
+from offdecode.model import Column
+from offdecode.schemas.describe import _kind_text
+from offdecode.schemas.rows import COMMON, TRAILING, WITH_BATCH, record_types, row_type, row_type_names
+
+README = Path(__file__).parent.parent / "README.md"
+
+TABLE = re.compile(r"(?P<head><!-- table: (?P<name>[a-z -]+) -->\n)(?P<table>.*?)(?P<tail><!-- end of table -->)", re.S)
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command by its name."""
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        yield name, command
+
+
+def options(command: click.Command) -> list[click.Option]:
+    """A command's own options in the order of its help."""
+    return [item for item in command.params if isinstance(item, click.Option)]
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def option_table(command: click.Command) -> str:
+    return _table(("option", "meaning"), (_option_row(command, option) for option in options(command)))
+
+
+def _option_row(command: click.Command, option: click.Option) -> tuple[str, str]:
+    context = click.Context(command)
+    value = "" if option.is_flag else f" {option.make_metavar(context)}"
+    names = ", ".join(f"`{name}`" for name in option.opts[:-1])
+    last = f"`{option.opts[-1]}{value}`"
+    default = f" Default: `{option.default}`." if option.show_default else ""
+    return f"{names}, {last}" if names else last, f"{option.help or ''}{default}"
+
+
+def row_table() -> str:
+    """A line for each row type: its key types, and the first sentence of what it is."""
+    return _table(("row type", "key type", "what it is"), (
+        (f"`{name}`", ", ".join(map(str, sorted(record.key_type for record in record_types(name)))),
+         " ".join(row_type(name).doc.split("\n\n")[0].split(". ")[0].rstrip(".").split()))
+        for name in row_type_names()
+    ))  # fmt: skip
+
+
+def column_table(columns: Iterable[Column]) -> str:
+    return _table(("column", "type", "meaning"), (
+        (f"`{column.name}`", _kind_text(column), column.doc) for column in columns
+    ))  # fmt: skip
+
+
+def tables() -> dict[str, str]:
+    """Every table by its name in README."""
+    return {
+        **{f"options of {name}": option_table(command) for name, command in commands()},
+        "row types": row_table(),
+        "columns of every row": column_table((*COMMON, *TRAILING)),
+        "columns of with-batch": column_table(WITH_BATCH),
+    }
+
+
+def main() -> None:
+    found = tables()
+    text = README.read_text("utf-8")
+    README.write_text(TABLE.sub(lambda match: match["head"] + found[match["name"]] + match["tail"], text), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

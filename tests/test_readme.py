@@ -1,0 +1,155 @@
+"""README covers every command, option, row type and problem kind, and its examples print what it shows.
+
+Blocks marked `console`: lines that start with "$ " are run by bash, what follows is what they print; a line "..."
+stands for any lines. Blocks marked `pycon` are doctests. All run in one folder, in README's order.
+"""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from offdecode.schemas.rows import row_type_names
+from tests.command import ENVIRONMENT, ROOT, SECONDS
+from tests.readme_tables import README, TABLE, commands, options, tables
+
+TEXT = README.read_text("utf-8")
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+CALLS_THAT_REPORT = {"Problem", "problem", "Lost"}
+KIND = re.compile(r"[a-z]+(_[a-z]+)+|unreadable")
+
+
+def blocks(*languages: str) -> list[tuple[str, str]]:
+    return [(match[1], match[2]) for match in BLOCK.finditer(TEXT) if match[1] in languages]
+
+
+# Coverage
+
+
+@pytest.mark.parametrize(("name", "table"), tables().items(), ids=list(tables()))
+def test_tables_follow_from_the_code(name: str, table: str) -> None:
+    """After a change: python -m tests.readme_tables."""
+    found = {match["name"]: match["table"] for match in TABLE.finditer(TEXT)}
+    assert found.get(name) == table
+
+
+def test_every_command_and_option_is_there() -> None:
+    for name, command in commands():
+        assert f"\n## offdecode {name}\n" in TEXT
+        for option in options(command):
+            for flag in (*option.opts, *option.secondary_opts):
+                assert re.search(rf"`{re.escape(flag)}[` ]", TEXT), f"{flag} of {name}"
+    for flag in ("-h", "--help", "--version"):
+        assert f"`{flag}`" in TEXT
+
+
+def test_every_row_type_is_there() -> None:
+    for name in row_type_names():
+        assert f"\n| `{name}` |" in TEXT
+
+
+def kinds_in_code() -> set[str]:
+    """Every text in offdecode that can become a problem's kind."""
+    found: set[str] = set()
+    for path in sorted((ROOT / "offdecode").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            found.update(_kinds(node))
+    return {kind for kind in found if KIND.fullmatch(kind)}
+
+
+def _kinds(node: ast.AST) -> Iterator[str]:
+    """Problem("kind", ...), frames.problem(index, "kind", ...), kind, message = "kind", ..., ("kind", f"...")"""
+    candidates: list[ast.expr] = []
+    if isinstance(node, ast.Call):
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        candidates = node.args[:2] if name in CALLS_THAT_REPORT else []
+    elif isinstance(node, ast.Assign):
+        names = [item.id for item in ast.walk(node.targets[0]) if isinstance(item, ast.Name)]
+        if "kind" in names:
+            candidates = node.value.elts[:1] if isinstance(node.value, ast.Tuple) else [node.value]
+    elif isinstance(node, ast.Tuple) and len(node.elts) == 2:
+        first, second = node.elts
+        if isinstance(second, ast.JoinedStr) or (isinstance(second, ast.Name) and second.id == "message"):
+            candidates = [first]
+    yield from (item.value for item in candidates if isinstance(item, ast.Constant) and isinstance(item.value, str))
+
+
+def test_every_problem_kind_is_there() -> None:
+    section = TEXT.split("\n## Problems\n")[1].split("\n## ")[0]
+    listed = set(re.findall(r"^\| `(\w+)` \|", section, re.M))
+    found = kinds_in_code()
+    assert {"bad_crc", "bad_record", "zero_tail", "unreadable", "not_an_offsets_log"} <= found
+    assert listed == found
+
+
+def test_ci_runs_the_command_that_readme_gives() -> None:
+    decoding, testing = (text.strip() for _, text in blocks("sh"))
+    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    assert decoding in script
+    assert testing in script
+    assert os.stat(ROOT / ".ci" / "run").st_mode & stat.S_IXUSR
+    segments = ROOT / decoding.split()[-1]
+    assert segments.is_dir()
+
+
+# Examples
+
+
+def test_the_examples_print_what_readme_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("jq") is None:
+        pytest.skip("the examples need jq")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
+    script = tmp_path / "bin" / "offdecode"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m offdecode "$@"\n')
+    script.chmod(0o755)
+    environment = {**ENVIRONMENT, "PATH": f"{script.parent}{os.pathsep}{os.environ['PATH']}"}
+    examples = blocks("console", "pycon")
+    assert {language for language, _ in examples} == {"console", "pycon"}
+    for index, (language, text) in enumerate(examples):
+        if language == "pycon":
+            run_doctest(text, f"example {index}")
+        else:
+            for command, shown in shell_examples(text):
+                done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, encoding="utf-8",
+                                      timeout=SECONDS, check=False)  # fmt: skip
+                printed = done.stdout + done.stderr
+                assert as_pattern(shown).fullmatch(printed), f"$ {command}\n{printed}"
+
+
+def shell_examples(text: str) -> Iterator[tuple[str, str]]:
+    """Commands, and what each prints."""
+    for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
+        command, _, shown = part.partition("\n")
+        yield command, shown
+
+
+def as_pattern(shown: str) -> re.Pattern[str]:
+    lines = ["(?:.*\n)*" if line == "..." else re.escape(line + "\n") for line in shown.split("\n")[:-1]]
+    return re.compile("".join(lines))
+
+
+def run_doctest(text: str, name: str) -> None:
+    example = doctest.DocTestParser().get_doctest(text, {}, name, str(README), 0)
+    said: list[str] = []
+    doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example, out=said.append)
+    assert not said, "".join(said)
+
+
+def test_a_line_of_dots_stands_for_any_lines() -> None:
+    pattern = as_pattern("a\n...\nb\n")
+    assert pattern.fullmatch("a\nb\n")
+    assert pattern.fullmatch("a\nx\ny\nb\n")
+    assert not pattern.fullmatch("a\nx\n")
+    assert not as_pattern("a\n").fullmatch("a\nb\n")
