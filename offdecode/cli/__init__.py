@@ -27,6 +27,15 @@ COMMANDS = {
 DAMAGED, FAILED = 1, 2  # exit statuses beside 0
 
 
+class _NoPandas:
+    """pyarrow imports pandas wherever it is installed: half a second, for nothing that a command needs."""
+
+    @staticmethod
+    def find_spec(name: str, path: object, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -53,6 +62,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line. Errors become one line on stderr; a closed pipe ends quietly."""
+    sys.meta_path.insert(0, _NoPandas)
     try:
         status = cli.main(prog_name="offdecode", standalone_mode=False)
         sys.stdout.flush()
