@@ -32,7 +32,8 @@ from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS, USER_DATA, OpaqueFor
 from offdecode.schemas.rows import DECODED, USER_DATA_DECODED
 
 _INLINE_BYTES = 12  # Arrow keeps texts up to this length in the view itself
-_VIEW = np.dtype([("length", "<i4"), ("prefix", "<u4"), ("buffer", "<i4"), ("offset", "<i4")])
+_FIRST_FOUR = np.array([(1 << 8 * min(size, 4)) - 1 for size in range(_INLINE_BYTES + 1)], np.uint32)
+_NEXT_EIGHT = np.array([(1 << 8 * max(size - 4, 0)) - 1 for size in range(_INLINE_BYTES + 1)], np.uint64)
 _HEX = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), "<u2")
 _BASE64 = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", np.uint8)
 _UUID_TEXT_BYTES = 22
@@ -176,21 +177,23 @@ class ArrowColumns:
     def _views(self, position: Vector, length: Vector) -> pa.Array:
         """Ranges as an Arrow array of views into the buffer."""
         count = len(position)
-        views = np.zeros(count, _VIEW)
         filled = np.maximum(length, 0)
-        views["length"] = filled
-        views["offset"] = position
-        view = np.ndarray(shape=(len(self._buffer) - 3,), dtype="<u4", buffer=self._buffer.data, strides=(1,))
-        views["prefix"] = view[np.minimum(position, len(view) - 1)]
-        short = np.flatnonzero(filled <= _INLINE_BYTES)
-        if short.size:
-            inline = np.arange(_INLINE_BYTES)
-            at = np.minimum(position[short, None] + inline, len(self._buffer) - 1)
-            raw = views.view(np.uint8).reshape(count, _VIEW.itemsize)
-            raw[short, 4:] = np.where(inline < filled[short, None], self._buffer[at], 0)
+        inline = np.minimum(filled, _INLINE_BYTES)
+        at = np.minimum(position, len(self._buffer) - _INLINE_BYTES)
+        views = np.empty((count, 2), np.uint64)
+        # Length and the first four bytes; then the next eight, or for a long text (buffer 0) its offset in the buffer.
+        views[:, 0] = (self._bytes("<u4")[at] & _FIRST_FOUR[inline]).astype(np.uint64) << 32 | filled.astype(np.uint64)
+        views[:, 1] = self._bytes("<u8")[at + 4] & _NEXT_EIGHT[inline]
+        long = np.flatnonzero(filled > _INLINE_BYTES)
+        views[long, 1] = position[long].astype(np.uint64) << 32
         null = length < 0
         validity = pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
         return pa.Array.from_buffers(pa.binary_view(), count, [validity, pa.py_buffer(views), self._arrow_buffer])
+
+    def _bytes(self, dtype: str) -> np.ndarray:
+        """The `dtype` that starts at each byte of the buffer."""
+        size = np.dtype(dtype).itemsize
+        return np.ndarray((len(self._buffer) - size + 1,), dtype, self._buffer.data, strides=(1,))
 
     def hex(self, position: Vector, length: Vector) -> pa.Array:
         """Ranges in lower-case hex; null where the length is -1."""

@@ -61,7 +61,8 @@ def legacy_headers(buffer: Buffer, starts: list[int] | Vector) -> np.ndarray:
 
 
 def _gather(buffer: Buffer, starts: list[int] | Vector, header: np.dtype[np.void]) -> np.ndarray:
-    return unaligned(buffer, header)[np.asarray(starts, np.int64)]
+    # As plain bytes: numpy copies a structure field by field, which takes twenty times as long.
+    return unaligned(buffer, np.dtype((np.void, header.itemsize)))[np.asarray(starts, np.int64)].view(header)
 
 
 def unaligned(buffer: Buffer, dtype: np.dtype[np.void] | str) -> np.ndarray:

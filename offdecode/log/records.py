@@ -294,13 +294,12 @@ def _walk_lockstep(buffer: Buffer, start: Vector, end: Vector, count: Vector) ->
             return positions, doubtful, finish
         positions[first_slot[:live] + k] = at
         advance = _ADVANCE[words[at]]
-        if advance.all():
-            at = at + advance
-            bad = at > limit
-        else:
-            length, after, bad = read_varints(buffer, at, 5)
-            at = after + length
-            bad |= (length < 0) | (at > limit)
+        if np.count_nonzero(advance) == live:
+            at = np.minimum(at + advance, limit)  # a record that goes beyond its batch is seen as its fields are read
+            continue
+        length, after, bad = read_varints(buffer, at, 5)
+        at = after + length
+        bad |= (length < 0) | (at > limit)
         if bad.any():
             doubtful[order[np.flatnonzero(bad)]] = True
             at = np.where(bad, limit, at)
