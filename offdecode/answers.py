@@ -20,7 +20,7 @@ from offdecode.history.images import Generation, GroupEvent
 from offdecode.history.with_generation import Chosen, WithGeneration
 from offdecode.log.coverage import LogCoverage
 from offdecode.model import Coverage, DecodedChunk
-from offdecode.pipeline import Report, Request, Stats, decode, iter_steps, topic_names
+from offdecode.pipeline import Report, Request, Stats, StepReader, decode, iter_steps, topic_names
 from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import row_type
@@ -160,12 +160,13 @@ def decode_by_log(
     request: Request, report: Report, stats: Stats
 ) -> Iterator[tuple[Log, DecodedChunk | None]]:
     """Every decoded chunk with its log: what the log covers or, for exported records, its partition."""
+    reader = StepReader(request, stats)
     for step in iter_steps(request, stats):
         for problem in step.problems:
             report(problem)
         if step.coverage is not None:
             yield step.coverage, None
-        for chunk in step.read():
+        for chunk in reader.read(step):
             for problem in chunk.problems:
                 report(problem)
             if step.coverage is not None:

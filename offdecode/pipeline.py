@@ -92,8 +92,9 @@ class Stats:
     by_version: Counter[tuple[str, int | None]] = field(default_factory=Counter)
 
     def add(self, other: Stats) -> None:
-        """Add what another process has met. Segments and total bytes are the same for all."""
-        self.segments, self.total_bytes = other.segments, other.total_bytes
+        """Add what another process has met."""
+        self.segments += other.segments
+        self.total_bytes += other.total_bytes
         self.bytes_read += other.bytes_read
         self.batches += other.batches
         self.rows += other.rows
@@ -116,16 +117,44 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A piece of work in its place in the output: problems to report, then chunks of rows.
+    """A piece of work in its place in the output: problems to report, then what a StepReader reads rows from.
 
-    read() does the work; it may be left undone, and another process may do it. size: bytes of evidence.
-    coverage: what the log's frames so far show, the same object for all steps of a log; None where there is no log.
+    size: bytes of evidence. coverage: what the log's frames so far show, the same object for all steps of a log; None
+    where there is no log. frames, status: batches of the log, and the transaction status of each. records: what
+    stands there instead where the input has no batches.
     """
 
     problems: tuple[Problem, ...]
     size: int = 0
     coverage: LogCoverage | None = None
-    read: Callable[[], Iterator[DecodedChunk]] = lambda: iter(())
+    frames: Frames | None = None
+    status: Vector = field(default_factory=lambda: np.empty(0, np.int64))
+    records: tuple[Records, ...] = ()
+
+
+class StepReader:
+    """Reads the rows of steps. Any step may be left out or be another process's. stats: what was met is added."""
+
+    def __init__(self, request: Request, stats: Stats) -> None:
+        self._request = request
+        self._stats = stats
+        self._decoder = Decoder(request.selection(), request.engine)
+
+    def read(self, step: Step) -> Iterator[DecodedChunk]:
+        stats, frames = self._stats, step.frames
+        stats.bytes_read += step.size
+        for records in step.records:
+            yield self._rows(records, np.full(1, Status.NONE, np.int64))
+        if frames is not None:
+            stats.add_frames(frames)
+            for records in iter_records(frames, frames.crc_valid | self._request.include_bad_crc):
+                yield self._rows(records, step.status)
+
+    def _rows(self, records: Records, status: Vector) -> DecodedChunk:
+        chunk = self._decoder.decode(records, status, _wanted(records, self._request))
+        self._stats.add_chunk(chunk)
+        self._stats.fallbacks = self._decoder.fallbacks
+        return chunk
 
 
 def decode(request: Request, report: Report, stats: Stats | None = None) -> Iterator[DecodedChunk]:
@@ -133,10 +162,12 @@ def decode(request: Request, report: Report, stats: Stats | None = None) -> Iter
 
     Raises SourceError where the paths lead to nothing that is an offsets log.
     """
-    for step in iter_steps(request, Stats() if stats is None else stats):
+    stats = Stats() if stats is None else stats
+    reader = StepReader(request, stats)
+    for step in iter_steps(request, stats):
         for problem in step.problems:
             report(problem)
-        for chunk in step.read():
+        for chunk in reader.read(step):
             for problem in chunk.problems:
                 report(problem)
             yield chunk
@@ -160,10 +191,9 @@ def topic_names(request: Request, file: Path | None) -> dict[str, str]:
 
 
 def iter_steps(request: Request, stats: Stats) -> Iterator[Step]:
-    """The steps of a request, in order. Every process that goes over them sees the same ones."""
-    decoder = Decoder(request.selection(), request.engine)
+    """The steps of a request, in order. stats: the number and size of the segments are put in."""
     if request.input_format == "records-jsonl":
-        yield from _exported_steps(request, decoder, stats)
+        yield from _exported_steps(request)
         return
     found = find(request)
     yield Step(found.problems)
@@ -172,7 +202,7 @@ def iter_steps(request: Request, stats: Stats) -> Iterator[Step]:
     refused: list[SourceError] = []
     for log in found.logs:
         try:
-            yield from _log_steps(log, request, decoder, stats)
+            yield from _log_steps(log)
         except SourceError as error:
             refused.append(error)
     if refused and len(refused) == len(found.logs):
@@ -183,7 +213,7 @@ def iter_steps(request: Request, stats: Stats) -> Iterator[Step]:
         raise SourceError(problem.source, problem.message)
 
 
-def _exported_steps(request: Request, decoder: Decoder, stats: Stats) -> Iterator[Step]:
+def _exported_steps(request: Request) -> Iterator[Step]:
     for path in request.paths:
         judged: bool | None = None
         for position, lines in iter_lines(path):
@@ -195,28 +225,16 @@ def _exported_steps(request: Request, decoder: Decoder, stats: Stats) -> Iterato
                 judged = sample_looks_like_offsets(records) if judged is None else judged
                 if judged is False:
                     raise SourceError(str(path), f"{_NOT_OFFSETS}: its keys are no coordinator's")
-            yield Step((), size, None, partial(_read_records, found, size, request, decoder, stats))
+            yield Step((), size, records=tuple(found))
 
 
-def _read_records(
-    found: list[Records], size: int, request: Request, decoder: Decoder, stats: Stats
-) -> Iterator[DecodedChunk]:
-    stats.bytes_read += size
-    for records in found:
-        chunk = decoder.decode(records, np.full(1, Status.NONE, np.int64), _wanted(records, request))
-        stats.add_chunk(chunk)
-        stats.fallbacks = decoder.fallbacks
-        yield chunk
-
-
-def _log_steps(log: PartitionLog, request: Request, decoder: Decoder, stats: Stats) -> Iterator[Step]:
+def _log_steps(log: PartitionLog) -> Iterator[Step]:
     coverage = LogCoverage(log.log_partition, log.segments[0].named_offset, log.cleaner_checkpoint)
     for frames, status in iter_log(log):
         coverage.add(frames)
         chunk = frames.chunk
         size = chunk.size if chunk.final else frames.next_position - chunk.position
-        read = partial(read_frames, frames, status, size, request, decoder, stats)
-        yield Step(frames.problems, size, coverage, read)
+        yield Step(frames.problems, size, coverage, frames, status)
 
 
 def iter_log(log: PartitionLog) -> Iterator[tuple[Frames, Vector]]:
@@ -239,19 +257,6 @@ def iter_log(log: PartitionLog) -> Iterator[tuple[Frames, Vector]]:
         raise SourceError(_place(log), f"{_NOT_OFFSETS}: there is no batch in it")
     if late := continuity.finish():
         yield replace(_no_frames(log.segments[-1], log.log_partition), problems=late), np.empty(0, np.int64)
-
-
-def read_frames(
-    frames: Frames, status: Vector, size: int, request: Request, decoder: Decoder, stats: Stats
-) -> Iterator[DecodedChunk]:
-    """The rows of batches whose transaction status is known, counted in `stats`."""
-    stats.add_frames(frames)
-    stats.bytes_read += size
-    for records in iter_records(frames, frames.crc_valid | request.include_bad_crc):
-        chunk = decoder.decode(records, status, _wanted(records, request))
-        stats.add_chunk(chunk)
-        stats.fallbacks = decoder.fallbacks
-        yield chunk
 
 
 def looks_like_offsets(frames: Frames, source: str) -> bool | None:

@@ -17,13 +17,12 @@ from typing import Literal
 
 import numpy as np
 
-from offdecode.engines.decode import Decoder
 from offdecode.errors import SourceError
 from offdecode.log.batches import Frames, iter_frames
 from offdecode.log.headers import entry_with, whole_entries
 from offdecode.log.transactions import Place, Status, TransactionResolver
 from offdecode.model import Chunk, Problem, Vector
-from offdecode.pipeline import Request, Stats, Step, looks_like_offsets, read_frames
+from offdecode.pipeline import Request, Stats, Step, StepReader, looks_like_offsets
 from offdecode.schemas.placement import partition_for
 from offdecode.sources.client_config import Security, read_security
 from offdecode.sources.kafka_client import EARLIEST, LATEST, TopicLayout
@@ -73,7 +72,7 @@ class Tail:
         self.ends: dict[int, int] = {}  # the high watermarks at the start
         self._request = request
         self._hold = hold_seconds
-        self._decoder = Decoder(request.selection(), request.engine)
+        self.reader = StepReader(request, self.stats)
         self._logs: dict[int, _Log] = {}
         self._last = False
 
@@ -210,9 +209,8 @@ class Tail:
                 if hold is not None:
                     problems += tuple(self._open_problems(log, frames, status))
                 size = frames.next_position - frames.chunk.position
-                read = partial(read_frames, frames, status, size, request, self._decoder, self.stats)
                 after = int(frames.last_offset[-1]) + 1 if kept else log.position
-                yield TailStep(Step(problems, size, None, read), log.number, after)
+                yield TailStep(Step(problems, size, frames=frames, status=status), log.number, after)
                 log.position = max(log.position, after)
                 self.topic.release(log.number, log.position)
                 if self.topic.stopping and not self._last:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import offdecode.cli.run
 import offdecode.pipeline
 from offdecode.cli.run import Output, run_decode
 from offdecode.errors import OffdecodeError
-from offdecode.model import DecodedChunk
+from offdecode.model import DecodedChunk, Vector
 from offdecode.pipeline import Request
+from offdecode.sinks.carried import Carried, CarryingSink, InOrder
 from offdecode.turns import CAN_SHARE, Turns, WorkerError, share
 from tests.segment_builder import TRANSACTIONAL as IN_TRANSACTION
 from tests.segment_builder import Header, batch, commit, log, marker
@@ -101,6 +107,41 @@ def test_shapes(data: object, count: int, tmp_path: Path) -> None:
     assert (len(rows), problems, status) == (count, [], 0)
 
 
+def test_parquet_has_one_writer_and_the_same_rows(tmp_path: Path) -> None:
+    rnd = random.Random(9)
+    paths = [segment(tmp_path, b"".join(transactions(rnd, 900)), partition) for partition in range(2)]
+    tables = {}
+    for jobs in (1, 3):
+        output = Output(
+            tmp_path / str(jobs), "parquet", "ms", tmp_path / "problems", strict=False, show_stats=False, jobs=jobs
+        )
+        assert run_decode(Request(tuple(paths)), output, terminal=False) == 0
+        tables[jobs] = {path.name: pq.read_table(path) for path in (tmp_path / str(jobs)).iterdir()}
+    assert tables[1]["offset_commit.parquet"].num_rows > 5000
+    assert tables[1] == tables[3]
+
+
+def test_rows_that_are_carried_come_in_order() -> None:
+    written: list[int] = []
+
+    class Sink:
+        def add(self, name: str, batch: pa.RecordBatch) -> None:
+            written.extend(batch.column(0).to_pylist())
+
+    def carried(step: int, values: list[int], *, last: bool = True) -> Carried:
+        sent: list[Carried] = []
+        sink = CarryingSink({"t"}, lambda problem: None, sent.append, step, 1)
+        batch = pa.RecordBatch.from_pydict({"value": pa.array(values, pa.int64())})
+        sink.write(DecodedChunk({"t": batch}, np.arange(len(values))))
+        sink.end_step()
+        return replace(sent[0], last=last)
+
+    in_order = InOrder(Sink())  # type: ignore[arg-type]
+    for piece in (carried(1, [3]), carried(0, [1], last=False), carried(2, []), carried(0, [2]), carried(3, [4, 5])):
+        in_order.take(piece)
+    assert written == [1, 2, 3, 4, 5]
+
+
 def test_no_rows(tmp_path: Path) -> None:
     paths = [segment(tmp_path, log([[commit("g")]] * 5000))]
     (tmp_path / "out").mkdir()
@@ -120,14 +161,52 @@ def test_an_error_in_one_process_ends_all(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_process_that_vanishes_is_an_error() -> None:
-    def work(turns: Turns, note: object) -> int:
-        import os
+    def work(pieces: Iterator[int], turns: Turns, note: object) -> int:
+        for _ in pieces:
+            if turns.index == 1:
+                os._exit(9)
+            turns.pass_on()
+        return 0
 
-        if turns.index == 1:
-            os._exit(9)
-        turns.pass_on()
-        turns.wait()
+    def feed(give: Callable[[int], None]) -> int:
+        for piece in range(1000):
+            give(piece)
         return 0
 
     with pytest.raises(WorkerError, match="not complete"):
-        share(3, work, lambda note: None)
+        share(3, feed, work, lambda note: None)
+
+
+def test_what_makes_the_pieces_may_vanish_too() -> None:
+    def feed(give: Callable[[int], None]) -> None:
+        give(0)
+        os._exit(9)
+
+    def work(pieces: Iterator[int], turns: Turns, note: object) -> list[int]:
+        return list(pieces)
+
+    with pytest.raises(WorkerError, match="not complete"):
+        share(2, feed, work, lambda note: None)
+
+
+def test_pieces_go_round_with_their_buffers() -> None:
+    sent = [np.arange(size) for size in (0, 1, 3_000_000, 5, 7)]
+
+    def feed(give: Callable[[object], None]) -> str:
+        for number, vector in enumerate(sent):
+            give((number, vector))
+        return "fed"
+
+    def work(pieces: Iterator[tuple[int, Vector]], turns: Turns, note: Callable[[object], None]) -> list[int]:
+        done = []
+        for number, vector in pieces:
+            turns.wait()
+            note((number, vector))
+            turns.pass_on()
+            done.append(number)
+        return done
+
+    noted: dict[int, Vector] = {}
+    results = share(2, feed, work, lambda note: noted.update([note]))
+    assert [result for result in results if result != "fed"] in ([[0, 2, 4], [1, 3]], [[1, 3], [0, 2, 4]])
+    assert all(np.array_equal(noted[number], vector) for number, vector in enumerate(sent))

@@ -124,7 +124,7 @@ def follow(tail: Tail, topic: GrowingTopic, randomly: random.Random, problems: l
     def chunks(steps: Iterator[TailStep]) -> Iterator[Any]:
         for item in steps:
             problems.extend(item.step.problems)
-            yield from item.step.read()
+            yield from tail.reader.read(item.step)
 
     while topic.count < len(topic.after):
         topic.count = min(topic.count + randomly.randrange(1, 60), len(topic.after))

@@ -86,7 +86,7 @@ def _follow(tail: Tail, target: _Target, report: ProblemLines, following: Follow
             any_step = True
             for problem in item.step.problems:
                 report(problem)
-            for chunk in item.step.read():
+            for chunk in tail.reader.read(item.step):
                 for problem in chunk.problems:
                     report(problem)
                 target.write(chunk, item.log_partition)

@@ -6,8 +6,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -17,9 +18,10 @@ import orjson
 from offdecode.cli import DAMAGED
 from offdecode.errors import UsageError
 from offdecode.model import DecodedChunk, Problem
-from offdecode.pipeline import CHUNK_BYTES, Request, Stats, Step, StrictStop, evidence_bytes, iter_steps
+from offdecode.pipeline import CHUNK_BYTES, Request, Stats, Step, StepReader, StrictStop, evidence_bytes, iter_steps
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import row_type_names
+from offdecode.sinks.carried import Carried, CarryingSink, InOrder
 from offdecode.sinks.files import CompleteFile
 from offdecode.sinks.jsonl import JsonLinesSink, Timestamps, Writable
 from offdecode.sinks.parquet import ParquetSink, parquet_files
@@ -109,53 +111,91 @@ def run_answer(answer: Answer, request: Request, output: Output, *, terminal: bo
 
 
 def _may_share(request: Request, output: Output) -> bool:
-    """Parquet has one writer, standard input one reader; and what stops at a problem must not have gone beyond it."""
-    return CAN_SHARE and request.input_format == "segments" and not output.parquet and not output.strict
+    """Standard input has one reader; and what stops at a problem must not have gone beyond it."""
+    return CAN_SHARE and request.input_format == "segments" and not output.strict
 
 
 def _run_alone(request: Request, output: Output, problems: BinaryIO, meter: Meter) -> Stats:
     stats = Stats()
     report = ProblemLines(problems, stats, output.strict)
-    opened = parquet_sink(request, output, report, request.row_types) if output.parquet else json_stream(output)
-    with opened as target:
+    with _opened(request, output, report) as target:
         sink = target if isinstance(target, ParquetSink) else JsonLinesSink(target, request.options, output.timestamps)
+        reader = StepReader(request, stats)
         for step in iter_steps(request, stats):
-            _write_step(step, sink, report, stats, meter)
+            meter(step.size, _write_step(step, reader, sink, report))
     return stats
 
 
 def _run_shared(request: Request, output: Output, problems: BinaryIO, meter: Meter, jobs: int) -> Stats:
-    """Steps go to forked processes in turn; what they write comes out in the order of the steps."""
+    """Steps go to forked processes in turn; what they write comes out in the order of the steps.
 
-    def work(turns: Turns, note: Callable[[tuple[int, int]], None]) -> Stats:
-        stats = Stats()
-        rows_out, problems_out = TurnStream(rows, turns), TurnStream(problems, turns)
-        report = ProblemLines(problems_out, stats, strict=False)
-        sink = JsonLinesSink(rows_out, request.options, output.timestamps)
-        for number, step in enumerate(iter_steps(request, stats)):
-            if turns.mine(number):
-                _write_step(step, sink, report, stats, lambda size, count: note((size, count)))
-                rows_out.flush()
-                problems_out.flush()
-                turns.pass_on()
-        return stats
-
+    JSON lines they write themselves. Parquet has one writer, this process, which they send their rows to.
+    """
     total = Stats()
-    with json_stream(output) as rows:
-        for stats in share(jobs, work, lambda counts: meter(*counts)):
+    with _opened(request, output, ProblemLines(problems, total, strict=False)) as target:
+
+        def feed(give: Callable[[Step], None]) -> Stats:
+            stats = Stats()
+            for step in iter_steps(request, stats):
+                give(replace(step, coverage=None))
+            return stats
+
+        def work(steps: Iterator[Step], turns: Turns, note: Callable[[Carried | tuple[int, int]], None]) -> Stats:
+            stats = Stats()
+            reader = StepReader(request, stats)
+            problems_out = TurnStream(problems, turns)
+            report = ProblemLines(problems_out, stats, strict=False)
+            sink: Sink
+            if isinstance(target, ParquetSink):
+                sink = carrying = CarryingSink(target.row_types, report, partial(_send, turns, note),
+                                               turns.index, turns.count)
+                end_step = carrying.end_step
+            else:
+                rows_out = TurnStream(target, turns)
+                sink, end_step = JsonLinesSink(rows_out, request.options, output.timestamps), rows_out.flush
+            for step in steps:
+                rows = _write_step(step, reader, sink, report)
+                end_step()
+                problems_out.flush()
+                note((step.size, rows))
+                turns.pass_on()
+            return stats
+
+        in_order = InOrder(target) if isinstance(target, ParquetSink) else None
+
+        def on_note(noted: Carried | tuple[int, int]) -> None:
+            if isinstance(noted, tuple):
+                meter(*noted)
+            elif in_order:
+                in_order.take(noted)
+
+        for stats in share(jobs, feed, work, on_note):
             total.add(stats)
     return total
 
 
-def _write_step(step: Step, sink: Sink, report: ProblemLines, stats: Stats, meter: Meter) -> None:
-    before = stats.rows
+def _opened(
+    request: Request, output: Output, report: ProblemLines
+) -> AbstractContextManager[ParquetSink] | AbstractContextManager[BinaryIO]:
+    return parquet_sink(request, output, report, request.row_types) if output.parquet else json_stream(output)
+
+
+def _send(turns: Turns, note: Callable[[Carried], None], carried: Carried) -> None:
+    turns.wait()
+    note(carried)
+
+
+def _write_step(step: Step, reader: StepReader, sink: Sink, report: ProblemLines) -> int:
+    """The number of rows written."""
+    rows = 0
     for problem in step.problems:
         report(problem)
-    for chunk in step.read():
+    for chunk in reader.read(step):
         for problem in chunk.problems:
             report(problem)
         sink.write(chunk)
-    meter(step.size, stats.rows - before)
+        rows += chunk.row_count
+    return rows
 
 
 class ProblemLines:

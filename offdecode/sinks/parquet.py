@@ -5,13 +5,13 @@ The schema of a row type never depends on the data. Files appear under their nam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from offdecode.model import DecodedChunk, Problem
 from offdecode.schemas.rows import RowOptions, row_type
@@ -32,13 +32,16 @@ class ParquetSink:
         self._files = {name: TypeFile(path, row_type(name, options).arrow_schema) for name, path in files.items()}
 
     def write(self, chunk: DecodedChunk) -> None:
-        for name, batch in chunk.batches.items():
-            file = self._files.get(name)
-            if file is not None:
-                storable, problems = within_calendar(name, batch)
-                for problem in problems:
-                    self._report(problem)
-                file.add(storable)
+        for name, batch in storable(chunk, self._files, self._report):
+            self.add(name, batch)
+
+    @property
+    def row_types(self) -> Container[str]:
+        return self._files.keys()
+
+    def add(self, name: str, batch: pa.RecordBatch) -> None:
+        """Take rows that `storable` gave."""
+        self._files[name].add(batch)
 
     def finish(self) -> None:
         for file in self._files.values():
@@ -52,14 +55,26 @@ class ParquetSink:
 
 
 class TypeFile:
-    """The Parquet file of one row type, written a row group at a time."""
+    """The Parquet file of one row type, written a row group at a time, by a thread while the next one is read."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
+        import pyarrow.parquet as pq  # file systems and TLS come with it, which JSON lines need not wait for
+
         self.target = CompleteFile(path)
-        self._writer = pq.ParquetWriter(self.target.stream, schema, compression="zstd")
+        numbers = [field.name for field in schema if pa.types.is_int64(field.type) or pa.types.is_timestamp(field.type)]
+        self._writer = pq.ParquetWriter(
+            self.target.stream,
+            schema,
+            compression="zstd",
+            # Offsets and times rise in small steps: deltas are smaller than a dictionary, and quicker to write.
+            use_dictionary=[field.name for field in schema if pa.types.is_dictionary(field.type)],
+            column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
+        )
         self._schema = schema
         self._batches: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
+        self._encoder = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
 
     def add(self, batch: pa.RecordBatch) -> None:
         self._batches.append(batch)
@@ -69,16 +84,28 @@ class TypeFile:
             self._flush()
 
     def _flush(self) -> None:
-        table = pa.Table.from_batches(self._batches, self._schema).unify_dictionaries()
-        self._writer.write_table(table, row_group_size=max(self._rows, 1))
+        self._written()
+        self._writing = self._encoder.submit(self._write, self._batches, self._rows)
         self._batches, self._rows, self._bytes = [], 0, 0
 
+    def _write(self, batches: list[pa.RecordBatch], rows: int) -> None:
+        table = pa.Table.from_batches(batches, self._schema).unify_dictionaries()
+        self._writer.write_table(table, row_group_size=rows)
+
+    def _written(self) -> None:
+        """Wait for the row group that is being written."""
+        if self._writing is not None:
+            self._writing.result()
+
     def close(self) -> None:
+        self._written()
         if self._rows:
-            self._flush()
+            self._write(self._batches, self._rows)
+        self._encoder.shutdown()
         self._writer.close()
 
     def discard(self) -> None:
+        self._encoder.shutdown()
         with suppress(OSError):  # a full disk, say: the file goes anyway
             self._writer.close()
         self.target.discard()
@@ -87,6 +114,18 @@ class TypeFile:
 def parquet_files(target: Path, row_types: Sequence[str]) -> dict[str, Path]:
     """The file of each row type in the directory `target`."""
     return {name: target / f"{name}.parquet" for name in row_types}
+
+
+def storable(
+    chunk: DecodedChunk, wanted: Container[str], report: Report
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """The rows of the wanted types as Parquet takes them."""
+    for name, batch in chunk.batches.items():
+        if name in wanted:
+            taken, problems = within_calendar(name, batch)
+            for problem in problems:
+                report(problem)
+            yield name, taken
 
 
 def within_calendar(name: str, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Problem]]:

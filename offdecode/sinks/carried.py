@@ -1,0 +1,82 @@
+"""Decoded chunks to bytes that carry their rows to the process that writes Parquet, and back in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from offdecode.model import DecodedChunk
+from offdecode.sinks.parquet import ParquetSink, Report, storable
+
+_HELD_BYTES = 32 << 20  # more than this is not held back until a step ends
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Rows of a step: for each row type an Arrow stream. last: nothing of the step follows."""
+
+    step: int
+    streams: list[tuple[str, pa.Buffer]]
+    last: bool
+
+
+class CarryingSink:
+    """Stands for the Parquet files in a process that does the steps first, first + every, ... of a sequence.
+
+    send: takes what was packed so far.
+    """
+
+    def __init__(
+        self, wanted: Container[str], report: Report, send: Callable[[Carried], None], first: int, every: int
+    ) -> None:
+        self._wanted = wanted
+        self._report = report
+        self._send = send
+        self._step = first
+        self._every = every
+        self._streams: list[tuple[str, pa.Buffer]] = []
+        self._size = 0
+
+    def write(self, chunk: DecodedChunk) -> None:
+        for name, batch in storable(chunk, self._wanted, self._report):
+            stream = pa.BufferOutputStream()
+            with pa.ipc.new_stream(stream, batch.schema) as writer:
+                writer.write_batch(batch)
+            packed = stream.getvalue()
+            self._streams.append((name, packed))
+            self._size += packed.size
+        if self._size > _HELD_BYTES:
+            self._flush(last=False)
+
+    def end_step(self) -> None:
+        self._flush(last=True)
+        self._step += self._every
+
+    def _flush(self, *, last: bool) -> None:
+        self._send(Carried(self._step, self._streams, last))
+        self._streams, self._size = [], 0
+
+
+class InOrder:
+    """Takes carried rows as they arrive and writes them in the order of their steps."""
+
+    def __init__(self, sink: ParquetSink) -> None:
+        self._sink = sink
+        self._step = 0
+        self._early: dict[int, list[Carried]] = {}
+
+    def take(self, carried: Carried) -> None:
+        self._early.setdefault(carried.step, []).append(carried)
+        while pieces := self._early.pop(self._step, None):
+            for piece in pieces:
+                self._write(piece)
+            if not pieces[-1].last:
+                return
+            self._step += 1
+
+    def _write(self, carried: Carried) -> None:
+        for name, stream in carried.streams:
+            for batch in pa.ipc.open_stream(stream):
+                self._sink.add(name, batch)
