@@ -81,7 +81,10 @@ def _kinds(node: ast.AST) -> Iterator[str]:
         first, second = node.elts
         if isinstance(second, ast.JoinedStr) or (isinstance(second, ast.Name) and second.id == "message"):
             candidates = [first]
-    yield from (item.value for item in candidates if isinstance(item, ast.Constant) and isinstance(item.value, str))
+    for item in candidates:
+        for choice in (item.body, item.orelse) if isinstance(item, ast.IfExp) else (item,):
+            if isinstance(choice, ast.Constant) and isinstance(choice.value, str):
+                yield choice.value
 
 
 def test_every_problem_kind_is_there() -> None:
