@@ -124,7 +124,7 @@ def test_checkpoints_divide_the_log(tmp_path: Path) -> None:
 
 def test_overlaps_and_copies_are_kept_and_reported(tmp_path: Path) -> None:
     found = one(partition(tmp_path, {0: a_batch(0) + a_batch(10) + a_batch(10), 15: a_batch(15) + a_batch(3, 5)}))
-    assert kinds(found) == ["duplicate_batch", "overlap", "offsets_jump_back"]
+    assert kinds(found) == ["duplicate_batch", "overlapping_segment", "offsets_jump_back"]
     assert sum(file.records_by_type["offset_commit"] for file in found.files) == 45
 
 

@@ -89,7 +89,7 @@ class Continuity:
             where = "the segment starts" if first else "the offsets jump back"
             message = f"{where} at {base}, where {before + 1} would follow; offsets {base} to "
             message += f"{min(before, max(last, base))} may stand in the log twice"
-            return frames.problem(index, "overlap" if first else "offsets_jump_back", message)
+            return frames.problem(index, "overlapping_segment" if first else "offsets_jump_back", message)
         if not broken and self._checkpoint is not None and base <= self._checkpoint:
             return None
         message = f"offsets {before + 1} to {base - 1} are missing" + (": bytes were lost here" if broken else "")
