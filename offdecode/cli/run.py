@@ -246,6 +246,8 @@ def parquet_sink(
 def json_stream(output: Output) -> Iterator[BinaryIO]:
     """Stdout, or a file that gets its name when the run is through and vanishes when it fails."""
     if output.path is None:
+        if sys.stdout is None:
+            raise UsageError("standard output is closed: give -o FILE")
         yield sys.stdout.buffer
         return
     file = CompleteFile(output.path)
@@ -273,15 +275,16 @@ def _parquet_targets(row_types: tuple[str, ...] | None, output: Output) -> dict[
 
 
 def _keep_off_the_evidence(paths: tuple[Path, ...], output: Output) -> None:
-    """Refuse to write over the input."""
-    for target in (output.path, output.problems_file):
-        if target is None:
-            continue
-        place = target.resolve()
-        for path in paths:
-            source = path.resolve()
-            if (place == source and not place.is_dir()) or (source in place.parents and place.suffix == ".log"):
+    """Refuse to write over the input, or into a directory of it; and rows and problems into one file."""
+    targets = [Path(os.path.realpath(path)) for path in (output.path, output.problems_file) if path is not None]
+    sources = [Path(os.path.realpath(path)) for path in paths]
+    for target in targets:
+        for source in sources:
+            beside = target.parent == source.parent and target.suffix == ".log" and target.exists()
+            if target == source or beside or source in target.parents:
                 raise UsageError(f"{target}: the input is never written to")
+    if len(set(targets)) < len(targets) and not (targets[0].exists() and not targets[0].is_file()):
+        raise UsageError(f"{targets[0]}: rows and problems need a file each")
 
 
 @contextmanager
@@ -310,7 +313,7 @@ def print_stats(stats: Stats, seconds: float) -> None:
         f"{stats.rows:,} rows in {seconds:.2f} s: {stats.rows / seconds:,.0f} rows/s, "
         f"{stats.bytes_read / seconds / 1e6:,.1f} MB/s",
         f"segments {stats.segments:,}, bytes {stats.bytes_read:,}, batches {stats.batches:,}, "
-        f"problems {stats.problems:,}",
+        f"problems {stats.problems:,}, fallbacks {stats.fallbacks:,}",
     ]
     lines += [f"codec {name}: {count:,} batches" for name, count in sorted(stats.by_codec.items())]
     lines += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,19 +11,27 @@ from offdecode.errors import UsageError
 
 
 class CompleteFile:
-    """A file being written beside its final name. `finish` puts it in place, `discard` leaves nothing."""
+    """A file being written beside its final name. `finish` puts it in place, `discard` leaves nothing.
+
+    A device or FIFO is no file to be replaced: it is written to as it is.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        self.path = Path(os.path.realpath(path))  # the file that a link leads to is replaced, not the link
+        self._partial: Path | None = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         try:
-            self.stream: BinaryIO = self._partial.open("wb")
+            if self.path.is_dir():
+                raise UsageError(f"{path}: is a directory")
+            if self.path.exists() and not self.path.is_file():
+                self._partial = None
+            self.stream: BinaryIO = (self._partial or self.path).open("wb")
         except OSError as error:
             raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
 
     def finish(self) -> None:
         self.stream.close()
-        self._partial.replace(self.path)
+        if self._partial is not None:
+            self._partial.replace(self.path)
 
     def finish_as(self, path: Path) -> None:
         """Put it in place under another name, when its bytes are on the disk."""
@@ -32,5 +41,7 @@ class CompleteFile:
         self.finish()
 
     def discard(self) -> None:
-        self.stream.close()
-        self._partial.unlink(missing_ok=True)
+        with suppress(OSError):  # what is still held may not fit on the disk
+            self.stream.close()
+        if self._partial is not None:
+            self._partial.unlink(missing_ok=True)

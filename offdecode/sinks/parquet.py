@@ -108,6 +108,7 @@ class TypeFile:
         self._encoder.shutdown()
         with suppress(OSError):  # a full disk, say: the file goes anyway
             self._writer.close()
+        self._writer.is_open = False  # or it would try again as it is collected
         self.target.discard()
 
 
