@@ -11,6 +11,7 @@ import fcntl
 import os
 import pickle
 import select
+import signal
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -102,8 +103,9 @@ def share(count: int, feed: Feed, work: Work, on_note: Callable[[Any], None]) ->
     lanes = [_wide_pipe() for _ in range(count)]
     pipes = {end for pipe in (*rings, *lanes) for end in pipe}
     processes = _Processes(pipes)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
     for index in range(count):
         turns = Turns(index, count, rings[index][0], rings[(index + 1) % count][1])
 
@@ -209,6 +211,7 @@ class _Processes:
         results: list[Any] = []
         errors: list[BaseException] = []
         waiting = list(self._started)
+        through = False
         try:
             while waiting:
                 for inlet in select.select(waiting, (), ())[0]:
@@ -224,9 +227,12 @@ class _Processes:
                         results.append(value)
                     elif kind == "error":
                         errors.append(value)
+            through = True
         finally:
             for inlet, process in self._started.items():
                 os.close(inlet)
+                if not through:
+                    os.kill(process, signal.SIGKILL)
                 os.waitpid(process, 0)
         if errors:
             raise errors[0]

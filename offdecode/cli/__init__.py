@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -25,6 +27,7 @@ COMMANDS = {
 }
 
 DAMAGED, FAILED = 1, 2  # exit statuses beside 0
+INTERRUPTED, TERMINATED = 130, 143
 
 
 class _NoPandas:
@@ -36,7 +39,21 @@ class _NoPandas:
             raise ModuleNotFoundError(name)
 
 
+class _Terminated(BaseException):
+    """SIGTERM has come: what was begun is tidied up on the way out."""
+
+
+class _ReaderGone(Exception):
+    """Nobody reads the output any more. click would make a failure of a BrokenPipeError."""
+
+
 class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -63,18 +80,24 @@ def cli() -> None:
 def main() -> None:
     """Run the command line. Errors become one line on stderr; a closed pipe ends quietly."""
     sys.meta_path.insert(0, _NoPandas)
+    signal.signal(signal.SIGTERM, _terminate)
+    if sys.stderr is None:  # it was closed when the process started
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
         status = cli.main(prog_name="offdecode", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         status = FAILED
     except click.Abort:
-        status = 130
+        status = INTERRUPTED
+    except _Terminated:
+        status = TERMINATED
     except OffdecodeError as error:
         click.echo(f"offdecode: {error}", err=True)
         status = FAILED
-    except BrokenPipeError:
+    except (_ReaderGone, BrokenPipeError):
         # Nobody reads any more; without this, Python complains as it flushes stdout at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         status = 0
@@ -85,3 +108,7 @@ def main() -> None:
         click.echo("offdecode: out of memory", err=True)
         status = FAILED
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise _Terminated
