@@ -24,7 +24,7 @@ from offdecode.log.exported import iter_exported
 from offdecode.log.foreign import redpanda_header
 from offdecode.log.records import Records, iter_records
 from offdecode.log.transactions import Place, Status, TransactionResolver
-from offdecode.model import PADDING, Chunk, DecodedChunk, Mask, Problem, Vector
+from offdecode.model import PADDING, Chunk, DecodedChunk, Mask, Problem, Vector, path_text
 from offdecode.schemas.rows import DEFAULT_OPTIONS, RowOptions
 from offdecode.sources.exported import exported_bytes, iter_lines
 from offdecode.sources.segments import OFFSETS_TOPIC, Found, PartitionLog, Segment, find_logs, open_segment, read_chunk
@@ -218,13 +218,13 @@ def _exported_steps(request: Request) -> Iterator[Step]:
         judged: bool | None = None
         for position, lines in iter_lines(path):
             size = sum(map(len, lines)) + len(lines)
-            found = list(iter_exported(str(path), position, lines))
+            found = list(iter_exported(path_text(path), position, lines))
             if request.log_partitions:
                 found = [records for records in found if records.frames.chunk.log_partition in request.log_partitions]
             for records in found:
                 judged = sample_looks_like_offsets(records) if judged is None else judged
                 if judged is False:
-                    raise SourceError(str(path), f"{_NOT_OFFSETS}: its keys are no coordinator's")
+                    raise SourceError(path_text(path), f"{_NOT_OFFSETS}: its keys are no coordinator's")
             yield Step((), size, records=tuple(found))
 
 

@@ -275,18 +275,26 @@ def flipped(data: bytes, position: int, bit: int = 0) -> bytes:
     return bytes(changed)
 
 
+def assert_missing(problems: list[Row], first: int, last: int) -> None:
+    """Where a batch is lost between two others, its offsets are named."""
+    for problem in problems:
+        assert (problem["kind"], problem["log_offset"]) == ("missing_offsets", first)
+        assert problem["message"].startswith(f"offsets {first} to {last} are missing")
+
+
 @pytest.mark.parametrize("which", ["first", "middle", "last"])
 def test_a_flipped_bit(tmp_path: Path, which: str) -> None:
     index = {"first": 0, "middle": len(batches()) // 2, "last": len(batches()) - 1}[which]
     bad = batches()[index]
     start, size = bad["batch_position"], bad["batch_size"]
     path = write(tmp_path, flipped(good(), start + size - 3))
-    done = decode(path, status=1, problems=1)
-    assert done.problems == [{
+    done = decode(path, status=1, problems=2 if which == "middle" else 1)
+    assert done.problems[0] == {
         "kind": "bad_crc", "source": str(path), "log_partition": PARTITION, "position": start, "length": size,
         "log_offset": bad["batch_base_offset"], "message": done.problems[0]["message"],
-    }]  # fmt: skip
+    }  # fmt: skip
     assert "checksum is wrong" in done.problems[0]["message"]
+    assert_missing(done.problems[1:], bad["batch_base_offset"], bad["batch_last_offset"])
     assert places(done.rows) == places_without(start)
     assert all("crc_valid" not in row for row in done.rows)
 
@@ -295,15 +303,16 @@ def test_include_bad_crc_shows_the_batch(tmp_path: Path) -> None:
     pairs = [commit("g", partition=index) for index in range(3)]
     size = len(log([pairs]))
     path = write(tmp_path, flipped(log([pairs] * 3), 2 * size - 4))  # the last record's commit timestamp
-    without = decode(path, status=1, problems=1)
+    without = decode(path, status=1, problems=2)
+    assert_missing(without.problems[1:], 3, 5)
     assert [row["log_offset"] for row in without.rows] == [0, 1, 2, 6, 7, 8]
-    done = decode(path, "--include-bad-crc", status=1, problems=1)
+    done = decode(path, "--include-bad-crc", status=1, problems=2)
     assert [(row["log_offset"], row["crc_valid"]) for row in done.rows] == [
         (offset, offset not in (3, 4, 5)) for offset in range(9)
     ]
     assert done.rows[5]["commit_timestamp"] != BASE_TIME_MS
     assert "left out" not in done.problems[0]["message"]
-    batch_columns = decode(path, "--include-bad-crc", "--with-batch", status=1, problems=1).rows
+    batch_columns = decode(path, "--include-bad-crc", "--with-batch", status=1, problems=2).rows
     assert [row["crc_valid"] for row in batch_columns] == [row["crc_valid"] for row in done.rows]
 
 
@@ -317,7 +326,8 @@ def test_the_status_is_unknown_behind_lost_bytes(tmp_path: Path) -> None:
     rows = decode(write(tmp_path, b"".join(data))).rows
     assert [row["transaction"] for row in rows] == ["committed", None, "aborted", None]
     data[1] = flipped(data[1], len(data[1]) - 1)
-    done = decode(write(tmp_path, b"".join(data)), status=1, problems=1)
+    done = decode(write(tmp_path, b"".join(data)), status=1, problems=2)
+    assert_missing(done.problems[1:], 1, 1)
     assert [(row["log_offset"], row["transaction"]) for row in done.rows] == [(0, "unknown"), (2, "aborted"), (3, None)]
 
 
@@ -332,8 +342,9 @@ def test_bytes_between_batches(tmp_path: Path) -> None:
 def test_a_bad_length_does_not_swallow_what_follows(tmp_path: Path) -> None:
     bad = batches()[len(batches()) // 2]
     start, size = bad["batch_position"], bad["batch_size"]
-    done = decode(write(tmp_path, flipped(good(), start + 9, bit=2)), status=1, problems=1)
-    (problem,) = done.problems
+    done = decode(write(tmp_path, flipped(good(), start + 9, bit=2)), status=1, problems=2)
+    problem, *missing = done.problems
+    assert_missing(missing, bad["batch_base_offset"], bad["batch_last_offset"])
     assert (problem["kind"], problem["position"], problem["length"]) == ("damaged_bytes", start, size)
     assert places(done.rows) == places_without(start)
 

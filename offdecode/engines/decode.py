@@ -73,8 +73,8 @@ class Decoder:
         committed = part.columns[COMMIT_TIMESTAMP].cast(pa.int64())
         keep = pa.array(~unstamped)
         inside = pc.and_(
-            pc.greater_equal(committed, _INT64_MIN if since is None else since),
-            pc.less_equal(committed, _INT64_MAX if until is None else until),
+            pc.greater_equal(committed, _INT64_MIN if since is None else min(max(since, _INT64_MIN), _INT64_MAX)),
+            pc.less_equal(committed, _INT64_MAX if until is None else min(max(until, _INT64_MIN), _INT64_MAX)),
         )
         keep = pc.or_(keep, inside.fill_null(True))
         rows = part.rows[keep.to_numpy(zero_copy_only=False)]

@@ -119,9 +119,9 @@ def sample_looks_like_offsets(records: Records, most: int = 1000) -> bool | None
     """Whether the first records look like the coordinator's; None where there are none to judge.
 
     A key that decodes, or a key type that a newer broker may have added, speaks for an offsets log; keys that
-    are null, too short or of absurd types are a user topic's.
+    break their layout, are null, too short or of absurd types speak for a user topic's.
     """
-    odd = 0
+    good = odd = 0
     for index in range(min(len(records), most)):
         if records.frames.control[records.frame[index]]:
             continue
@@ -133,12 +133,19 @@ def sample_looks_like_offsets(records: Records, most: int = 1000) -> bool | None
             except CorruptError:
                 odd += 1
                 continue
+            good += 1
+        elif 0 <= key_type < _ABSURD_KEY_TYPE:
+            good += 1
+        else:
+            odd += _CLEARLY_ODD
+        if good >= odd + _CLEARLY_GOOD:
             return True
-        if 0 <= key_type < _ABSURD_KEY_TYPE:
-            return True
-        odd += _CLEARLY_ODD
-    return None if odd < _CLEARLY_ODD else False
+    if odd >= max(_CLEARLY_ODD, good * _RARE):
+        return False
+    return True if good else None
 
 
 _ABSURD_KEY_TYPE = 256  # upstream counts key types up from 0 and is at 23
 _CLEARLY_ODD = 4  # so many keys that merely break their layout weigh as much as one absurd key
+_CLEARLY_GOOD = 8
+_RARE = 16  # a good key among so many odd ones is chance

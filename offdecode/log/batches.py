@@ -233,7 +233,7 @@ def _frames(chunk: Chunk, found: _Found, next_position: int) -> Frames:
         **columns,
     )
     wrong = [
-        frames.problem(int(index), "bad_crc", "the batch's checksum is wrong; its records are left out")
+        frames.problem(int(index), "bad_crc", "the batch's checksum is wrong")
         for index in np.flatnonzero(~frames.crc_valid)
     ]
     return replace(frames, problems=tuple(sorted((*found.problems, *wrong), key=lambda p: p.position or 0)))

@@ -53,7 +53,7 @@ class Gap:
     @property
     def harmless(self) -> bool:
         """Whether no batch was lost, if the segment ends with the gap."""
-        return self.zero or self.torn
+        return self.zero or (self.torn and not self.text)
 
     def add(self, data: np.ndarray) -> None:
         self.zero = self.zero and not data.any()
@@ -74,7 +74,7 @@ class Gap:
         elif self.zero:
             kind = "zero_tail"
             message = f"{length} zero bytes after the last batch (a preallocated file, or a crash)"
-        elif self.torn:
+        elif self.torn and not self.text:
             kind = "torn_batch"
             message = f"the last batch is cut off: {length} bytes of it are there"
         else:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from offdecode.errors import SourceError
+from offdecode.model import path_text
 
 _READ_BYTES = 4 << 20
 _MAX_LINE_BYTES = 256 << 20  # hex of the largest record that a batch can hold, and more
@@ -31,7 +32,7 @@ def iter_lines(path: Path) -> Iterator[tuple[int, list[bytes]]]:
         with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as stream:
             yield from _whole_lines(stream, path)
     except OSError as error:
-        raise SourceError(str(path), f"cannot be read: {error.strerror}") from None
+        raise SourceError(path_text(path), f"cannot be read: {error.strerror}") from None
 
 
 def _whole_lines(stream: BinaryIO, path: Path) -> Iterator[tuple[int, list[bytes]]]:
@@ -44,7 +45,7 @@ def _whole_lines(stream: BinaryIO, path: Path) -> Iterator[tuple[int, list[bytes
             position += len(rest) + len(head) + 1
             rest = tail
         elif len(rest) > _MAX_LINE_BYTES:
-            raise SourceError(str(path), f"a line of more than {_MAX_LINE_BYTES} bytes: this is no export")
+            raise SourceError(path_text(path), f"a line of more than {_MAX_LINE_BYTES} bytes: this is no export")
         else:
             rest += data
     if rest:

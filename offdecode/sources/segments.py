@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from offdecode.errors import SourceError
-from offdecode.model import PADDING, Chunk, Problem
+from offdecode.model import PADDING, Chunk, Problem, path_text
 from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
 
 OFFSETS_TOPIC = "__consumer_offsets"
@@ -36,7 +36,7 @@ class Segment:
 
     @property
     def name(self) -> str:
-        return str(self.path)
+        return path_text(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,10 @@ class _Search:
     as_partition: int | None
     files: dict[tuple[str, int | None], dict[str, Path]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    met: int = 0  # segments, those that were met before too
 
     def add(self, path: Path) -> None:
+        self.met += 1
         partition = partition_of(path.parent)
         place = str(path.parent.absolute())
         if partition is None:
@@ -80,7 +82,7 @@ class _Search:
         self.files.setdefault((place, partition), {})[os.path.realpath(path)] = path
 
     def problem(self, kind: str, path: Path, message: str) -> None:
-        self.problems.append(Problem(kind, str(path), message))
+        self.problems.append(Problem(kind, path_text(path), message))
 
 
 def partition_of(directory: Path) -> int | None:
@@ -90,7 +92,7 @@ def partition_of(directory: Path) -> int | None:
 
 
 def find_logs(
-    paths: Iterable[Path],
+    paths: Sequence[Path],
     topic: str = OFFSETS_TOPIC,
     as_log_partition: int | None = None,
     log_partitions: Sequence[int] = (),
@@ -103,16 +105,23 @@ def find_logs(
     search = _Search(topic, as_log_partition)
     for path in paths:
         if not path.exists():
-            raise SourceError(str(path), "there is no such file or directory")
-        before = sum(map(len, search.files.values()))
+            raise SourceError(path_text(path), "there is no such file or directory")
+        before = search.met
         if path.is_dir():
             _add_directory(search, path)
-            if sum(map(len, search.files.values())) == before and not search.problems:
-                raise SourceError(str(path), _nothing_found(path, topic))
+            if search.met == before and not search.problems:
+                raise SourceError(path_text(path), _nothing_found(path, topic))
         elif path.is_file():
             search.add(path)
         else:
-            raise SourceError(str(path), "is neither a file nor a directory")
+            raise SourceError(path_text(path), "is neither a file nor a directory")
+    missing = set(log_partitions) - {partition for _, partition in search.files}
+    if missing:
+        there = ", ".join(map(str, sorted({partition for _, partition in search.files if partition is not None})))
+        raise SourceError(
+            ", ".join(map(path_text, paths)),
+            f"there is no log of partition {', '.join(map(str, sorted(missing)))}; there are: {there or 'none'}",
+        )
     logs: list[PartitionLog] = []
     for (_, partition), files in search.files.items():
         if log_partitions and partition not in log_partitions:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from offdecode.errors import SourceError
+from offdecode.model import path_text
 from offdecode.sources.segments import PartitionLog
 
 PARTITION_METADATA = "partition.metadata"
@@ -59,9 +60,9 @@ def named_in_file(path: Path) -> dict[str, str]:
     try:
         lines = path.read_text("utf-8").splitlines()
     except OSError as error:
-        raise SourceError(str(path), f"cannot be read: {error.strerror}") from None
+        raise SourceError(path_text(path), f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise SourceError(str(path), "is not UTF-8 text") from None
+        raise SourceError(path_text(path), "is not UTF-8 text") from None
     names: dict[str, str] = {}
     for line in lines:
         words = line.split()
@@ -71,5 +72,6 @@ def named_in_file(path: Path) -> dict[str, str]:
         elif len(words) == 2 and _TOPIC_ID.fullmatch(words[0]):
             names[words[0]] = words[1]
     if not names:
-        raise SourceError(str(path), "names no topic: a line is `ID NAME`, or what kafka-topics.sh --describe prints")
+        reason = "names no topic: a line is `ID NAME`, or what kafka-topics.sh --describe prints"
+        raise SourceError(path_text(path), reason)
     return names
