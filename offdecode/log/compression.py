@@ -19,6 +19,9 @@ _LZ4, _ZSTD = 3, 4
 
 # Brokers accept about 1 MB of compressed batch by default and write segments of 100 MB.
 MAX_DECOMPRESSED_BYTES = 64 << 20
+# Commits of one group alone shrink to a fiftieth. What grows beyond this is made to grow.
+MOST_GROWTH = 200
+ALWAYS_ALLOWED_BYTES = 4 << 20
 
 # xerial's SnappyOutputStream: magic, two int32 version fields, then blocks of (int32 length, raw snappy).
 _XERIAL_MAGIC = b"\x82SNAPPY\x00"
@@ -30,7 +33,8 @@ _GZIP_FIRST_PIECE = 1024
 def decompress(codec: int, data: bytes, limit: int = MAX_DECOMPRESSED_BYTES, *, magic: int = 2) -> bytes:
     """The record bytes of a batch of message format `magic`.
 
-    Raises UnknownCodecError, or DecompressionError where the codec refuses the bytes or they exceed `limit`.
+    Raises UnknownCodecError, or DecompressionError where the codec refuses the bytes, or they exceed `limit` or are
+    MOST_GROWTH times as many (but for ALWAYS_ALLOWED_BYTES).
     """
     if codec == 0:
         return data
@@ -41,7 +45,7 @@ def decompress(codec: int, data: bytes, limit: int = MAX_DECOMPRESSED_BYTES, *, 
         raise DecompressionError(f"zstd: message format {magic} does not have it")
     if magic == 0 and codec == _LZ4:
         data = _with_lz4_checksum(data)
-    return reader(data, limit)
+    return reader(data, min(limit, max(MOST_GROWTH * len(data), ALWAYS_ALLOWED_BYTES)))
 
 
 def _too_large(codec: str, limit: int) -> DecompressionError:

@@ -11,7 +11,7 @@ import numpy as np
 
 from offdecode.log.batches import Frames
 from offdecode.log.headers import CRC_START, LEGACY_CRC_START, unaligned
-from offdecode.model import Problem, Vector
+from offdecode.model import Mask, Problem, Vector
 
 _REMEMBERED = 1 << 18  # batches that a copy is looked for among; memory must not grow with the log
 _MOST_WAITING = 1000  # holes that a later sign of cleaning may still explain
@@ -55,11 +55,13 @@ class Continuity:
             self._cleaned, self._waiting, self._more = True, [], 0
         found: list[Problem] = []
         crc = self._checksums(frames, valid)
-        for at in np.flatnonzero((base != before + 1) & (before >= 0)).tolist():
+        odd = np.flatnonzero((base != before + 1) & (before >= 0))
+        copies = self._copies(base, crc) if (base[odd] <= before[odd]).any() else np.zeros(len(base), np.bool_)
+        for at in odd.tolist():
             problem = self._judge(frames, int(valid[at]), int(before[at]), bool(broken[at]), first and at == 0)
             if problem is None:
                 continue
-            if problem.kind != "missing_offsets" and self._copies(base, crc, at):
+            if problem.kind != "missing_offsets" and copies[at]:
                 problem = self._copy(problem, frames, int(valid[at]))
             if problem.kind != "missing_offsets" or broken[at] or self._checkpoint is not None:
                 found.append(problem)
@@ -95,9 +97,16 @@ class Continuity:
         message = f"offsets {before + 1} to {base - 1} are missing" + (": bytes were lost here" if broken else "")
         return frames.problem(index, "missing_offsets", message, before + 1)
 
-    def _copies(self, base: Vector, crc: Vector, at: int) -> bool:
-        seen = (*self._seen, (base[:at], crc[:at]))
-        return any(bool(((offsets == base[at]) & (sums == crc[at])).any()) for offsets, sums in seen)
+    def _copies(self, base: Vector, crc: Vector) -> Mask:
+        """Which batches have the offset and the checksum of one before them."""
+        every = [*self._seen, (base, crc)]
+        pairs = np.stack([np.concatenate(vectors) for vectors in zip(*every, strict=True)], axis=1)
+        # Equal pairs stand together, in the order of the log, when they are sorted by both and stably.
+        order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+        again = np.zeros(len(pairs), np.bool_)
+        again[order[1:]] = (pairs[order[1:]] == pairs[order[:-1]]).all(axis=1)
+        copies: Mask = again[len(pairs) - len(base) :]
+        return copies
 
     def _remember(self, base: Vector, crc: Vector) -> None:
         self._seen.append((base, crc))

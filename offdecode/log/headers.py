@@ -44,6 +44,8 @@ LEGACY_HEADER = np.dtype([
     ("timestamp", ">i8"),
 ])  # fmt: skip
 
+_FEW = 8  # entries that cost less one by one than by vectors
+
 _LENGTH_AND_MAGIC = struct.Struct(">i4xb")
 _START = struct.Struct(">qi4xb")
 _UINT32 = struct.Struct(">I")
@@ -157,6 +159,8 @@ def checksums_right(chunk: Chunk, position: Vector, *, some_legacy: bool) -> Mas
     """Which of the entries at `position` have a right checksum."""
     if not len(position):
         return np.zeros(0, np.bool_)
+    if len(position) <= _FEW:
+        return np.array([checksum_right(chunk, at) for at in position.tolist()], np.bool_)
     if not some_legacy:
         return _right(chunk, position)
     legacy = chunk.buffer[position + MAGIC_AT] < 2

@@ -83,14 +83,14 @@ def iter_records(frames: Frames, wanted: Mask) -> Iterator[Records]:
     Always yields at least once, so that a chunk without records passes on its problems.
     """
     chosen = np.flatnonzero(wanted & (frames.count > 0))
+    problems = _without_count(frames, wanted)
     compressed = frames.codec[chosen] != 0
     if not compressed.any():
-        yield _locate(frames, chosen, frames.chunk.buffer, _body_start(frames, chosen), frames.end[chosen])
+        yield _locate(frames, chosen, frames.chunk.buffer, _body_start(frames, chosen), frames.end[chosen], problems)
         return
     group: list[int] = []
     bodies: list[bytes] = []
     size = 0
-    problems: list[Problem] = []
     data = frames.chunk.buffer.data
     fields = (chosen, _body_start(frames, chosen), frames.end[chosen], frames.codec[chosen], frames.magic[chosen])
     for index, start, end, codec, magic in zip(*(vector.tolist() for vector in fields), strict=True):
@@ -107,6 +107,16 @@ def iter_records(frames: Frames, wanted: Mask) -> Iterator[Records]:
         bodies.append(body)
         size += len(body)
     yield _join(frames, group, bodies, problems)
+
+
+def _without_count(frames: Frames, wanted: Mask) -> list[Problem]:
+    """Batches that hold bytes, but no records by their headers."""
+    body = frames.end - frames.position > HEADER_BYTES
+    found = np.flatnonzero(wanted & (frames.magic == 2) & ((frames.count < 0) | ((frames.count == 0) & body)))
+    return [
+        frames.problem(index, "bad_batch", f"the header says {frames.count[index]} records; what is there is left out")
+        for index in found.tolist()
+    ]
 
 
 def _body_start(frames: Frames, chosen: Vector) -> Vector:

@@ -1,0 +1,56 @@
+"""Hostile segments end in problems, in bounded time and memory, and what lies around them is read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.command import ENVIRONMENT
+from tests.hostile import CASES, segment
+
+LEAST_SECONDS, SECONDS_PER_MIB = 10, 15  # on a machine that does other work too
+MOST_KIB = 300 << 10
+
+# The most memory that the process ever had, by its own account: what the system tells a parent may be the parent's.
+_RUN = """
+import atexit, pathlib, sys
+from offdecode.cli import main
+def note(place=pathlib.Path(sys.argv.pop(1))):
+    status = pathlib.Path("/proc/self/status").read_text()
+    place.write_text(status.split("VmHWM:")[1].split()[0])
+atexit.register(note)
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured by /proc")
+@pytest.mark.parametrize("name", CASES)
+def test_time_and_memory_are_bounded(name: str, tmp_path: Path) -> None:
+    data = segment(name)
+    path, rows, problems = tmp_path / "hostile.log", tmp_path / "rows", tmp_path / "problems"
+    path.write_bytes(data)
+    run = [sys.executable, "-c", _RUN, str(tmp_path / "peak")]
+    arguments = ["decode", "-j1", "--as-log-partition", "0", "--problems", str(problems), str(path)]
+    start = time.monotonic()
+    with rows.open("wb") as stdout:
+        done = subprocess.run(
+            [*run, *arguments], stdout=stdout, stderr=subprocess.PIPE, env=ENVIRONMENT, check=False
+        )
+    seconds = time.monotonic() - start
+    assert (done.returncode in (0, 1), done.stderr) == (True, b"")
+    groups = [json.loads(line).get("group") for line in rows.read_bytes().split(b"\n")[:-1]]
+    assert (groups[0], groups[-1]) == ("first", "last")
+    assert seconds < LEAST_SECONDS + SECONDS_PER_MIB * len(data) / (1 << 20)
+    assert int((tmp_path / "peak").read_text()) < MOST_KIB
+    told = [json.loads(line) for line in problems.read_bytes().split(b"\n")[:-1]]
+    assert (done.returncode == 1) == bool(told)
+    if "empty batches" not in name:
+        assert told
+    for problem in told:
+        assert problem["position"] is not None
+        assert 0 <= problem["position"] < len(data)
