@@ -121,7 +121,8 @@ class Step:
 
     size: bytes of evidence. coverage: what the log's frames so far show, the same object for all steps of a log; None
     where there is no log. frames, status: batches of the log, and the transaction status of each. records: what
-    stands there instead where the input has no batches.
+    stands there instead where the input has no batches. first_offset: a batch may begin before what was asked for;
+    its records before this offset are left out.
     """
 
     problems: tuple[Problem, ...]
@@ -130,6 +131,7 @@ class Step:
     frames: Frames | None = None
     status: Vector = field(default_factory=lambda: np.empty(0, np.int64))
     records: tuple[Records, ...] = ()
+    first_offset: int | None = None
 
 
 class StepReader:
@@ -144,14 +146,17 @@ class StepReader:
         stats, frames = self._stats, step.frames
         stats.bytes_read += step.size
         for records in step.records:
-            yield self._rows(records, np.full(1, Status.NONE, np.int64))
+            yield self._rows(records, np.full(1, Status.NONE, np.int64), None)
         if frames is not None:
             stats.add_frames(frames)
             for records in iter_records(frames, frames.crc_valid | self._request.include_bad_crc):
-                yield self._rows(records, step.status)
+                yield self._rows(records, step.status, step.first_offset)
 
-    def _rows(self, records: Records, status: Vector) -> DecodedChunk:
-        chunk = self._decoder.decode(records, status, _wanted(records, self._request))
+    def _rows(self, records: Records, status: Vector, first_offset: int | None) -> DecodedChunk:
+        wanted = _wanted(records, self._request)
+        if first_offset is not None:
+            wanted &= records.log_offset >= first_offset
+        chunk = self._decoder.decode(records, status, wanted)
         self._stats.add_chunk(chunk)
         self._stats.fallbacks = self._decoder.fallbacks
         return chunk

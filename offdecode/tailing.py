@@ -195,9 +195,7 @@ class Tail:
     def _round(self, log: _Log, end: int, hold: float | None = None) -> Iterator[TailStep]:
         """What may leave of a partition that is known up to `end`. hold: None = nothing is waited for."""
         log.due = None
-        request = self._request
-        if log.position <= log.first:  # a batch may begin before the offset that was asked for
-            request = replace(request, first_offset=max(request.first_offset or 0, log.first))
+        first_offset = log.first if log.position <= log.first else None
         resolver = TransactionResolver(partial(self._frames, log, end), _ALL_CLEANED)
         for whole, whole_status in resolver:
             if log.judged is None:
@@ -210,7 +208,8 @@ class Tail:
                     problems += tuple(self._open_problems(log, frames, status))
                 size = frames.next_position - frames.chunk.position
                 after = int(frames.last_offset[-1]) + 1 if kept else log.position
-                yield TailStep(Step(problems, size, frames=frames, status=status), log.number, after)
+                step = Step(problems, size, frames=frames, status=status, first_offset=first_offset)
+                yield TailStep(step, log.number, after)
                 log.position = max(log.position, after)
                 self.topic.release(log.number, log.position)
                 if self.topic.stopping and not self._last:

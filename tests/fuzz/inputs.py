@@ -147,13 +147,11 @@ def mutated_batches(seed: int, pool: Sequence[bytes], count: int) -> Inputs:
 def mutated_bytes(seed: int, pool: Sequence[bytes], count: int) -> Inputs:
     """`count` batches one after the other, of which every other one is damaged as bytes: lengths and headers too."""
     randomly = random.Random(seed)
-    parts: list[bytes] = []
-    untouched: dict[int, bytes] = {}
-    for number in range(2 * count + 1):
-        batch = _placed(plain(randomly.choice(pool)), number)
-        if number % 2:
-            batch = mutated(randomly, batch, randomly.choice(pool))
-        else:
-            untouched[number] = batch
-        parts.append(batch)
+    parts = [_placed(plain(randomly.choice(pool)), number) for number in range(2 * count + 1)]
+    untouched = dict(enumerate(parts))
+    for number in range(1, 2 * count, 2):
+        whole = untouched.pop(number)
+        # Where only its end is cut off, the next batch may begin with the very bytes: then that one is the damaged.
+        while (parts[number] + parts[number + 1]).startswith(whole):
+            parts[number] = mutated(randomly, whole, randomly.choice(pool))
     return Inputs(b"".join(parts), count, untouched)
