@@ -32,16 +32,8 @@ def command(paths: tuple[Path, ...], input_format: str, as_json: bool, **selecte
     for found in check(Request(paths=paths, **selected)):
         problems += getattr(found, "problem_count", 1)
         if as_json:
-            click.echo(orjson.dumps(_printable(found.as_dict())))
+            click.echo(orjson.dumps(found.as_dict()))
         else:
             click.echo("\n".join(report_lines(found)))
     return DAMAGED if problems else 0
 
-
-def _printable(value: Any) -> Any:
-    """File names that are not UTF-8 hold surrogates, which JSON cannot."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, dict):
-        return {name: _printable(item) for name, item in value.items()}
-    return [_printable(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -165,12 +165,17 @@ def _add_segments(search: _Search, directory: Path) -> bool:
         return False
     found = False
     for path in entries:
-        if path.name.endswith(_SUFFIX):
-            if path.is_file():
-                search.add(path)
-                found = True
-            else:
-                search.problem("unreadable", path, "is not a regular file")
+        if not path.name.endswith(_SUFFIX):
+            continue
+        try:
+            usable, reason = path.is_file(), "is not a regular file"
+        except OSError as error:
+            usable, reason = False, f"cannot be read: {error.strerror}"
+        if usable:
+            search.add(path)
+            found = True
+        else:
+            search.problem("unreadable", path, reason)
     return found
 
 
