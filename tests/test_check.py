@@ -15,9 +15,9 @@ from click.testing import CliRunner
 
 from offdecode.check import PartitionCheck, Unused, check
 from offdecode.cli import cli
-from offdecode.cli.check_text import shown
 from offdecode.log.completeness import State
 from offdecode.pipeline import Request
+from offdecode.sinks.text import printable
 from tests.segment_builder import BASE_TIME_MS, Header, batch, commit
 from tests.truth import LogSet, log_sets, set_id
 
@@ -180,5 +180,5 @@ def test_json_and_status(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["\x1b[0m", "\x9b", "a\tb", "\u202e", "\udc80"], ids=ascii)
-def test_shown_has_nothing_a_terminal_obeys(text: str) -> None:
-    assert shown(text).isprintable()
+def test_printable_has_nothing_a_terminal_obeys(text: str) -> None:
+    assert printable(text).isprintable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
 import time
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import ENVIRONMENT
+from tests.command import ENVIRONMENT, run
 from tests.hostile import CASES, segment
+from tests.segment_builder import BASE_TIME_MS, TRANSACTIONAL, Header, batch, commit, text
 
 LEAST_SECONDS, SECONDS_PER_MIB = 10, 15  # on a machine that does other work too
 MOST_KIB = 300 << 10
@@ -34,12 +36,12 @@ def test_time_and_memory_are_bounded(name: str, tmp_path: Path) -> None:
     data = segment(name)
     path, rows, problems = tmp_path / "hostile.log", tmp_path / "rows", tmp_path / "problems"
     path.write_bytes(data)
-    run = [sys.executable, "-c", _RUN, str(tmp_path / "peak")]
+    watched = [sys.executable, "-c", _RUN, str(tmp_path / "peak")]
     arguments = ["decode", "-j1", "--as-log-partition", "0", "--problems", str(problems), str(path)]
     start = time.monotonic()
     with rows.open("wb") as stdout:
         done = subprocess.run(
-            [*run, *arguments], stdout=stdout, stderr=subprocess.PIPE, env=ENVIRONMENT, check=False
+            [*watched, *arguments], stdout=stdout, stderr=subprocess.PIPE, env=ENVIRONMENT, check=False
         )
     seconds = time.monotonic() - start
     assert (done.returncode in (0, 1), done.stderr) == (True, b"")
@@ -54,3 +56,35 @@ def test_time_and_memory_are_bounded(name: str, tmp_path: Path) -> None:
     for problem in told:
         assert problem["position"] is not None
         assert 0 <= problem["position"] < len(data)
+
+
+def hostile_names() -> bytes:
+    """A generation with a member, commits and an open transaction, all of whose names would take over a terminal."""
+    name = "\x1b[31m\x07\u202e\r\n\x9b2J"
+    member = text(name) + struct.pack(">h", -1) + text(name) + text(name) + struct.pack(">iiii", 1, 1, 0, 0)
+    value = struct.pack(">h", 3) + text("consumer") + struct.pack(">i", 1) + text(name) + text(name)
+    value += struct.pack(">qi", BASE_TIME_MS, 1) + member
+    group = (struct.pack(">h", 2) + text(name), value)
+    back = [batch([commit(name, name, offset=10 - step)], Header(step + 1)) for step in range(3)]
+    waits = batch([commit(name, name)], Header(4, TRANSACTIONAL, 7, 0))
+    return batch([group], Header(0)) + b"".join(back) + waits + b"\xff" * 80
+
+
+@pytest.mark.parametrize("arguments", [
+    ["check"],
+    ["state", "--format", "table"],
+    ["generations", "--format", "text"],
+    ["generations", "--summary", "--format", "text"],
+    ["explain", "--format", "text"],
+    ["transactions", "--format", "text"],
+], ids=" ".join)  # fmt: skip
+def test_names_never_reach_a_terminal_raw(arguments: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "__consumer_offsets-0"
+    folder.mkdir()
+    (folder / f"{0:020}.log").write_bytes(hostile_names())
+    done = run(*arguments, folder)
+    assert done.status == 1, done.stderr
+    shown = done.stdout.decode()
+    assert arguments == ["check"] or "x1b[31m" in shown or "u001b[31m" in shown
+    assert all(one.isprintable() or one == "\n" for one in shown)
+    assert all(one.isprintable() or one == "\n" for one in done.stderr)

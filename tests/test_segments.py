@@ -13,7 +13,7 @@ import pytest
 from offdecode.model import Problem
 from offdecode.pipeline import Request, decode
 from offdecode.schemas.registry import RECORD_TYPES
-from offdecode.schemas.rows import row_type
+from offdecode.schemas.rows import RowOptions, row_type
 from offdecode.sinks.jsonl import JsonLinesSink
 from tests.truth import LogSet, Row, differences, expected_transactions, log_sets, set_id
 
@@ -23,8 +23,11 @@ SETS = log_sets()
 
 @cache
 def decoded(log_set: LogSet) -> tuple[list[Row], list[Problem]]:
+    return _decoded(Request((log_set.log,)))
+
+
+def _decoded(request: Request) -> tuple[list[Row], list[Problem]]:
     problems: list[Problem] = []
-    request = Request((log_set.log,))
     stream = io.BytesIO()
     sink = JsonLinesSink(stream, request.options)
     for chunk in decode(request, problems.append):
@@ -151,3 +154,14 @@ def journalled_outcomes(journal: list[Row]) -> dict[tuple[Any, ...], set[str]]:
         for content in contents:
             outcomes[content].add("unclear")
     return {content: ends for content, ends in outcomes.items() if "unclear" not in ends}
+
+
+def test_raw_adds_the_records_own_bytes(log_set: LogSet) -> None:
+    rows, _ = _decoded(Request((log_set.log,), options=RowOptions(raw=True)))
+    without = [{name: value for name, value in row.items() if name not in ("key_hex", "value_hex")} for row in rows]
+    assert without == decoded(log_set)[0]
+    records = {(record["log_partition"], record["log_offset"]): record for record in log_set.records}
+    for row in rows:
+        record = records[row["log_partition"], row["log_offset"]]
+        if record["control"] is None:
+            assert (row["key_hex"], row["value_hex"]) == (record["key_hex"], record["value_hex"])

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from offdecode.check import PartitionCheck, Unused
 from offdecode.log.completeness import Span
 from offdecode.log.inventory import Inventory
+from offdecode.sinks.text import printable
 
 _LISTED = 20  # problems a partition; --json has them all
 
@@ -15,7 +16,7 @@ _LISTED = 20  # problems a partition; --json has them all
 def report_lines(found: PartitionCheck | Unused) -> Iterator[str]:
     """The report on one partition, or on a path that was not used."""
     if isinstance(found, Unused):
-        yield f"not used: {shown(found.problem.source)}: {shown(found.problem.message)}"
+        yield f"not used: {printable(found.problem.source)}: {printable(found.problem.message)}"
         return
     name = "of no known number" if found.log_partition is None else str(found.log_partition)
     yield f"partition {name}"
@@ -32,13 +33,13 @@ def report_lines(found: PartitionCheck | Unused) -> Iterator[str]:
     yield f"  problems: {found.problem_count:,}"
     for problem in found.problems[:_LISTED]:
         at = "" if problem.position is None else f" at byte {problem.position:,}"
-        yield f"    {problem.kind}{at} of {shown(problem.source)}: {shown(problem.message)}"
+        yield f"    {problem.kind}{at} of {printable(problem.source)}: {printable(problem.message)}"
     if found.problem_count > _LISTED:
         yield f"    and {found.problem_count - _LISTED:,} more (--json lists them)"
 
 
 def _file_lines(file: Inventory) -> Iterator[str]:
-    yield f"  {shown(file.path)}"
+    yield f"  {printable(file.path)}"
     yield f"    {file.size:,} bytes, sha256 {file.sha256}"
     times = _times(file.first_timestamp, file.last_timestamp)
     yield f"    offsets {_range(file.first_offset, file.last_offset)}, {times}"
@@ -81,7 +82,3 @@ def _time(milliseconds: int | None) -> str:
         return str(milliseconds)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
 
-
-def shown(text: str) -> str:
-    """Text as a terminal may have it: control, escape and direction characters escaped, the rest as it is."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)

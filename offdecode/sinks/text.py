@@ -8,6 +8,16 @@ from typing import Any
 from offdecode.model import DecodedChunk, rows_of
 from offdecode.sinks.jsonl import Writable
 
+
+def printable(text: str) -> str:
+    """Text as a terminal may have it: control, escape and direction characters escaped, the rest as it is."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
+
+
+def _encoded(lines: Iterable[str]) -> bytes:
+    return "".join(f"{printable(line)}\n" for line in lines).encode()
+
+
 Lines = Callable[[dict[str, Any]], Iterable[str]]
 
 
@@ -21,8 +31,7 @@ class TextSink:
     def write(self, chunk: DecodedChunk) -> None:
         for _, batch in chunk:
             for row in rows_of(batch, batch.schema.names):
-                text = "".join(f"{line}\n" for line in self._lines(row))
-                self._stream.write(text.encode("utf-8", "backslashreplace"))
+                self._stream.write(_encoded(self._lines(row)))
 
 
 class TableSink:
@@ -34,5 +43,4 @@ class TableSink:
 
     def write(self, chunk: DecodedChunk) -> None:
         rows = {name: rows_of(batch, batch.schema.names) for name, batch in chunk}
-        text = "".join(f"{line}\n" for line in self._lines(rows))
-        self._stream.write(text.encode("utf-8", "backslashreplace"))
+        self._stream.write(_encoded(self._lines(rows)))
