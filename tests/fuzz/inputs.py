@@ -151,7 +151,8 @@ def mutated_bytes(seed: int, pool: Sequence[bytes], count: int) -> Inputs:
     untouched = dict(enumerate(parts))
     for number in range(1, 2 * count, 2):
         whole = untouched.pop(number)
-        # Where only its end is cut off, the next batch may begin with the very bytes: then that one is the damaged.
-        while (parts[number] + parts[number + 1]).startswith(whole):
+        covered = whole[21:]
+        # Where its end is cut off, the next batch may begin with the very bytes: then that one is the damaged.
+        while covered in parts[number] + parts[number + 1] and covered not in parts[number]:
             parts[number] = mutated(randomly, whole, randomly.choice(pool))
     return Inputs(b"".join(parts), count, untouched)
