@@ -14,6 +14,7 @@ import select
 import signal
 import struct
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from queue import Queue
@@ -198,7 +199,10 @@ class _Processes:
     def start(self, job: _Job, keep: set[int]) -> None:
         """Run a job in a new process, which keeps of the pipes only these ends."""
         inlet, outlet = _wide_pipe()
-        process = os.fork()
+        with warnings.catch_warnings():
+            # Python 3.12 and later warn of the threads that numpy and Arrow keep; both are made to be forked.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process = os.fork()
         if not process:
             for end in {inlet, *self._started, *(self._pipes - keep)}:
                 os.close(end)
