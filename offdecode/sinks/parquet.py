@@ -6,9 +6,9 @@ The schema of a row type never depends on the data. Files appear under their nam
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +17,9 @@ from offdecode.model import DecodedChunk, Problem
 from offdecode.schemas.rows import RowOptions, row_type
 from offdecode.sinks.files import CompleteFile
 from offdecode.sinks.jsonl import FIRST_CALENDAR_MS, LAST_CALENDAR_MS
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 ROW_GROUP_ROWS = 256 * 1024
 _BUFFERED_BYTES = 64 << 20  # a row group is closed earlier where its rows are this large
@@ -58,7 +61,10 @@ class TypeFile:
     """The Parquet file of one row type, written a row group at a time, by a thread while the next one is read."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        import pyarrow.parquet as pq  # file systems and TLS come with it, which JSON lines need not wait for
+        # What JSON lines need not wait for: file systems and TLS come with Parquet, logging with threads.
+        from concurrent.futures import ThreadPoolExecutor
+
+        import pyarrow.parquet as pq
 
         self.target = CompleteFile(path)
         numbers = [field.name for field in schema if pa.types.is_int64(field.type) or pa.types.is_timestamp(field.type)]
