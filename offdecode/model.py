@@ -16,6 +16,24 @@ Vector = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 
+def distinct(values: Vector) -> Vector:
+    """The values in rising order, each once: np.unique without its import of numpy.ma, which costs every start."""
+    ordered = np.sort(values)
+    first = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return ordered[first]
+
+
+def arrow(values: npt.NDArray[Any], null: Mask | None = None) -> pa.Array:
+    """Whole numbers or truth values as an Arrow array; `null` tells which are null.
+
+    pa.array does the same, but imports pandas and numpy.ma first, which costs every start.
+    """
+    validity = None if null is None else pa.py_buffer(np.packbits(~null, bitorder="little"))
+    data = np.packbits(values, bitorder="little") if values.dtype == np.bool_ else np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [validity, pa.py_buffer(data)])
+
+
 class Kind(Enum):
     """What a column holds; the Arrow type follows from it."""
 
@@ -134,7 +152,7 @@ class DecodedChunk:
             return self
         number = np.cumsum(kept) - 1
         masks = np.split(kept, np.cumsum([len(batch) for _, batch in self])[:-1])
-        found = {name: batch.filter(pa.array(mask)) for (name, batch), mask in zip(self, masks, strict=True)}
+        found = {name: batch.filter(arrow(mask)) for (name, batch), mask in zip(self, masks, strict=True)}
         order = number[self.order[kept[self.order]]]
         return DecodedChunk({name: batch for name, batch in found.items() if len(batch)}, order, self.problems)
 

@@ -111,8 +111,9 @@ class Stats:
 
     def add_frames(self, frames: Frames) -> None:
         self.batches += len(frames)
-        for codec, count in zip(*np.unique(frames.codec, return_counts=True), strict=True):
-            self.by_codec[CODECS[codec] if codec < len(CODECS) else str(codec)] += int(count)
+        for codec, count in enumerate(np.bincount(frames.codec).tolist()):
+            if count:
+                self.by_codec[CODECS[codec] if codec < len(CODECS) else str(codec)] += count
 
 
 @dataclass(frozen=True, slots=True)

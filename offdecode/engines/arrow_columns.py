@@ -27,7 +27,7 @@ from offdecode.engines.readings import (
     UnknownTags,
     Uuids,
 )
-from offdecode.model import Column, Kind, Mask, Vector
+from offdecode.model import Column, Kind, Mask, Vector, arrow
 from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS, USER_DATA, OpaqueFormat
 from offdecode.schemas.rows import DECODED, USER_DATA_DECODED
 
@@ -63,7 +63,7 @@ class ArrowColumns:
                 return pa.nulls(count, column.arrow_type)
             case Numbers():
                 dtype = np.int32 if column.kind is Kind.INT32 else np.int64
-                return pa.array(reading.values.astype(dtype, copy=False)).cast(column.arrow_type)
+                return arrow(reading.values.astype(dtype, copy=False)).cast(column.arrow_type)
             case Ranges() if reading.text:
                 return self._texts(reading, rows, category=column.kind is Kind.CATEGORY)
             case Ranges():
@@ -100,7 +100,7 @@ class ArrowColumns:
             return pa.nulls(count, column.arrow_type)
         per_row = np.bincount(tags.row, minlength=count)
         entry = column.children[0]
-        arrays = [pa.array(tags.tag), self.hex(tags.position, tags.length)]
+        arrays = [arrow(tags.tag), self.hex(tags.position, tags.length)]
         return lists(np.where(per_row == 0, -1, per_row), self._struct(entry.children, arrays, len(tags.row)))
 
     def _parts(self, column: Column, parts: Parts, rows: Vector) -> pa.Array:
@@ -112,7 +112,7 @@ class ArrowColumns:
         order: list[Vector] = []
         for found, version, fields in parts.read:
             arrays = dict(zip(names, self.fields(column.children, fields, rows[found]), strict=True))
-            arrays["version"] = pa.array(version.astype(np.int32))
+            arrays["version"] = arrow(version.astype(np.int32))
             user_data = fields.values.get(USER_DATA)
             if isinstance(user_data, Ranges) and parts.nested_opaque:
                 arrays[USER_DATA_DECODED.name] = self._opaque(parts.nested_opaque, user_data, found)
@@ -246,12 +246,12 @@ def lists(count: Vector, elements: pa.Array) -> pa.Array:
     """A list array from the number of elements of each row; -1 is a null list."""
     offsets = np.concatenate((np.zeros(1, np.int32), np.cumsum(np.maximum(count, 0), dtype=np.int32)))
     null = count < 0
-    mask = pa.array(null) if null.any() else None
-    return pa.ListArray.from_arrays(pa.array(offsets), elements, mask=mask)
+    mask = arrow(null) if null.any() else None
+    return pa.ListArray.from_arrays(arrow(offsets), elements, mask=mask)
 
 
 def scattered(array: pa.Array, rows: Vector, count: int) -> pa.Array:
     """An array of `count` values that has those of `array` at `rows`, and null elsewhere."""
     where = np.full(count, -1, np.int64)
     where[rows] = np.arange(len(rows))
-    return array.take(pa.array(where, mask=where < 0))
+    return array.take(arrow(where, null=where < 0))

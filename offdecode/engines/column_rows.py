@@ -15,7 +15,7 @@ from offdecode.engines.readings import Fields
 from offdecode.engines.reference_rows import BY_KEY_TYPE, KEY_VERSION
 from offdecode.engines.selection import Selection
 from offdecode.log.records import Records
-from offdecode.model import Column, Mask, Vector
+from offdecode.model import Column, Mask, Vector, arrow, distinct
 from offdecode.schemas.layout import Layout, RecordType
 from offdecode.schemas.rows import SHAPE, record_columns
 
@@ -35,7 +35,7 @@ class ColumnEngine:
         run.left.append(indices[~long_enough])
         indices = indices[long_enough]
         key_types = run.reader.integers(records.key_position[indices], 2)
-        for key_type in np.unique(key_types).tolist():
+        for key_type in distinct(key_types).tolist():
             rows = indices[key_types == key_type]
             record = BY_KEY_TYPE.get(key_type)
             if record is None:
@@ -62,7 +62,7 @@ class _Run:
         self._read_part(record, None, None, rows[length < 0])
         rows = rows[length >= _VERSION_BYTES]
         versions = self.reader.integers(self.records.value_position[rows], 2)
-        for version in np.unique(versions).tolist():
+        for version in distinct(versions).tolist():
             mine = rows[versions == version]
             for layout in record.values:
                 if layout.layout_version(version) is None:
@@ -142,8 +142,8 @@ class _Run:
         if layout is not None and layout.shape is not None:
             found[SHAPE.name] = constant_category(layout.shape, len(rows))
         count = len(rows)
-        found["key_type"] = pa.array(np.full(count, record.key_type, np.int32))
+        found["key_type"] = arrow(np.full(count, record.key_type, np.int32))
         found["value_version"] = (
-            pa.nulls(count, pa.int32()) if version is None else pa.array(np.full(count, version, np.int32))
+            pa.nulls(count, pa.int32()) if version is None else arrow(np.full(count, version, np.int32))
         )
         return Part(record.row_type, rows, found)

@@ -26,7 +26,7 @@ from offdecode.engines.readings import (
     Uuids,
 )
 from offdecode.engines.reference import least_bytes
-from offdecode.model import Mask, Vector
+from offdecode.model import Mask, Vector, distinct
 from offdecode.schemas.layout import ArrayOf, Embedded, Field, Layout, OpaqueFormat, Struct
 from offdecode.schemas.types import MAX_STRING_BYTES, Kind, WireType
 
@@ -333,7 +333,7 @@ class VectorReader:
             elif embedded.protocol_type_field is not None or name != embedded.protocol_type:
                 continue
             version = self.integers(ranges.position, 2).astype(np.int64)
-            for known in np.unique(version[mine & (version >= 0)]).tolist():
+            for known in distinct(version[mine & (version >= 0)]).tolist():
                 layout_version = layout.layout_version(known)
                 if layout_version is None:
                     continue

@@ -18,7 +18,7 @@ from offdecode.log.batches import Frames
 from offdecode.log.compression import CODECS
 from offdecode.log.exported import NO_BATCH
 from offdecode.log.records import Records
-from offdecode.model import DecodedChunk, Kind, Mask, Problem, Vector
+from offdecode.model import DecodedChunk, Kind, Mask, Problem, Vector, arrow
 from offdecode.schemas.rows import (
     MARKER_ROW,
     MARKERS,
@@ -71,7 +71,7 @@ class Decoder:
         if (since is None and until is None) or COMMIT_TIMESTAMP not in part.columns or not unstamped.any():
             return part
         committed = part.columns[COMMIT_TIMESTAMP].cast(pa.int64())
-        keep = pa.array(~unstamped)
+        keep = arrow(~unstamped)
         inside = pc.and_(
             pc.greater_equal(committed, _INT64_MIN if since is None else min(max(since, _INT64_MIN), _INT64_MAX)),
             pc.less_equal(committed, _INT64_MAX if until is None else min(max(until, _INT64_MIN), _INT64_MAX)),
@@ -104,12 +104,12 @@ def _common_columns(part: Part, records: Records, status: Vector) -> dict[str, p
     columns = {
         "type": constant_category(part.row_type, count),
         "log_partition": pa.nulls(count, pa.int32()) if partition is None
-        else pa.array(np.full(count, partition, np.int32)),
+        else arrow(np.full(count, partition, np.int32)),
         "log_offset": _where(records.log_offset[rows], records.has_offset, rows),
         "log_timestamp": _where(records.log_timestamp[rows], records.has_timestamp, rows).cast(Kind.TIMESTAMP.arrow),
-        "producer_id": pa.array(frames.producer_id[frame]),
+        "producer_id": arrow(frames.producer_id[frame]),
         "transaction": category(state, TRANSACTION_STATES, state < 0),
-        "tombstone": pa.array(records.value_length[rows] < 0),
+        "tombstone": arrow(records.value_length[rows] < 0),
     }
     if records.headers:
         columns["headers"] = _header_column(records, rows)
@@ -119,8 +119,8 @@ def _common_columns(part: Part, records: Records, status: Vector) -> dict[str, p
 def _where(values: Vector, known: Mask | None, rows: Vector) -> pa.Array:
     """The values; null in rows for which they are not known."""
     if known is None or known[rows].all():
-        return pa.array(values)
-    return pa.array(values, mask=~known[rows])
+        return arrow(values)
+    return arrow(values, null=~known[rows])
 
 
 def _header_column(records: Records, rows: Vector) -> pa.Array:
@@ -143,16 +143,16 @@ def _batch_columns(records: Records, rows: Vector) -> dict[str, pa.Array]:
     times = frames.log_append_time[frame].astype(np.int64)
     return {
         "segment": constant_category(frames.chunk.segment, len(rows)),
-        "batch_position": pa.array(frames.chunk.position + frames.position[frame]),
-        "batch_base_offset": pa.array(frames.base_offset[frame]),
-        "batch_last_offset": pa.array(frames.last_offset[frame]),
-        "magic": pa.array(magic.astype(np.int32)),
+        "batch_position": arrow(frames.chunk.position + frames.position[frame]),
+        "batch_base_offset": arrow(frames.base_offset[frame]),
+        "batch_last_offset": arrow(frames.last_offset[frame]),
+        "magic": arrow(magic.astype(np.int32)),
         "codec": category(np.minimum(frames.codec[frame], len(CODECS) - 1), CODECS),
         "timestamp_type": category(times, _TIMESTAMP_TYPES, magic == 0),
-        "producer_epoch": pa.array(frames.producer_epoch[frame].astype(np.int32)),
-        "base_sequence": pa.array(frames.base_sequence[frame].astype(np.int32)),
-        "log_leader_epoch": pa.array(frames.leader_epoch[frame].astype(np.int32)),
-        "crc_valid": pa.array(frames.crc_valid[frame]),
+        "producer_epoch": arrow(frames.producer_epoch[frame].astype(np.int32)),
+        "base_sequence": arrow(frames.base_sequence[frame].astype(np.int32)),
+        "log_leader_epoch": arrow(frames.leader_epoch[frame].astype(np.int32)),
+        "crc_valid": arrow(frames.crc_valid[frame]),
     }
 
 
@@ -204,9 +204,9 @@ def _marker_parts(records: Records, rows: Vector) -> list[Part]:
         at, types, epochs = np.asarray(markers, np.int64).T
         epoch = records.frames.producer_epoch[records.frame[at]]
         parts.append(Part(MARKER_ROW, at, {
-            "producer_epoch": pa.array(epoch.astype(np.int32)),
+            "producer_epoch": arrow(epoch.astype(np.int32)),
             "marker": category(types, MARKERS),
-            "coordinator_epoch": pa.array(epochs.astype(np.int32)),
+            "coordinator_epoch": arrow(epochs.astype(np.int32)),
         }))
     for row_name, found in ((UNKNOWN_ROW, unknown), (UNDECODABLE_ROW, broken)):
         if found:

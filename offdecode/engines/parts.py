@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from offdecode.model import Mask, Vector
+from offdecode.model import Mask, Vector, arrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def _join(parts: list[Part]) -> Part:
     rows = np.concatenate([part.rows for part in parts])
     order = np.argsort(rows, kind="stable")
     types = {name: column.type for part in parts for name, column in part.columns.items()}
-    take = pa.array(order)
+    take = arrow(order)
     columns = {}
     for name, kind in types.items():
         pieces = [part.columns[name] if name in part.columns else pa.nulls(len(part.rows), kind) for part in parts]
@@ -45,7 +45,7 @@ def _join(parts: list[Part]) -> Part:
 
 def category(index: Vector, names: Sequence[str], null: Mask | None = None) -> pa.Array:
     """A dictionary-encoded text column from indices into `names`."""
-    indices = pa.array(index.astype(np.int32), mask=null)
+    indices = arrow(index.astype(np.int32), null=null)
     return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
 
 

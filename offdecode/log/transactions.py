@@ -17,7 +17,7 @@ import numpy as np
 
 from offdecode.log.batches import Frames
 from offdecode.log.records import iter_records
-from offdecode.model import Mask, Vector
+from offdecode.model import Mask, Vector, distinct
 
 ABORT, COMMIT = 0, 1  # control record types that end a transaction
 _EMPTY = -1  # a control batch without records: was a marker once, says nothing now
@@ -137,7 +137,7 @@ class TransactionResolver:
         hole = np.where(found, _latest(chunk.hole, marker), _latest(chunk.hole, np.int64(chunk.end)))
         where = np.searchsorted(chunk.hole, hole)
         offset = np.append(chunk.hole_offset, -1)[np.where(hole >= 0, where, len(chunk.hole))]
-        for one, verdict in self._look_ahead(chunk, np.unique(producer[~found])):
+        for one, verdict in self._look_ahead(chunk, distinct(producer[~found])):
             mine = ~found & (producer == one)
             kind[mine] = verdict.kind
             last_break[mine] = np.maximum(last_break[mine], verdict.last_break)
@@ -276,7 +276,7 @@ def _summarize(frames: Frames, after: Place, first: int, last_offset: int) -> _C
         marker=first + marker,
         marker_producer=frames.producer_id[marker],
         marker_kind=types[marker],
-        breaks=first + np.union1d(np.asarray(frames.breaks, np.int64), valid[back]),
+        breaks=first + distinct(np.concatenate((np.asarray(frames.breaks, np.int64), valid[back]))),
         hole=first + valid[holes],
         hole_offset=base[holes],
         last_sign=first + int(signs[-1]) if signs.size else -1,

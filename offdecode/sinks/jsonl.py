@@ -14,7 +14,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.model import Column, DecodedChunk, Kind
+from offdecode.model import Column, DecodedChunk, Kind, arrow
 from offdecode.schemas.rows import RowOptions, row_type
 from offdecode.sinks.pieces import Coded, Piece, Pieces, as_strings
 
@@ -47,7 +47,7 @@ class JsonLinesSink:
             return
         joined = pa.concat_arrays(lines) if len(lines) > 1 else lines[0]
         if len(lines) > 1:
-            joined = joined.take(pa.array(chunk.order))
+            joined = joined.take(arrow(chunk.order))
         self._stream.write(_bytes_of(joined))
 
     def _lines(self, name: str, batch: pa.RecordBatch) -> pa.Array:
@@ -124,7 +124,7 @@ class JsonLinesSink:
         offsets = np.concatenate((np.zeros(1, np.int32), np.cumsum(lengths.to_numpy(), dtype=np.int32)))
         flat = array.flatten()
         text = as_strings(self._value(column, flat), len(flat))
-        joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), text), ",")
+        joined = pc.binary_join(pa.ListArray.from_arrays(arrow(offsets), text), ",")
         return pc.if_else(array.is_valid(), pc.binary_join_element_wise("[", joined, "]", ""), None)
 
     def _embedded(self, column: Column, array: pa.Array) -> pa.Array:

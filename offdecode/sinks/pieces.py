@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from offdecode.model import arrow
+
 _ROWS_PER_COMBINATION = 4  # combining pays while each combination serves so many rows
 
 
@@ -30,9 +32,9 @@ class Coded:
         """Both as one, with a text for every combination."""
         width = len(other.texts)
         code = self.indices.to_numpy().astype(np.int32) * np.int32(width) + other.indices.to_numpy()
-        first = self.texts.take(pa.array(np.repeat(np.arange(len(self.texts)), width)))
-        second = other.texts.take(pa.array(np.tile(np.arange(width), len(self.texts))))
-        return Coded(pa.array(code), pc.binary_join_element_wise(first, second, ""))
+        first = self.texts.take(arrow(np.repeat(np.arange(len(self.texts)), width)))
+        second = other.texts.take(arrow(np.tile(np.arange(width), len(self.texts))))
+        return Coded(arrow(code), pc.binary_join_element_wise(first, second, ""))
 
 
 Piece: TypeAlias = str | Coded | pa.Array
