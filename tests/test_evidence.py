@@ -133,3 +133,33 @@ def test_a_file_that_may_not_be_read(directory: Path, monkeypatch: pytest.Monkey
     assert [(problem.source, problem.message) for problem in unreadable] == [
         (str(forbidden), "cannot be read: Permission denied")
     ]
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOATIME"), reason="the system has no O_NOATIME")
+def test_a_file_whose_access_time_may_not_be_kept(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """O_NOATIME is the owner's: others read without it."""
+    really_open = os.open
+    refused: list[object] = []
+
+    def refusing_open(path: object, flags: int, *arguments: int) -> int:
+        if flags & os.O_NOATIME:
+            refused.append(path)
+            raise PermissionError(1, "Operation not permitted", str(path))
+        return really_open(path, flags, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", refusing_open)
+    assert read(directory) == (of(0, 3 * _EACH), [])
+    assert len(set(refused)) == 3
+
+
+def test_a_file_that_becomes_a_fifo(directory: Path) -> None:
+    """Nobody writes into it: to wait for it is to hang."""
+    middle = directory / f"{_EACH:020}.log"
+
+    def replace() -> None:
+        middle.unlink()
+        os.mkfifo(middle)
+
+    offsets, problems = read(directory, replace)
+    assert offsets == of(0) + of(2 * _EACH)
+    assert (problems[0].kind, problems[0].source) == ("unreadable", str(middle))
