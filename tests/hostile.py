@@ -69,6 +69,31 @@ def _many_plausible_headers() -> bytes:
     return head * (4 * _MIB // len(head))
 
 
+def claims_of_all_that_is_left(size: int) -> bytes:
+    """Messages in format 0, and behind each a header whose length runs to the end of all of them."""
+    good = message(0, 0, struct.pack(">h", 2) + text("g"), None)
+    out = bytearray()
+    while len(out) < size:
+        out += good
+        out += struct.pack(">qiIbb", 0, max(size - len(out) - 12, 14), 1, 0, 0) + bytes(8)
+    return bytes(out)
+
+
+def batches_behind_claims(count: int) -> bytes:
+    """Good batches, between them headers that claim as much as a search may spend on what it has passed."""
+    randomly = random.Random(6)
+
+    def claim(length: int) -> bytes:
+        times = (BASE_TIME_MS, BASE_TIME_MS)
+        return struct.pack(">qiibIhiqqqhii", 5, length, 0, 2, 1, 0, 0, *times, -1, -1, -1, 1)
+
+    parts = [claim(length) for length in (400_000, 100_000, 20_000, 5_000) for _ in range(40)]
+    for number in range(count):
+        parts += [claim(randomly.randrange(1700, 2500)), claim(randomly.randrange(1700, 2500))]
+        parts.append(batch([commit(f"between-{number}")], Header(10 + number)))
+    return b"".join(parts)
+
+
 _UNENDING = b"\xff" * 64
 _COMPACT = b"\x00\x00"  # version 0 of a flexible value
 
@@ -107,7 +132,8 @@ CASES: dict[str, Callable[[], bytes]] = {
     "a wrapper around a bomb": lambda: wrapper(1, 3, message(1, 0, b"k", bytes(1 << 27))),
     "50,000 copies of an empty batch": lambda: raw_batch(b"", 0) * 50_000,
     "50,000 empty batches": lambda: b"".join(raw_batch(b"", 0, offset) for offset in range(1, 50_001)),
-    "junk between messages": lambda: junk_between_messages(_MIB),
+    "junk between messages": lambda: junk_between_messages(4 * _MIB),
+    "claims of all that is left": lambda: claims_of_all_that_is_left(6 * _MIB),
     "plausible headers": _many_plausible_headers,
     "zeros": lambda: bytes(64 * _MIB),
     "checksums of nothing": lambda: (struct.pack(">qiI", 0, 14, zlib.crc32(b"")) + bytes(10)) * 50_000,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import ENVIRONMENT, run
-from tests.hostile import CASES, segment
+from tests.hostile import CASES, FIRST, LAST, batches_behind_claims, segment
 from tests.segment_builder import BASE_TIME_MS, TRANSACTIONAL, Header, batch, commit, text
 
 LEAST_SECONDS, SECONDS_PER_MIB = 10, 15  # on a machine that does other work too
@@ -56,6 +56,16 @@ def test_time_and_memory_are_bounded(name: str, tmp_path: Path) -> None:
     for problem in told:
         assert problem["position"] is not None
         assert 0 <= problem["position"] < len(data)
+
+
+def test_no_claims_hide_small_batches(tmp_path: Path) -> None:
+    """What a search may spend on checksums must not run out on hostile headers before a good batch."""
+    count = 2000
+    path = tmp_path / "hostile.log"
+    path.write_bytes(FIRST + batches_behind_claims(count) + LAST)
+    done = run("decode", "--as-log-partition", "0", path)
+    found = [json.loads(line)["group"] for line in done.stdout.split(b"\n")[:-1]]
+    assert found == ["first", *(f"between-{number}" for number in range(count)), "last"]
 
 
 def hostile_names() -> bytes:

@@ -27,9 +27,10 @@ from offdecode.log.headers import (
 )
 from offdecode.log.legacy import wrapper_range
 from offdecode.log.resync import BadBatch, Gap, Resync, open_gap
-from offdecode.model import Chunk, Mask, Problem, Vector
+from offdecode.model import PADDING, Chunk, Mask, Problem, Vector
 
 _FIRST_WINDOW = 4096  # after damage the walk feels its way, so that much damage does not cost many long walks
+_MOST_GAPS = 1 << 14  # in a chunk: each is a problem or two, which must not take more memory than the chunk
 
 CODEC_MASK = 0x07
 TIMESTAMP_TYPE_BIT = 0x08
@@ -140,7 +141,7 @@ def iter_frames(read_chunk: ReadChunk, chunk_bytes: int, position: int = 0) -> I
         yield frames
         size = chunk_bytes
         position = frames.next_position
-        if chunk.final:
+        if frames.chunk.final:
             return
 
 
@@ -169,6 +170,9 @@ def _read_chunk_frames(chunk: Chunk, gap: Gap | None) -> tuple[Frames, Gap | Non
             found.problems.append(gap.problem(chunk, chunk.position + at, tail=False))
             found.breaks.append(found.count)
             gap = None
+            if len(found.problems) == _MOST_GAPS:
+                chunk = _up_to(chunk, at)
+                break
             window = _FIRST_WINDOW
         until = at + window
         at, stopped_by = _take_frames(chunk, resync, found, at, until)
@@ -187,11 +191,21 @@ def _read_chunk_frames(chunk: Chunk, gap: Gap | None) -> tuple[Frames, Gap | Non
     return _frames(chunk, found, chunk.position + at), gap
 
 
+def _up_to(chunk: Chunk, end: int) -> Chunk:
+    """The chunk's bytes before `end`."""
+    buffer = np.concatenate((chunk.buffer[:end], np.zeros(PADDING, np.uint8)))
+    return replace(chunk, buffer=buffer, size=end)
+
+
 def _take_frames(chunk: Chunk, resync: Resync, found: _Found, at: int, until: int) -> tuple[int, BadBatch | None]:
     """Add the frames from `at` on; give where they end, and what ended them if it was a bad batch."""
     walked = walk(chunk, at, until)
     position = np.asarray(walked.starts, np.int64)
-    valid = checksums_right(chunk, position, some_legacy=walked.legacy)
+    if walked.stop > until:  # a length after damage, which may claim all that is left, time and again
+        valid = checksums_right(chunk, position[:-1], some_legacy=walked.legacy)
+        valid = np.append(valid, resync.right(walked.starts[-1]))
+    else:
+        valid = checksums_right(chunk, position, some_legacy=walked.legacy)
     count, stopped_by = len(position), None
     for index in np.flatnonzero(~valid).tolist():
         verdict = resync.judge(walked.starts[index])

@@ -28,6 +28,7 @@ from offdecode.model import Chunk, Problem
 
 _BLOCK_BYTES = 1 << 16  # positions are tested by vectors of this size
 _BUDGET = 8  # checksums may run over so many times a chunk's size, and as much again on the way through it
+_SMALL_BYTES = 4096  # no more than the search costs anyway: no budget keeps a batch of so many from being found
 
 _LARGE_CHUNK_BYTES = 1 << 20
 
@@ -131,7 +132,7 @@ class Resync:
         end = chunk.size if chunk.final else max(at, chunk.size - HEADER_BYTES + 1)
         for candidate in self._candidates(at + (chunk.position + at == gap.start), end):
             whole = entry_end(chunk, candidate) <= chunk.size
-            if not whole or self._right(candidate):
+            if not whole or self.right(candidate):
                 gap.add(chunk.buffer[at:candidate])
                 return candidate, whole
         gap.add(chunk.buffer[at:end])
@@ -157,15 +158,17 @@ class Resync:
             if entry_end(chunk, candidate) > chunk.size:
                 if may_wait:
                     return BadBatch.UNSEEN
-            elif self._right(candidate):
+            elif self.right(candidate):
                 return BadBatch.WRONG_LENGTH
         return BadBatch.ALONE
 
-    def _right(self, candidate: int) -> bool:
+    def right(self, candidate: int) -> bool:
+        """Whether the entry, whole in the chunk, has a right checksum; false where the budget is spent."""
         cost = entry_end(self._chunk, candidate) - candidate
-        if self._spent + cost > _BUDGET * (self._chunk.size + candidate):
-            return False
-        self._spent += cost
+        if cost > _SMALL_BYTES:
+            if self._spent + cost > _BUDGET * (self._chunk.size + candidate):
+                return False
+            self._spent += cost
         return checksum_right(self._chunk, candidate)
 
     def _candidates(self, at: int, end: int) -> Iterator[int]:
