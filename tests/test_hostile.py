@@ -26,7 +26,7 @@ def note(place=pathlib.Path(sys.argv.pop(1))):
     status = pathlib.Path("/proc/self/status").read_text()
     place.write_text(status.split("VmHWM:")[1].split()[0])
 atexit.register(note)
-main()
+sys.exit(main())
 """
 
 

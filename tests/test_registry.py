@@ -35,7 +35,7 @@ VALUE = Layout("MoonValue", versions="0-1", flexible="1+", fields=(
 registry.RECORD_TYPES = (*registry.RECORD_TYPES, RecordType(99, "moon", KEY, (VALUE,)))
 registry.DEFAULT_ROW_TYPE = "moon"
 from offdecode.cli import main
-main()
+sys.exit(main())
 """
 
 KEY = struct.pack(">h", 99) + text("g") + struct.pack(">i", 3)

@@ -77,8 +77,8 @@ def cli() -> None:
     """
 
 
-def main() -> None:
-    """Run the command line. Errors become one line on stderr; a closed pipe ends quietly."""
+def main() -> int:
+    """Run the command line: the exit status. Errors become one line on stderr; a closed pipe ends quietly."""
     sys.meta_path.insert(0, _NoPandas)
     signal.signal(signal.SIGTERM, _terminate)
     if sys.stderr is None:  # it was closed when the process started
@@ -107,7 +107,7 @@ def main() -> None:
     except MemoryError:
         click.echo("offdecode: out of memory", err=True)
         status = FAILED
-    sys.exit(status if isinstance(status, int) else 0)
+    return status if isinstance(status, int) else 0
 
 
 def _terminate(number: int, frame: object) -> None:
