@@ -61,6 +61,23 @@ def test_integers_are_exact(number: int) -> None:
     assert json.loads(line)["offset"] == number
 
 
+@pytest.mark.parametrize("timestamps", ["ms", "iso"])
+@pytest.mark.parametrize(
+    "times",
+    [[5, 6, 7, 8, 9], [7] * 9, [7] * 9 + [-8] * 9, [None] * 9 + [7] * 9, [0] * 5 + [None] * 9, [2**63 - 1] * 5 + [7]],
+)
+def test_numbers_that_repeat(times: list[int | None], timestamps: Timestamps) -> None:
+    rows = [commit(expire_timestamp=time, offset=time) for time in times]
+    lines = written({"offset_commit": batch_of("offset_commit", rows)}, list(range(len(rows))), timestamps)
+    alone = [
+        line
+        for row in rows
+        for line in written({"offset_commit": batch_of("offset_commit", [row])}, [0], timestamps)
+    ]
+    assert lines == alone
+    assert [json.loads(line)["offset"] for line in lines] == times
+
+
 MEMBER = {
     "member_id": "m", "group_instance_id": None, "client_id": 'c"', "client_host": "/h", "rebalance_timeout": 1,
     "session_timeout": -1,

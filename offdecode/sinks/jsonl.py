@@ -6,7 +6,7 @@ A row is joined from as few pieces as possible: joining costs per piece.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
@@ -24,6 +24,7 @@ Timestamps = Literal["ms", "iso"]
 FIRST_CALENDAR_MS = -62_135_596_800_000
 LAST_CALENDAR_MS = 253_402_300_799_999
 
+_ROWS_PER_CHANGE = 4  # looking for equal numbers pays while each serves so many rows
 _NEEDS_ESCAPE = r'["\\\x00-\x1f]'
 
 
@@ -82,11 +83,11 @@ class JsonLinesSink:
                 encoded = array.dictionary_encode()
                 return _coded(encoded.indices, encoded.dictionary.cast(pa.string()))
             case Kind.INT64:
-                text = self._number(array)
+                return _numbers(array, _number_text)
             case Kind.DOUBLE:
                 text = array.cast(pa.string())
             case Kind.TIMESTAMP | Kind.TIMESTAMP_NUMBER:
-                text = self._time(array.cast(pa.int64()))
+                return _numbers(array.cast(pa.int64()), self._time_text)
             case Kind.TEXT:
                 text = _quote(array)
             case Kind.JSON:
@@ -98,18 +99,10 @@ class JsonLinesSink:
                 text = pc.if_else(array.is_valid(), text, pa.scalar(None, pa.string()))
             case Kind.EMBEDDED:
                 text = self._embedded(column, array)
-        return text if isinstance(text, str) else text.fill_null("null")
+        return text.fill_null("null")
 
-    def _number(self, numbers: pa.Array) -> pa.Array | str:
-        """The numbers as text; one text where all are the same."""
-        if not numbers.null_count:
-            limits = pc.min_max(numbers)
-            if limits["min"] == limits["max"]:
-                return str(limits["min"].as_py())
-        return numbers.cast(pa.string())
-
-    def _time(self, milliseconds: pa.Array) -> pa.Array | str:
-        numbers = self._number(milliseconds)
+    def _time_text(self, milliseconds: pa.Array) -> pa.Array:
+        numbers = _number_text(milliseconds)
         if not self._iso:
             return numbers
         sayable = pc.and_(
@@ -138,6 +131,22 @@ class JsonLinesSink:
         other = self._object(opaque, [item for _, item in shown], len(array))
         text = pc.if_else(hexadecimal.is_valid(), other, decoded)
         return pc.if_else(array.is_valid(), text, None)
+
+
+def _number_text(numbers: pa.Array) -> pa.Array:
+    return numbers.cast(pa.string())
+
+
+def _numbers(numbers: pa.Array, text_of: Callable[[pa.Array], pa.Array]) -> Piece:
+    """The text of each number, made once for equal ones where most equal the one before, as times do."""
+    values = numbers.fill_null(0).to_numpy()
+    changes = np.count_nonzero(values[1:] != values[:-1])
+    if changes * _ROWS_PER_CHANGE > len(values):
+        return text_of(numbers).fill_null("null")
+    if not changes and not numbers.null_count:
+        return str(text_of(numbers[:1])[0].as_py())
+    encoded = numbers.dictionary_encode()
+    return _coded(encoded.indices, text_of(encoded.dictionary))
 
 
 def _coded(indices: pa.Array, texts: pa.Array) -> Piece:
