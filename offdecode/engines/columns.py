@@ -8,7 +8,7 @@ exactly what the reference engine accepts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from offdecode.engines.readings import (
     Uuids,
 )
 from offdecode.engines.reference import least_bytes
+from offdecode.log.headers import big_endian
 from offdecode.model import Mask, Vector, distinct
 from offdecode.schemas.layout import ArrayOf, Embedded, Field, Layout, OpaqueFormat, Struct
 from offdecode.schemas.types import MAX_STRING_BYTES, Kind, WireType
@@ -50,15 +51,11 @@ class _Scope:
     owner: Vector | None = None
 
 
-_VIEWS = {1: ">i1", 2: ">i2", 4: ">i4", 8: ">i8"}
-
-
 @dataclass(slots=True)
 class VectorReader:
     """Reads layouts at positions of one buffer, which ends in at least 16 bytes that belong to no record."""
 
     buffer: Buffer
-    _views: dict[str, npt.NDArray[np.signedinteger]] = field(default_factory=dict)
 
     def read(self, layout: Layout, version: int, position: Vector, end: Vector) -> tuple[Fields, Mask]:
         """Read `layout` at `version` in every row from its position to its end; which rows fit to the last byte."""
@@ -70,14 +67,7 @@ class VectorReader:
 
     def integers(self, position: Vector, width: int, *, signed: bool = True) -> npt.NDArray[np.signedinteger]:
         """Big-endian integers at any positions."""
-        kind = _VIEWS[width] if signed else _VIEWS[width].replace("i", "u")
-        view = self._views.get(kind)
-        if view is None:
-            count = len(self.buffer) - width + 1
-            view = np.ndarray(shape=(count,), dtype=kind, buffer=self.buffer.data, strides=(1,))
-            self._views[kind] = view
-        native: npt.NDArray[np.signedinteger] = view[position]
-        return native.astype(native.dtype.newbyteorder("="))
+        return big_endian(self.buffer, f"{'i' if signed else 'u'}{width}", position)
 
     def equal(self, ranges: Ranges, text: bytes) -> Mask:
         """Which ranges hold exactly these bytes."""

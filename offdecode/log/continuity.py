@@ -10,7 +10,7 @@ from collections import deque
 import numpy as np
 
 from offdecode.log.batches import Frames
-from offdecode.log.headers import CRC_START, LEGACY_CRC_START, unaligned
+from offdecode.log.headers import CRC_START, LEGACY_CRC_START, big_endian
 from offdecode.model import Mask, Problem, Vector
 
 _REMEMBERED = 1 << 18  # batches that a copy is looked for among; memory must not grow with the log
@@ -123,4 +123,4 @@ class Continuity:
     def _checksums(frames: Frames, valid: Vector) -> Vector:
         position = frames.position[valid]
         at = position + np.where(frames.magic[valid] == 2, CRC_START, LEGACY_CRC_START) - 4
-        return unaligned(frames.chunk.buffer, ">u4")[at].astype(np.int64)
+        return big_endian(frames.chunk.buffer, np.uint32, at).astype(np.int64)

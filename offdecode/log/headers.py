@@ -10,6 +10,7 @@ whose value holds compressed ones (a wrapper); zlib's CRC-32 from the magic to t
 from __future__ import annotations
 
 import struct
+import sys
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
@@ -67,10 +68,17 @@ def _gather(buffer: Buffer, starts: list[int] | Vector, header: np.dtype[np.void
     return unaligned(buffer, np.dtype((np.void, header.itemsize)))[np.asarray(starts, np.int64)].view(header)
 
 
-def unaligned(buffer: Buffer, dtype: np.dtype[np.void] | str) -> np.ndarray:
+def unaligned(buffer: Buffer, dtype: npt.DTypeLike) -> np.ndarray:
     """A view of `buffer` whose element i is the `dtype` that starts at byte i."""
     count = max(len(buffer) - np.dtype(dtype).itemsize + 1, 0)
     return np.ndarray(shape=(count,), dtype=dtype, buffer=buffer, strides=(1,))
+
+
+def big_endian(buffer: Buffer, dtype: npt.DTypeLike, position: Vector) -> npt.NDArray[np.signedinteger]:
+    """The integers that start at each position, in the machine's byte order."""
+    found: npt.NDArray[np.signedinteger] = unaligned(buffer, dtype)[position]
+    # Swapped in place: a conversion from a big-endian type takes four times as long.
+    return found.byteswap(inplace=True) if sys.byteorder == "little" else found
 
 
 @dataclass(slots=True)
@@ -174,8 +182,8 @@ def checksums_right(chunk: Chunk, position: Vector, *, some_legacy: bool) -> Mas
 
 def _right(chunk: Chunk, position: Vector) -> Mask:
     # Two fields through views of their own: gathering whole headers for them costs five times as much.
-    end = position + LENGTH_END + unaligned(chunk.buffer, ">i4")[position + 8]
-    stored = unaligned(chunk.buffer, ">u4")[position + CRC_START - 4]
+    end = position + LENGTH_END + big_endian(chunk.buffer, np.int32, position + 8)
+    stored = big_endian(chunk.buffer, np.uint32, position + CRC_START - 4)
     actual = crc32c_each(chunk.buffer.data, (position + CRC_START).tolist(), end.tolist())
     return np.asarray(actual == stored)
 
@@ -258,9 +266,8 @@ def _plausible_batches(chunk: Chunk, start: int, end: int) -> Vector:
 def _plausible_messages(chunk: Chunk, start: int, end: int) -> Vector:
     buffer = chunk.buffer
     end = min(end, chunk.size - LEGACY_HEADER_BYTES + 1)
-    int32 = unaligned(buffer, ">i4")
     positions = np.flatnonzero(buffer[start + MAGIC_AT : max(end, start) + MAGIC_AT] < 2) + start
-    length = int32[positions + 8].astype(np.int64)
+    length = big_endian(buffer, np.int32, positions + 8).astype(np.int64)
     good = (
         (length >= LEGACY_LENGTHS[0])
         & (length <= MAX_BATCH_BYTES)
@@ -271,10 +278,10 @@ def _plausible_messages(chunk: Chunk, start: int, end: int) -> Vector:
     magic = buffer[positions + MAGIC_AT].astype(np.int64)
     attributes = buffer[positions + MAGIC_END].astype(np.int64)
     least = np.asarray(LEGACY_LENGTHS)[magic]
-    key_length = int32[positions + LENGTH_END + least - 8].astype(np.int64)
+    key_length = big_endian(buffer, np.int32, positions + LENGTH_END + least - 8).astype(np.int64)
     value_at = positions + LENGTH_END + least - 4 + np.maximum(key_length, 0)
     unseen = value_at + 4 > chunk.size
-    value_length = int32[np.where(unseen, 0, value_at)].astype(np.int64)
+    value_length = big_endian(buffer, np.int32, np.where(unseen, 0, value_at)).astype(np.int64)
     fills = least + np.maximum(key_length, 0) + np.maximum(value_length, 0) == length
     good = (
         (attributes & ~np.asarray(LEGACY_ATTRIBUTES)[magic] == 0)

@@ -25,10 +25,10 @@ from offdecode.log.headers import (
     MAGIC_END,
     Buffer,
     Walk,
+    big_endian,
     hop_legacy,
     legacy_checksums_right,
     legacy_headers,
-    unaligned,
 )
 from offdecode.model import Mask, Vector
 
@@ -210,12 +210,11 @@ def _bad_messages(bad: Vector, owner: Vector, log_offset: Vector, bad_checksum: 
 
 def _read_fields(buffer: Buffer, position: Vector, end: Vector) -> tuple[Vector, Vector, Vector, Vector, Mask]:
     """Position and length of key and value of the messages at position:end; which do not fill their message."""
-    int32 = unaligned(buffer, ">i4")
     least = np.asarray(LEGACY_LENGTHS)[legacy_headers(buffer, position)["magic"]]
     key_position = position + LENGTH_END + least - 4
-    key_length = int32[key_position - 4].astype(np.int64)
+    key_length = big_endian(buffer, np.int32, key_position - 4).astype(np.int64)
     bad = (key_length < -1) | (key_length > end - key_position - 4)
     value_position = key_position + np.where(bad, 0, np.maximum(key_length, 0)) + 4
-    value_length = int32[value_position - 4].astype(np.int64)
+    value_length = big_endian(buffer, np.int32, value_position - 4).astype(np.int64)
     bad |= (value_length < -1) | (value_position + np.maximum(value_length, 0) != end)
     return key_position, key_length, value_position, value_length, bad

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from offdecode.errors import OffdecodeError
 from offdecode.log.batches import Frames
@@ -28,14 +27,13 @@ MIN_RECORD_BYTES = 7
 _FEW_BATCHES = 32  # fewer than these are walked one by one: a step of all costs more
 
 
-def _advances() -> npt.NDArray[np.int16]:
-    """By a record's first two bytes: how far the next record is, where these bytes tell; else 0."""
-    word = np.arange(1 << 16)
-    first, second = word >> 8, word & 0xFF
+def _advances() -> Vector:
+    """By a record's first two bytes, as one number: how far the next record is, where these bytes tell; else 0."""
+    first, second = np.arange(1 << 16, dtype=np.uint16).view(np.uint8).reshape(-1, 2).astype(np.int64).T
     short = first < 0x80
     zigzag = np.where(short, first, first & 0x7F | second << 7)
     told = (short | (second < 0x80)) & (zigzag & 1 == 0)  # an odd one is a negative length
-    return np.where(told, np.where(short, 1, 2) + (zigzag >> 1), 0).astype(np.int16)
+    return np.where(told, np.where(short, 1, 2) + (zigzag >> 1), 0)
 
 
 _ADVANCE = _advances()
@@ -280,6 +278,7 @@ def _walk_lockstep(buffer: Buffer, start: Vector, end: Vector, count: Vector) ->
     """Positions of all records (batch by batch), which batches are not sure, and where each batch's records end."""
     total = int(count.sum())
     positions = np.empty(total, np.int64)
+    taken = np.empty(total, np.int64)  # positions in the order of the steps
     doubtful = np.zeros(len(count), np.bool_)
     finish = start.copy()
     if not total:
@@ -288,7 +287,8 @@ def _walk_lockstep(buffer: Buffer, start: Vector, end: Vector, count: Vector) ->
     first_slot = (np.cumsum(count) - count)[order]
     ascending = count[order][::-1]
     at, limit = start[order], end[order]
-    words = unaligned(buffer, ">u2")
+    words = unaligned(buffer, np.uint16)
+    done = 0
     lives = len(count) - np.searchsorted(ascending, np.arange(int(count[order[0]])), side="right")
     for k, live in enumerate(lives.tolist()):
         if live < len(at):
@@ -301,11 +301,14 @@ def _walk_lockstep(buffer: Buffer, start: Vector, end: Vector, count: Vector) ->
                 found, finish[index] = hop_records(buffer.data, int(finish[index]), int(end[index]), left)
                 positions[slot : slot + len(found)] = found
                 doubtful[index] |= len(found) < left
-            return positions, doubtful, finish
-        positions[first_slot[:live] + k] = at
-        advance = _ADVANCE[words[at]]
+            lives = lives[:k]
+            break
+        taken[done : done + live] = at
+        done += live
+        advance = _ADVANCE.take(words[at])
         if np.count_nonzero(advance) == live:
-            at = np.minimum(at + advance, limit)  # a record that goes beyond its batch is seen as its fields are read
+            at += advance
+            np.minimum(at, limit, out=at)  # a record that goes beyond its batch is seen as its fields are read
             continue
         length, after, bad = read_varints(buffer, at, 5)
         at = after + length
@@ -313,7 +316,11 @@ def _walk_lockstep(buffer: Buffer, start: Vector, end: Vector, count: Vector) ->
         if bad.any():
             doubtful[order[np.flatnonzero(bad)]] = True
             at = np.where(bad, limit, at)
-    finish[order[: len(at)]] = at
+    else:
+        finish[order[: len(at)]] = at
+    step = np.repeat(np.arange(len(lives)), lives)
+    batch = np.arange(done) - np.repeat(np.cumsum(lives) - lives, lives)
+    positions[first_slot[batch] + step] = taken[:done]
     return positions, doubtful, finish
 
 
