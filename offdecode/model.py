@@ -18,6 +18,8 @@ Mask = npt.NDArray[np.bool_]
 
 def distinct(values: Vector) -> Vector:
     """The values in rising order, each once: np.unique without its import of numpy.ma, which costs every start."""
+    if len(values) and (values == values[0]).all():
+        return values[:1]
     ordered = np.sort(values)
     first = np.ones(len(ordered), np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])

@@ -115,6 +115,22 @@ def test_odd_records() -> None:
     assert_same(pairs, Selection(keys=KeyFilter({"group": {"\\xff\\xfe"}.__contains__})))
 
 
+@pytest.mark.parametrize("different", [3, 400, 3000], ids="{} keys".format)
+@pytest.mark.parametrize("group", [None, "g1", "\\xff1"])
+def test_keys_that_repeat_and_keys_that_do_not(different: int, group: str | None) -> None:
+    def key(number: int) -> bytes:
+        name = (b"\xff" if number % 7 == 3 else b"g") + b"%d" % (number % 1000)
+        whole = b"\0\1" + len(name).to_bytes(2) + name + b"\0\1t" + number.to_bytes(4)
+        return whole[:-1] if number % 11 == 5 else whole
+
+    commit = bytes.fromhex("00030000000000000001ffffffff00056669727374000001a2077855bd")
+    values = [commit, None, commit[:-1], commit[:2] + b"\1" + commit[3:]]
+    rnd = random.Random(different)
+    pairs: list[Pair] = [(key(rnd.randrange(different)), values[rnd.choice((0, 0, 1, 2, 3))]) for _ in range(3000)]
+    keys = KeyFilter({} if group is None else {"group": group.__eq__})
+    assert_same(pairs, Selection(keys=keys))
+
+
 def mutated(rnd: random.Random, count: int) -> list[Pair]:
     return [mutate(rnd, rnd.choice(damageable())) for _ in range(count)]
 

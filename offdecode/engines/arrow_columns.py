@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from offdecode.engines.columns import Buffer
+from offdecode.engines.parts import constant_category
 from offdecode.engines.plain import encoded_json, opaque_json
 from offdecode.engines.readings import (
     Encoded,
@@ -27,12 +28,14 @@ from offdecode.engines.readings import (
     UnknownTags,
     Uuids,
 )
+from offdecode.log.headers import unaligned
 from offdecode.model import Column, Kind, Mask, Vector, arrow
 from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS, USER_DATA, OpaqueFormat
 from offdecode.schemas.rows import DECODED, USER_DATA_DECODED
 
 _INLINE_BYTES = 12  # Arrow keeps texts up to this length in the view itself
-_FIRST_FOUR = np.array([(1 << 8 * min(size, 4)) - 1 for size in range(_INLINE_BYTES + 1)], np.uint32)
+# Of a view's first word the length and what a text of so many bytes fills; of its second word likewise.
+_FIRST_FOUR = np.array([(1 << 32 + 8 * min(size, 4)) - 1 for size in range(_INLINE_BYTES + 1)], np.uint64)
 _NEXT_EIGHT = np.array([(1 << 8 * max(size - 4, 0)) - 1 for size in range(_INLINE_BYTES + 1)], np.uint64)
 _HEX = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), "<u2")
 _BASE64 = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", np.uint8)
@@ -158,6 +161,9 @@ class ArrowColumns:
         return scattered(found, maybe, count)
 
     def _texts(self, ranges: Ranges, rows: Vector, *, category: bool) -> pa.Array:
+        if not ranges.length.any():  # as metadata is nearly always
+            count = len(ranges.length)
+            return constant_category("", count) if category else pa.repeat("", count)
         binary = self._views(ranges.position, ranges.length)
         if category:
             encoded = binary.cast(pa.binary()).dictionary_encode()
@@ -174,26 +180,32 @@ class ArrowColumns:
             bad = [item is not None and _is_no_text(item) for item in binary.cast(pa.binary()).to_pylist()]
             raise DoubtfulRows(np.unique(rows[np.asarray(bad)])) from None
 
+    def equal_ones(self, position: Vector, length: Vector) -> Vector:
+        """Numbers from 0 for ranges: the same for the same bytes."""
+        encoded = self._views(position, length).cast(pa.binary()).dictionary_encode()
+        index: Vector = encoded.indices.to_numpy()
+        return index
+
     def _views(self, position: Vector, length: Vector) -> pa.Array:
         """Ranges as an Arrow array of views into the buffer."""
         count = len(position)
         filled = np.maximum(length, 0)
-        inline = np.minimum(filled, _INLINE_BYTES)
         at = np.minimum(position, len(self._buffer) - _INLINE_BYTES)
         views = np.empty((count, 2), np.uint64)
         # Length and the first four bytes; then the next eight, or for a long text (buffer 0) its offset in the buffer.
-        views[:, 0] = (self._bytes("<u4")[at] & _FIRST_FOUR[inline]).astype(np.uint64) << 32 | filled.astype(np.uint64)
-        views[:, 1] = self._bytes("<u8")[at + 4] & _NEXT_EIGHT[inline]
-        long = np.flatnonzero(filled > _INLINE_BYTES)
-        views[long, 1] = position[long].astype(np.uint64) << 32
+        views[:, 0] = unaligned(self._buffer, "<u4")[at]
+        views[:, 0] <<= 32
+        views[:, 0] |= filled.astype(np.uint64)
+        views[:, 1] = position
+        views[:, 1] <<= 32
+        short = np.flatnonzero(filled <= _INLINE_BYTES)
+        if len(short):
+            inline = filled[short]
+            views[short, 0] &= _FIRST_FOUR[inline]
+            views[short, 1] = unaligned(self._buffer, "<u8")[at[short] + 4] & _NEXT_EIGHT[inline]
         null = length < 0
         validity = pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
         return pa.Array.from_buffers(pa.binary_view(), count, [validity, pa.py_buffer(views), self._arrow_buffer])
-
-    def _bytes(self, dtype: str) -> np.ndarray:
-        """The `dtype` that starts at each byte of the buffer."""
-        size = np.dtype(dtype).itemsize
-        return np.ndarray((len(self._buffer) - size + 1,), dtype, self._buffer.data, strides=(1,))
 
     def hex(self, position: Vector, length: Vector) -> pa.Array:
         """Ranges in lower-case hex; null where the length is -1."""
@@ -207,7 +219,8 @@ class ArrowColumns:
         return pa.Array.from_buffers(pa.string(), len(length), [validity, offsets, pa.py_buffer(texts)])
 
     def _uuids(self, position: Vector, *, category: bool) -> pa.Array:
-        ids = np.ascontiguousarray(self._buffer[position[:, None] + np.arange(16)])
+        words = unaligned(self._buffer, "<u8")
+        ids = np.stack((words[position], words[position + 8]), axis=1).view(np.uint8)
         if not category:
             return _uuid_texts(ids)
         binary = pa.Array.from_buffers(pa.binary(16), len(ids), [None, pa.py_buffer(ids)])

@@ -5,6 +5,9 @@ Accept-only: records that it is not sure of are handed back, for the reference e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 
@@ -15,11 +18,13 @@ from offdecode.engines.readings import Fields
 from offdecode.engines.reference_rows import BY_KEY_TYPE, KEY_VERSION
 from offdecode.engines.selection import Selection
 from offdecode.log.records import Records
-from offdecode.model import Column, Mask, Vector, arrow, distinct
+from offdecode.model import Mask, Vector, arrow, distinct
 from offdecode.schemas.layout import Layout, RecordType
 from offdecode.schemas.rows import SHAPE, record_columns
 
 _VERSION_BYTES = 2
+_SAMPLE = 1024
+_ROWS_PER_REPEAT = 20  # in the sample: about five rows a key among all
 
 
 class ColumnEngine:
@@ -33,19 +38,29 @@ class ColumnEngine:
         run = _Run(records, self._selection)
         long_enough = records.key_length[indices] >= _VERSION_BYTES
         run.left.append(indices[~long_enough])
-        indices = indices[long_enough]
-        key_types = run.reader.integers(records.key_position[indices], 2)
-        for key_type in distinct(key_types).tolist():
-            rows = indices[key_types == key_type]
-            record = BY_KEY_TYPE.get(key_type)
-            if record is None:
-                run.left.append(rows)
-            elif self._selection.wants_record(record.row_type):
-                run.read_type(record, rows)
+        run.read(indices[long_enough])
         return run.parts, np.sort(np.concatenate(run.left))
 
 
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The different keys of one record type that are wanted: their columns, and which of them each row has."""
+
+    count: int
+    columns: dict[str, pa.Array]
+    index: Vector
+
+    def of(self, rows: Vector) -> dict[str, pa.Array]:
+        """The key's columns for these records."""
+        index = self.index[rows]
+        if len(index) == self.count and (index == np.arange(self.count)).all():
+            return dict(self.columns)
+        return {name: column.take(arrow(index)) for name, column in self.columns.items()}
+
+
 class _Run:
+    """Reads the records of one chunk. Where keys come time and again, each is read once."""
+
     def __init__(self, records: Records, selection: Selection) -> None:
         self.records = records
         self.selection = selection
@@ -54,12 +69,83 @@ class _Run:
         self.parts: list[Part] = []
         self.left: list[Vector] = [np.empty(0, np.int64)]
 
-    def read_type(self, record: RecordType, rows: Vector) -> None:
-        """Read all records of one type: filter by key, then go on by value version."""
-        rows = self._matching(record, self._fitting(record.key, KEY_VERSION, rows, key=True))
+    def read(self, rows: Vector) -> None:
+        """Read the records `rows`, one type after the other."""
+        if not len(rows):
+            return
+        index = np.arange(len(rows))  # which key each row has
+        if self._keys_repeat(rows):
+            index = self._equal_keys(rows)
+        example = np.empty(int(index.max()) + 1, np.int64)  # a record of each key
+        example[index] = rows
+        key_types = self.reader.integers(self.records.key_position[example], 2)
+        for key_type in distinct(key_types).tolist():
+            mine = key_types == key_type
+            record = BY_KEY_TYPE.get(key_type)
+            if record is None:
+                self.left.append(rows[mine[index]])
+            elif self.selection.wants_record(record.row_type):
+                self._read_type(record, *self._read_keys(record, rows, index, example, np.flatnonzero(mine)))
+
+    def _keys_repeat(self, rows: Vector) -> bool:
+        """Whether looking for equal keys pays: a few records, taken from everywhere, show it."""
+        some = rows[:: len(rows) // _SAMPLE + 1]
+        different = int(self._equal_keys(some).max()) + 1
+        return (len(some) - different) * _ROWS_PER_REPEAT >= len(some)
+
+    def _equal_keys(self, rows: Vector) -> Vector:
+        return self.arrow.equal_ones(self.records.key_position[rows], self.records.key_length[rows])
+
+    def _read_keys(
+        self, record: RecordType, rows: Vector, index: Vector, example: Vector, numbers: Vector
+    ) -> tuple[Vector, _Keys]:
+        """The rows whose keys are among `numbers` and wanted. index: each row's key; example: a row of each key."""
+        columns: dict[str, pa.Array] = {}
+        doubtful = [numbers[:0]]
+        while len(numbers):
+            fields, fits = self._read(record.key, KEY_VERSION, example[numbers], key=True)
+            try:
+                if not fits.all():
+                    raise DoubtfulRows(numbers[~fits])
+                named = [column for column in record_columns(record.row_type) if column.name in fields.values]
+                arrays = self.arrow.fields(named, fields, numbers)
+            except DoubtfulRows as doubt:
+                doubtful.append(doubt.rows)
+                numbers = np.setdiff1d(numbers, doubt.rows, assume_unique=True)
+                continue
+            columns = dict(zip((column.name for column in named), arrays, strict=True))
+            passing = self._passing(columns, len(numbers))
+            if passing.all():
+                break
+            numbers = numbers[passing]
+        number = np.full(len(example), -1, np.int64)
+        number[numbers] = np.arange(len(numbers))
+        unsure = np.concatenate(doubtful)
+        if len(unsure):
+            self.left.append(rows[np.isin(index, unsure)])
+        found = number[index]
+        of_record = np.empty(len(self.records), np.int64)
+        of_record[rows] = found
+        return rows[found >= 0], _Keys(len(numbers), columns, of_record)
+
+    def _passing(self, columns: Mapping[str, pa.Array], count: int) -> Mask:
+        """Which keys the filter wants."""
+        tests = self.selection.keys.tests
+        if not tests.keys() <= columns.keys():
+            return np.zeros(count, np.bool_)
+        passing = np.ones(count, np.bool_)
+        for name, test in tests.items():
+            values = columns[name]
+            encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+            passes = np.fromiter((test(value) for value in encoded.dictionary.to_pylist()), np.bool_)
+            passing &= passes[encoded.indices.to_numpy()]
+        return passing
+
+    def _read_type(self, record: RecordType, rows: Vector, keys: _Keys) -> None:
+        """Read all records of one type, one value version after the other."""
         length = self.records.value_length[rows]
         self.left.append(rows[(length >= 0) & (length < _VERSION_BYTES)])
-        self._read_part(record, None, None, rows[length < 0])
+        self._read_part(record, keys, None, None, rows[length < 0])
         rows = rows[length >= _VERSION_BYTES]
         versions = self.reader.integers(self.records.value_position[rows], 2)
         for version in distinct(versions).tolist():
@@ -67,17 +153,12 @@ class _Run:
             for layout in record.values:
                 if layout.layout_version(version) is None:
                     continue
-                read = self._read_part(record, layout, version, mine)
-                mine = np.setdiff1d(mine, read, assume_unique=True)
-                if not len(mine):
+                read = self._read_part(record, keys, layout, version, mine)
+                if len(read) == len(mine):
+                    mine = mine[:0]
                     break
+                mine = np.setdiff1d(mine, read, assume_unique=True)
             self.left.append(mine)
-
-    def _fitting(self, layout: Layout, version: int, rows: Vector, *, key: bool) -> Vector:
-        fits = self._read(layout, version, rows, key=key)[1]
-        if key:
-            self.left.append(rows[~fits])
-        return rows[fits]
 
     def _read(self, layout: Layout, version: int, rows: Vector, *, key: bool) -> tuple[Fields, Mask]:
         records = self.records
@@ -85,35 +166,13 @@ class _Run:
         length = (records.key_length if key else records.value_length)[rows]
         return self.reader.read(layout, version, position + _VERSION_BYTES, position + length)
 
-    def _matching(self, record: RecordType, rows: Vector) -> Vector:
-        """The rows whose keys pass the filter. Keys that are no UTF-8 are left to the reference."""
-        tests = self.selection.keys.tests
-        if not tests or not len(rows):
-            return rows
-        columns = {column.name: column for column in record_columns(record.row_type)}
-        if not tests.keys() <= {field.name for field in record.key.fields}:
-            return rows[:0]
-        for name, test in tests.items():
-            rows, values = self._certain(record.key, columns[name], rows)
-            encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-            passes = np.fromiter((test(value) for value in encoded.dictionary.to_pylist()), np.bool_)
-            rows = rows[passes[encoded.indices.to_numpy()]]
-        return rows
-
-    def _certain(self, layout: Layout, column: Column, rows: Vector) -> tuple[Vector, pa.Array]:
-        """A key column of the rows, without those whose text is doubtful: they are left to the reference."""
-        while True:
-            fields, _ = self._read(layout, KEY_VERSION, rows, key=True)
-            try:
-                return rows, self.arrow.column(column, fields.values[column.name], rows)
-            except DoubtfulRows as doubt:
-                rows = self._leave(rows, doubt)
-
     def _leave(self, rows: Vector, doubt: DoubtfulRows) -> Vector:
         self.left.append(doubt.rows)
         return np.setdiff1d(rows, doubt.rows, assume_unique=True)
 
-    def _read_part(self, record: RecordType, layout: Layout | None, version: int | None, rows: Vector) -> Vector:
+    def _read_part(
+        self, record: RecordType, keys: _Keys, layout: Layout | None, version: int | None, rows: Vector
+    ) -> Vector:
         """Add the rows that fit the layout (None = tombstones); gives those that are dealt with."""
         dealt_with = rows
         while len(rows):
@@ -124,21 +183,20 @@ class _Run:
                 if not fits.all():
                     rows = dealt_with = rows[fits]
                     continue
-            key, _ = self._read(record.key, KEY_VERSION, rows, key=True)
             try:
-                self.parts.append(self._part(record, layout, version, rows, key, value))
+                self.parts.append(self._part(record, keys, layout, version, rows, value))
                 break
             except DoubtfulRows as doubt:
                 rows = self._leave(rows, doubt)
         return dealt_with
 
     def _part(
-        self, record: RecordType, layout: Layout | None, version: int | None, rows: Vector, key: Fields, value: Fields
+        self, record: RecordType, keys: _Keys, layout: Layout | None, version: int | None, rows: Vector, value: Fields
     ) -> Part:
-        columns = record_columns(record.row_type)
-        fields = Fields({**value.values, **key.values}, value.unknown_tags)
-        arrays = self.arrow.fields(columns, fields, rows)
-        found = dict(zip((column.name for column in columns), arrays, strict=True))
+        found = keys.of(rows)
+        columns = [column for column in record_columns(record.row_type) if column.name not in found]
+        arrays = self.arrow.fields(columns, value, rows)
+        found.update(zip((column.name for column in columns), arrays, strict=True))
         if layout is not None and layout.shape is not None:
             found[SHAPE.name] = constant_category(layout.shape, len(rows))
         count = len(rows)
