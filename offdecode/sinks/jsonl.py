@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from offdecode.model import Column, DecodedChunk, Kind, arrow
 from offdecode.schemas.rows import RowOptions, row_type
-from offdecode.sinks.pieces import Coded, Piece, Pieces, as_strings
+from offdecode.sinks.pieces import Coded, Piece, Pieces
 
 Timestamps = Literal["ms", "iso"]
 
@@ -26,6 +26,8 @@ LAST_CALENDAR_MS = 253_402_300_799_999
 
 _ROWS_PER_CHANGE = 4  # looking for equal numbers pays while each serves so many rows
 _NEEDS_ESCAPE = r'["\\\x00-\x1f]'
+_FIRST_PRINTABLE = 0x20
+_NESTED = frozenset({Kind.LIST, Kind.STRUCT, Kind.EMBEDDED})
 
 
 class Writable(Protocol):
@@ -56,26 +58,64 @@ class JsonLinesSink:
         return self._object(columns, batch.columns, len(batch), "}\n")
 
     def _object(self, columns: Sequence[Column], arrays: Sequence[pa.Array], count: int, close: str = "}") -> pa.Array:
-        """One JSON object a row. The first column that is always shown opens it."""
+        """One JSON object a row."""
         pieces = Pieces(count)
+        self._add_fields(pieces, columns, arrays, close)
+        return pieces.joined()
+
+    def _add_fields(
+        self, pieces: Pieces, columns: Sequence[Column], arrays: Sequence[pa.Array], close: str = "}"
+    ) -> None:
+        """Add an object's text. The first column that is always shown opens it."""
         pieces.add("{")
         separator = ""
         for column, array in zip(columns, arrays, strict=True):
             if not column.optional:
                 pieces.add(f'{separator}"{column.name}":')
-                pieces.add(self._value(column, array))
+                self._add_value(pieces, column, array)
             elif array.null_count < len(array):
-                value = as_strings(self._value(column, array), count)
-                shown = pc.binary_join_element_wise(f',"{column.name}":', value, "")
-                pieces.add(pc.if_else(array.is_valid(), shown, ""))
+                shown = pc.binary_join_element_wise(f',"{column.name}":', self._text(column, array), "")
+                pieces.add(pc.if_else(array.is_valid(), shown, "") if array.null_count else shown)
             separator = ","
         pieces.add(close)
+
+    def _text(self, column: Column, array: pa.Array) -> pa.Array:
+        """The JSON text of each value."""
+        pieces = Pieces(len(array))
+        self._add_value(pieces, column, array)
         return pieces.joined()
 
-    def _value(self, column: Column, array: pa.Array) -> Piece:
-        """The JSON text of each value, "null" for null."""
+    def _add_value(self, pieces: Pieces, column: Column, array: pa.Array) -> None:
+        """Add the JSON text of each value, "null" for null. What is nested is joined with what is around it."""
         if array.null_count == len(array):
-            return "null"
+            pieces.add("null")
+        elif column.kind is Kind.TEXT and not array.null_count and not _may_need_escape(array):
+            pieces.add('"')
+            pieces.add(array)
+            pieces.add('"')
+        elif column.kind not in _NESTED:
+            pieces.add(self._plain(column, array))
+        elif not array.null_count:
+            self._add_nested(pieces, column, array)
+        else:
+            inner = Pieces(len(array))
+            self._add_nested(inner, column, array)
+            pieces.add(pc.if_else(array.is_valid(), inner.joined(), "null"))
+
+    def _add_nested(self, pieces: Pieces, column: Column, array: pa.Array) -> None:
+        """Add the text of lists and structs; that of nulls is not to be looked at."""
+        match column.kind:
+            case Kind.LIST:
+                pieces.add("[")
+                pieces.add(self._elements(column.children[0], array))
+                pieces.add("]")
+            case Kind.STRUCT:
+                self._add_fields(pieces, column.children, array.flatten())
+            case Kind.EMBEDDED:
+                self._add_embedded(pieces, column, array)
+
+    def _plain(self, column: Column, array: pa.Array) -> Piece:
+        """The JSON text of each value that is not nested, "null" for null."""
         match column.kind:
             case Kind.CATEGORY:
                 return _coded(array.indices, _quote(array.dictionary))
@@ -84,22 +124,15 @@ class JsonLinesSink:
                 return _coded(encoded.indices, encoded.dictionary.cast(pa.string()))
             case Kind.INT64:
                 return _numbers(array, _number_text)
-            case Kind.DOUBLE:
-                text = array.cast(pa.string())
             case Kind.TIMESTAMP | Kind.TIMESTAMP_NUMBER:
                 return _numbers(array.cast(pa.int64()), self._time_text)
+            case Kind.DOUBLE:
+                text = array.cast(pa.string())
             case Kind.TEXT:
                 text = _quote(array)
-            case Kind.JSON:
+            case _:
                 text = array
-            case Kind.LIST:
-                text = self._list(column.children[0], array)
-            case Kind.STRUCT:
-                text = self._object(column.children, array.flatten(), len(array))
-                text = pc.if_else(array.is_valid(), text, pa.scalar(None, pa.string()))
-            case Kind.EMBEDDED:
-                text = self._embedded(column, array)
-        return text.fill_null("null")
+        return text.fill_null("null") if text.null_count else text
 
     def _time_text(self, milliseconds: pa.Array) -> pa.Array:
         numbers = _number_text(milliseconds)
@@ -112,25 +145,30 @@ class JsonLinesSink:
         texts = pc.binary_join_element_wise('"', pc.strftime(times, format="%Y-%m-%dT%H:%M:%S"), 'Z"', "")
         return pc.coalesce(texts, numbers)
 
-    def _list(self, column: Column, array: pa.Array) -> pa.Array:
-        lengths = pc.list_value_length(array).fill_null(0)
-        offsets = np.concatenate((np.zeros(1, np.int32), np.cumsum(lengths.to_numpy(), dtype=np.int32)))
+    def _elements(self, column: Column, array: pa.Array) -> pa.Array:
+        """The elements of each list, joined."""
         flat = array.flatten()
-        text = as_strings(self._value(column, flat), len(flat))
-        joined = pc.binary_join(pa.ListArray.from_arrays(arrow(offsets), text), ",")
-        return pc.if_else(array.is_valid(), pc.binary_join_element_wise("[", joined, "]", ""), None)
+        if array.null_count or len(flat) != len(array.values):
+            lengths = pc.list_value_length(array).fill_null(0)
+            offsets = arrow(np.concatenate((np.zeros(1, np.int32), np.cumsum(lengths.to_numpy(), dtype=np.int32))))
+        else:
+            offsets = array.offsets
+        return pc.binary_join(pa.ListArray.from_arrays(offsets, self._text(column, flat)), ",")
 
-    def _embedded(self, column: Column, array: pa.Array) -> pa.Array:
-        """The structure that the bytes hold, or `{"hex": ...}` and what else is optional."""
+    def _add_embedded(self, pieces: Pieces, column: Column, array: pa.Array) -> None:
+        """Add the structure that the bytes hold, or `{"hex": ...}` and what else is optional."""
         arrays = array.flatten()
-        decoded = self._object(column.children, arrays, len(array))
-        by_name = dict(zip((child.name for child in column.children), column.children, strict=True))
-        shown = [(by_name[name], arrays[list(by_name).index(name)]) for name in ("hex", "decoded") if name in by_name]
-        hexadecimal = shown[0][1]
+        by_name = {child.name: (child, item) for child, item in zip(column.children, arrays, strict=True)}
+        hexadecimal = by_name["hex"][1]
+        if hexadecimal.null_count == len(array):
+            self._add_fields(pieces, column.children, arrays)
+            return
+        shown = [by_name[name] for name in ("hex", "decoded") if name in by_name]
         opaque = [Column("hex", Kind.TEXT), *(child for child, _ in shown[1:])]
         other = self._object(opaque, [item for _, item in shown], len(array))
-        text = pc.if_else(hexadecimal.is_valid(), other, decoded)
-        return pc.if_else(array.is_valid(), text, None)
+        if hexadecimal.null_count:
+            other = pc.if_else(hexadecimal.is_valid(), other, self._object(column.children, arrays, len(array)))
+        pieces.add(other)
 
 
 def _number_text(numbers: pa.Array) -> pa.Array:
@@ -162,6 +200,8 @@ def _coded(indices: pa.Array, texts: pa.Array) -> Piece:
 def _quote(array: pa.Array) -> pa.Array:
     """Each text as a JSON string, UTF-8 unescaped."""
     quoted = pc.binary_join_element_wise('"', array, '"', "")
+    if not _may_need_escape(array):
+        return quoted
     special = pc.match_substring_regex(array, _NEEDS_ESCAPE)
     if not pc.any(special).as_py():
         return quoted
@@ -169,7 +209,16 @@ def _quote(array: pa.Array) -> pa.Array:
     return pc.replace_with_mask(quoted, special.fill_null(False), pa.array(escaped, pa.string()))
 
 
+def _may_need_escape(array: pa.Array) -> bool:
+    """Whether a byte that is escaped stands anywhere in the texts, or between them: most have none."""
+    data = np.frombuffer(_bytes_of(array), np.uint8)
+    return bool((data < _FIRST_PRINTABLE).any() or (data == ord('"')).any() or (data == ord("\\")).any())
+
+
 def _bytes_of(strings: pa.Array) -> memoryview:
     """The texts of a string array one after the other, as they lie in its buffer."""
-    offsets = np.frombuffer(strings.buffers()[1], np.int32)[strings.offset : strings.offset + len(strings) + 1]
-    return memoryview(strings.buffers()[2])[offsets[0] : offsets[-1]]
+    _, offsets, data = strings.buffers()
+    if not len(strings) or data is None:
+        return memoryview(b"")
+    ends = np.frombuffer(offsets, np.int32)[strings.offset : strings.offset + len(strings) + 1]
+    return memoryview(data)[ends[0] : ends[-1]]
