@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from offdecode.engines.columns import Buffer
-from offdecode.engines.parts import constant_category
+from offdecode.engines.parts import constant_category, lists, scattered
 from offdecode.engines.plain import encoded_json, opaque_json
 from offdecode.engines.readings import (
     Encoded,
@@ -253,18 +253,3 @@ def _is_no_text(data: bytes) -> bool:
     except UnicodeDecodeError:
         return True
     return False
-
-
-def lists(count: Vector, elements: pa.Array) -> pa.Array:
-    """A list array from the number of elements of each row; -1 is a null list."""
-    offsets = np.concatenate((np.zeros(1, np.int32), np.cumsum(np.maximum(count, 0), dtype=np.int32)))
-    null = count < 0
-    mask = arrow(null) if null.any() else None
-    return pa.ListArray.from_arrays(arrow(offsets), elements, mask=mask)
-
-
-def scattered(array: pa.Array, rows: Vector, count: int) -> pa.Array:
-    """An array of `count` values that has those of `array` at `rows`, and null elsewhere."""
-    where = np.full(count, -1, np.int64)
-    where[rows] = np.arange(len(rows))
-    return array.take(arrow(where, null=where < 0))

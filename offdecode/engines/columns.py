@@ -135,8 +135,10 @@ class VectorReader:
             return Numbers(self.integers(at, kind.width, signed=kind.signed)), after
         most = MAX_STRING_BYTES if kind.kind is Kind.TEXT else 2**31 - 1
         length, at = self._length(2 if kind.kind is Kind.TEXT else 4, form, nullable, at, end, fits)
-        wrong = (length > end - at) | (length > most)
-        if wrong.any():
+        wrong = length > end - at
+        if form.flexible:  # elsewhere the width of the length is limit enough
+            wrong |= length > most
+        if np.count_nonzero(wrong):
             fits &= ~wrong
             length = np.where(wrong, 0, length)
         return Ranges(at, length, kind.kind is Kind.TEXT), at + np.maximum(length, 0)
@@ -152,7 +154,7 @@ class VectorReader:
             after = _advance(at, width, end, fits)
             length = self.integers(at, width).astype(np.int64)
         wrong = length < (-1 if nullable else 0)
-        if wrong.any():
+        if np.count_nonzero(wrong):
             fits &= ~wrong
             length = np.where(wrong, 0, length)
         return length, after
@@ -172,7 +174,7 @@ class VectorReader:
             more = more[(byte & 0x80) != 0]
         fits[more] = False
         wrong = (value > 0xFFFFFFFF) | (after > end)
-        if wrong.any():
+        if np.count_nonzero(wrong):
             fits &= ~wrong
             value = np.where(wrong, 1, value)
             after = np.minimum(after, end)
@@ -217,9 +219,7 @@ class VectorReader:
         at = at.copy()
         for rows, k in _steps(count):
             start[slot[rows] + k] = at[rows]
-            good = fits[rows]
-            at[rows] = self._skip(element.fields, form, at[rows], end[rows], good)
-            fits[rows] = good
+            at[rows] = self._skip(element.fields, form, at[rows], end[rows])
         good = np.ones(total, np.bool_)
         below = tuple(_Scope(scope.values, owner if scope.owner is None else scope.owner[owner]) for scope in scopes)
         fields, _ = self._struct(element.fields, form, start, end[owner], good, below)
@@ -352,10 +352,8 @@ class VectorReader:
         start, length = ranges.position[rows], ranges.length[rows]
         return rows, self.read(layout, version, start + 2, start + length)[0]
 
-    def _skip(
-        self, fields: Sequence[Field], form: _Form, at: Vector, end: Vector, fits: Mask
-    ) -> Vector:
-        """Where a struct ends. Its contents are checked when they are read."""
+    def _skip(self, fields: Sequence[Field], form: _Form, at: Vector, end: Vector) -> Vector:
+        """Where a struct ends, and never behind `end`. Nothing is checked: that is done where it is read."""
         fixed = 0
         for item in fields:
             if not item.exists_in(form.version) or item.tag is not None:
@@ -364,57 +362,58 @@ class VectorReader:
                 fixed += item.type.width
                 continue
             if fixed:
-                at, fixed = _advance(at, fixed, end, fits), 0
-            _, at = self._field_end(item, form, at, end, fits)
+                at, fixed = np.minimum(at + fixed, end), 0
+            at = self._field_end(item.type, item.nullable_in(form.version), form, at, end)
         if fixed:
-            at = _advance(at, fixed, end, fits)
+            at = np.minimum(at + fixed, end)
         if not form.flexible:
             return at
-        count, at = self._varint(at, end, fits)
-        count = np.where(fits & (count * 2 <= end - at), count, 0)
+        count, at = self._any_varint(at, end)
+        count[count * 2 > end - at] = 0
         for rows, _ in _steps(count):
-            good = fits[rows]
-            _, after = self._varint(at[rows], end[rows], good)
-            size, after = self._varint(after, end[rows], good)
-            fits[rows] = good
+            _, after = self._any_varint(at[rows], end[rows])
+            size, after = self._any_varint(after, end[rows])
             at[rows] = np.minimum(after + size, end[rows])
         return at
 
     def _field_end(
-        self, item: Field, form: _Form, at: Vector, end: Vector, fits: Mask
-    ) -> tuple[None, Vector]:
-        nullable = item.nullable_in(form.version)
-        if isinstance(item.type, WireType):
-            return None, self._primitive(item.type, form, nullable, at, end, fits)[1]
-        if isinstance(item.type, Struct):
+        self, kind: WireType | Struct | ArrayOf, nullable: bool, form: _Form, at: Vector, end: Vector
+    ) -> Vector:
+        if isinstance(kind, Struct):
             if not nullable:
-                return None, self._skip(item.type.fields, form, at, end, fits)
-            after = _advance(at, 1, end, fits)
+                return self._skip(kind.fields, form, at, end)
+            after = np.minimum(at + 1, end)
             rows = np.flatnonzero(self.buffer[at] == 1)
-            good = fits[rows]
-            after[rows] = self._skip(item.type.fields, form, after[rows], end[rows], good)
-            fits[rows] = good
-            return None, after
-        element = item.type.of
-        count, at = self._length(4, form, nullable, at, end, fits)
-        count = np.where(count * least_bytes(element, form.version, form.flexible) > end - at, 0, np.maximum(count, 0))
+            after[rows] = self._skip(kind.fields, form, after[rows], end[rows])
+            return after
+        width = 2 if isinstance(kind, WireType) and kind.kind is Kind.TEXT else 4
+        if form.flexible:
+            length, at = self._any_varint(at, end)
+            length -= 1
+        else:
+            length = self.integers(at, width)
+            at = np.minimum(at + width, end)
+        if isinstance(kind, WireType):
+            return np.minimum(at + np.maximum(length, 0), end)
+        element = kind.of
+        count = length.astype(np.int64)
+        count[count * least_bytes(element, form.version, form.flexible) > end - at] = 0
+        np.maximum(count, 0, out=count)
         if isinstance(element, WireType) and element.width is not None:
-            return None, at + element.width * count
-        at = at.copy()
+            return at + element.width * count
         for rows, _ in _steps(count):
-            good = fits[rows]
-            if isinstance(element, WireType):
-                at[rows] = self._primitive(element, form, False, at[rows], end[rows], good)[1]
-            else:
-                at[rows] = self._skip(element.fields, form, at[rows], end[rows], good)
-            fits[rows] = good
-        return None, at
+            at[rows] = self._field_end(element, False, form, at[rows], end[rows])
+        return at
+
+    def _any_varint(self, at: Vector, end: Vector) -> tuple[Vector, Vector]:
+        """Unsigned varints, wrong ones too."""
+        return self._varint(at, end, np.ones(len(at), np.bool_))
 
 
 def _advance(at: Vector, width: int, end: Vector, fits: Mask) -> Vector:
     after = at + width
     wrong = after > end
-    if wrong.any():
+    if np.count_nonzero(wrong):
         fits &= ~wrong
         after = np.minimum(after, end)
     return after

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from offdecode.model import Mask, Vector, arrow
 
@@ -33,14 +34,37 @@ def _join(parts: list[Part]) -> Part:
     if len(parts) == 1:
         return parts[0]
     rows = np.concatenate([part.rows for part in parts])
+    owner = np.repeat(np.arange(len(parts)), [len(part.rows) for part in parts])
     order = np.argsort(rows, kind="stable")
+    owner, take = owner[order], arrow(order)
     types = {name: column.type for part in parts for name, column in part.columns.items()}
-    take = arrow(order)
     columns = {}
     for name, kind in types.items():
         pieces = [part.columns[name] if name in part.columns else pa.nulls(len(part.rows), kind) for part in parts]
-        columns[name] = pa.chunked_array(pieces, kind).unify_dictionaries().combine_chunks().take(take)
+        filled = [index for index, piece in enumerate(pieces) if piece.null_count < len(piece)]
+        if pa.types.is_list(kind) and len(filled) == 1:  # as members, beside tombstones
+            columns[name] = scattered(pieces[filled[0]], np.flatnonzero(owner == filled[0]), len(rows))
+        else:
+            columns[name] = pa.chunked_array(pieces, kind).unify_dictionaries().combine_chunks().take(take)
     return Part(parts[0].row_type, rows[order], columns)
+
+
+def lists(count: Vector, elements: pa.Array) -> pa.Array:
+    """A list array from the number of elements of each row; -1 is a null list."""
+    offsets = np.concatenate((np.zeros(1, np.int32), np.cumsum(np.maximum(count, 0), dtype=np.int32)))
+    null = count < 0
+    mask = arrow(null) if null.any() else None
+    return pa.ListArray.from_arrays(arrow(offsets), elements, mask=mask)
+
+
+def scattered(array: pa.Array, rows: Vector, count: int) -> pa.Array:
+    """An array of `count` values that has those of `array` at `rows`, and null elsewhere."""
+    where = np.full(count, -1, np.int64)
+    if pa.types.is_list(array.type) and (rows[1:] > rows[:-1]).all():  # the elements stay where they are
+        where[rows] = pc.list_value_length(array).fill_null(-1).to_numpy()
+        return lists(where, array.flatten())
+    where[rows] = np.arange(len(rows))
+    return array.take(arrow(where, null=where < 0))
 
 
 def category(index: Vector, names: Sequence[str], null: Mask | None = None) -> pa.Array:
