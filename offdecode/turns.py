@@ -8,6 +8,7 @@ from one process to another. Forked before threads exist; where there is no fork
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import pickle
 import select
@@ -17,8 +18,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from queue import Queue
-from threading import Thread
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -29,6 +28,9 @@ CAN_SHARE = hasattr(os, "fork") and sys.platform == "linux"
 _TURN = b"."
 _HELD_BYTES = 32 << 20  # more than this is not held back while others write
 _PIPE_BYTES = 1 << 20
+_SLOTS = 2
+_SLOT_BYTES = 12 << 20  # a chunk of 4 MiB, and the vectors of its batches where each holds one small record
+_ALIGNED_BYTES = 64
 _SIZE = struct.Struct("<q")
 
 
@@ -97,12 +99,12 @@ _Job = Callable[[Callable[[Any], None]], Any]
 def share(count: int, feed: Feed, work: Work, on_note: Callable[[Any], None]) -> list[Any]:
     """Run feed(give) in one process and work(pieces, turns, note) in `count` others; the results of all.
 
-    give(piece) sends a piece to the next worker; note(x) calls on_note(x) in this process. An exception in one
-    process ends them all and is raised here.
+    give(piece) sends a piece to the next worker; note(x) calls on_note(x) in this process. A piece's buffers are the
+    worker's until it asks for the next one. An exception in one process ends them all and is raised here.
     """
     rings = [os.pipe() for _ in range(count)]
-    lanes = [_wide_pipe() for _ in range(count)]
-    pipes = {end for pipe in (*rings, *lanes) for end in pipe}
+    lanes = [_Lane() for _ in range(count)]
+    pipes = {end for pipe in rings for end in pipe}.union(*(lane.ends for lane in lanes))
     processes = _Processes(pipes)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -111,45 +113,95 @@ def share(count: int, feed: Feed, work: Work, on_note: Callable[[Any], None]) ->
         turns = Turns(index, count, rings[index][0], rings[(index + 1) % count][1])
 
         def job(note: Callable[[Any], None], turns: Turns = turns) -> Any:
-            return work(_received(lanes[turns.index][0]), turns, note)
+            return work(lanes[turns.index].pieces(), turns, note)
 
-        processes.start(job, {rings[index][0], rings[(index + 1) % count][1], lanes[index][0]})
-    processes.start(lambda note: _feed(feed, [write_end for _, write_end in lanes]), {end for _, end in lanes})
+        processes.start(job, {rings[index][0], rings[(index + 1) % count][1], *lanes[index].outlets})
+    processes.start(lambda note: _feed(feed, lanes), {end for lane in lanes for end in lane.inlets})
     os.write(rings[0][1], _TURN)
     for end in pipes:
         os.close(end)
     return processes.collect(on_note)
 
 
-def _feed(feed: Feed, lanes: list[int]) -> Any:
+def _feed(feed: Feed, lanes: list[_Lane]) -> Any:
     """Feed the lanes in turn."""
     given = 0
 
     def give(piece: Any) -> None:
         nonlocal given
-        try:
-            _send(lanes[given % len(lanes)], piece)
-        except BrokenPipeError:
-            raise Stopped from None
+        lanes[given % len(lanes)].give(piece)
         given += 1
 
     return feed(give)
 
 
-def _received(lane: int) -> Iterator[Any]:
-    """The pieces that come through a lane. A thread takes the next one in while one is worked on."""
-    waiting: Queue[Any] = Queue(1)
+class _Lane:
+    """Pieces on their way to one worker. Their buffers lie in memory that both processes share, in one of two slots:
 
-    def receive() -> None:
+    one is filled while the other is worked on. What is too large for a slot goes through the pipe.
+    """
+
+    def __init__(self) -> None:
+        self._read_end, self._write_end = _wide_pipe()
+        self._freed, self._free = os.pipe()  # numbers of slots that the worker has done with
+        self._memory = np.frombuffer(mmap.mmap(-1, _SLOTS * _SLOT_BYTES), np.uint8)
+        os.write(self._free, bytes(range(_SLOTS)))
+
+    @property
+    def ends(self) -> tuple[int, int, int, int]:
+        return (self._read_end, self._write_end, self._freed, self._free)
+
+    @property
+    def inlets(self) -> tuple[int, int]:
+        """What the feeding process needs."""
+        return (self._write_end, self._freed)
+
+    @property
+    def outlets(self) -> tuple[int, int]:
+        """What the worker needs."""
+        return (self._read_end, self._free)
+
+    def give(self, piece: Any) -> None:
+        buffers: list[pickle.PickleBuffer] = []
+        pickled = pickle.dumps(piece, protocol=5, buffer_callback=buffers.append)
+        parts = [buffer.raw() for buffer in buffers]
+        slot = b""
+        if _places([len(part) for part in parts])[-1] <= _SLOT_BYTES:
+            slot = os.read(self._freed, 1)
+            if not slot:
+                raise Stopped
+            memory = self._slot(slot)
+            for part, place in zip(parts, _places([len(part) for part in parts]), strict=False):
+                memory[place : place + len(part)] = np.frombuffer(part, np.uint8)
         try:
-            while True:
-                waiting.put(_receive(lane))
-        except EOFError as end:
-            waiting.put(end)
+            _send(self._write_end, (slot, pickled, [len(part) for part in parts] if slot else buffers))
+        except BrokenPipeError:
+            raise Stopped from None
 
-    Thread(target=receive, daemon=True).start()
-    while not isinstance(piece := waiting.get(), EOFError):
-        yield piece
+    def pieces(self) -> Iterator[Any]:
+        while True:
+            try:
+                slot, pickled, parts = _receive(self._read_end)
+            except EOFError:
+                return
+            if slot:
+                memory = self._slot(slot)
+                parts = [memory[at : at + size] for at, size in zip(_places(parts), parts, strict=False)]
+            yield pickle.loads(pickled, buffers=parts)
+            if slot:
+                with suppress(BrokenPipeError):  # nothing more is to come
+                    os.write(self._free, slot)
+
+    def _slot(self, slot: bytes) -> np.ndarray:
+        return self._memory[slot[0] * _SLOT_BYTES : (slot[0] + 1) * _SLOT_BYTES]
+
+
+def _places(sizes: list[int]) -> list[int]:
+    """Where in a slot buffers of these sizes begin, and where the last one ends."""
+    places = [0]
+    for size in sizes:
+        places.append(-(-(places[-1] + size) // _ALIGNED_BYTES) * _ALIGNED_BYTES)
+    return places
 
 
 def _send(pipe: int, value: Any) -> None:

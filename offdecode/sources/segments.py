@@ -247,13 +247,14 @@ def read_chunk(
 ) -> Chunk:
     """Bytes of a segment from `position` on, up to `size` of them; fewer only at the segment's end."""
     wanted = max(min(size, segment.size - position), 0)
-    buffer = np.zeros(wanted + PADDING, np.uint8)
+    buffer = np.empty(wanted + PADDING, np.uint8)
     filled = 0
     while filled < wanted:
         got = os.preadv(reader.descriptor, [buffer.data[filled:wanted]], position + filled)
         if not got:
             break
         filled += got
+    buffer[filled:] = 0
     if filled < wanted:  # the file was cut short meanwhile
         buffer = buffer[: filled + PADDING].copy()
         return Chunk(segment.name, log_partition, position, buffer, filled, position + filled)
