@@ -137,7 +137,8 @@ def _run_shared(request: Request, output: Output, problems: BinaryIO, meter: Met
         def feed(give: Callable[[Step], None]) -> Stats:
             stats = Stats()
             for step in iter_steps(request, stats):
-                give(replace(step, coverage=None))
+                frames = None if step.frames is None else step.frames.without_tail()
+                give(replace(step, coverage=None, frames=frames))
             return stats
 
         def work(steps: Iterator[Step], turns: Turns, note: Callable[[Carried | tuple[int, int]], None]) -> Stats:

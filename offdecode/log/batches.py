@@ -30,6 +30,7 @@ from offdecode.log.resync import BadBatch, Gap, Resync, open_gap
 from offdecode.model import PADDING, Chunk, Mask, Problem, Vector
 
 _FIRST_WINDOW = 4096  # after damage the walk feels its way, so that much damage does not cost many long walks
+_LARGE_TAIL_BYTES = 1 << 20
 _MOST_GAPS = 1 << 14  # in a chunk: each is a problem or two, which must not take more memory than the chunk
 
 CODEC_MASK = 0x07
@@ -107,6 +108,11 @@ class Frames:
             problems=tuple(problem for problem in self.problems if (problem.position or 0) < end),
             breaks=tuple(at for at in self.breaks if at < count),
         )
+
+    def without_tail(self) -> Frames:
+        """Without the bytes behind the last batch, where they are many: reading the batches does not need them."""
+        end = int(self.end[-1]) if len(self) else 0
+        return self if self.chunk.size - end <= _LARGE_TAIL_BYTES else replace(self, chunk=_up_to(self.chunk, end))
 
     def problem(self, index: int, kind: str, message: str, log_offset: int | None = None) -> Problem:
         """A problem that concerns the whole batch `index`."""

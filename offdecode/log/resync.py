@@ -57,8 +57,12 @@ class Gap:
         return self.zero or (self.torn and not self.text)
 
     def add(self, data: np.ndarray) -> None:
-        self.zero = self.zero and not data.any()
-        self.text = self.text and bool(_IS_TEXT[data].all())
+        for start in range(0, len(data), _BLOCK_BYTES):
+            if not (self.zero or self.text):
+                break
+            block = data[start : start + _BLOCK_BYTES]
+            self.zero = self.zero and not block.any()
+            self.text = self.text and bool(_IS_TEXT[block].all())
 
     def looks_like(self) -> str:
         if self.zero:

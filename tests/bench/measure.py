@@ -53,7 +53,7 @@ def alternating(commands: Mapping[str, Command], runs: int) -> dict[str, Times]:
     }
 
 
-def peak_memory(command: Command) -> int:
+def peak_memory(command: Command, status: int = 0) -> int:
     """Most bytes that the command's processes held at once, pages that they share counted once (PSS).
 
     Sampling costs time, so this is never the run that is timed.
@@ -63,7 +63,7 @@ def peak_memory(command: Command) -> int:
         while process.poll() is None:
             peak = max(peak, sum(map(_proportional_bytes, _family(process.pid))))
             time.sleep(_SAMPLE_SECONDS)
-    assert process.returncode == 0, f"{' '.join(command)} ended with {process.returncode}"
+    assert process.returncode == status, f"{' '.join(command)} ended with {process.returncode}"
     return peak
 
 
