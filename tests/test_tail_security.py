@@ -34,19 +34,46 @@ class Grant {
 """
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A keystore for the broker, and its certificate as PEM."""
-    store, pem = folder / "broker.p12", folder / "authority.pem"
-    access = ["-alias", "broker", "-keystore", str(store), "-storepass", PASSWORD]
+PEM = """
+import java.io.*;
+import java.security.*;
+import java.util.*;
+class Pem {
+    static void show(String what, byte[] data) {
+        System.out.println("-----BEGIN " + what + "-----");
+        System.out.println(Base64.getMimeEncoder(64, new byte[] {10}).encodeToString(data));
+        System.out.println("-----END " + what + "-----");
+    }
+    public static void main(String[] args) throws Exception {
+        var password = args[2].toCharArray();
+        var store = KeyStore.getInstance(new File(args[0]), password);
+        show("CERTIFICATE", store.getCertificate(args[1]).getEncoded());
+        show("PRIVATE KEY", store.getKey(args[1], password).getEncoded());
+    }
+}
+"""
+
+
+def certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """A keystore with a key of this name, and its certificate as PEM."""
+    store, pem = folder / f"{name}.p12", folder / f"{name}.pem"
+    access = ["-alias", name, "-keystore", str(store), "-storepass", PASSWORD]
     subprocess.run(
-        ["keytool", "-genkeypair", *access, "-storetype", "PKCS12", "-keyalg", "EC", "-dname", "CN=broker",
+        ["keytool", "-genkeypair", *access, "-storetype", "PKCS12", "-keyalg", "EC", "-dname", f"CN={name}",
          "-ext", "san=ip:127.0.0.1", "-validity", "30"], check=True, capture_output=True,
     )  # fmt: skip
     subprocess.run(["keytool", "-exportcert", "-rfc", *access, "-file", str(pem)], check=True, capture_output=True)
     return store, pem
 
 
-def secured(start_broker: StartBroker, store: Path) -> Broker:
+def program(folder: Path, name: str, text: str) -> Path:
+    path = folder / f"{name}.java"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def secured(start_broker: StartBroker, store: Path, clients: Path) -> Broker:
+    """clients: the certificate that users of the listener MTLS must show."""
     return start_broker(
         KAFKA_4,
         {
@@ -54,7 +81,10 @@ def secured(start_broker: StartBroker, store: Path) -> Broker:
             "ssl.keystore.password": PASSWORD,
             "ssl.keystore.type": "PKCS12",
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users": "User:ANONYMOUS;User:alice;User:token-user",
+            "super.users": "User:ANONYMOUS;User:alice;User:token-user;User:CN=client",
+            "listener.name.mtls.ssl.client.auth": "required",
+            "listener.name.mtls.ssl.truststore.type": "PEM",
+            "listener.name.mtls.ssl.truststore.location": str(clients),
             "listener.name.scram.sasl.enabled.mechanisms": "SCRAM-SHA-512",
             "listener.name.scram.scram-sha-512.sasl.jaas.config": f"{SECURITY}.scram.ScramLoginModule required;",
             "listener.name.plain.sasl.enabled.mechanisms": "PLAIN",
@@ -64,7 +94,9 @@ def secured(start_broker: StartBroker, store: Path) -> Broker:
             "listener.name.bearer.oauthbearer.sasl.jaas.config":
                 f"{SECURITY}.oauthbearer.OAuthBearerLoginModule required;",
         },
-        listeners={"TLS": "SSL", "SCRAM": "SASL_SSL", "PLAIN": "SASL_PLAINTEXT", "BEARER": "SASL_PLAINTEXT"},
+        listeners={
+            "TLS": "SSL", "MTLS": "SSL", "SCRAM": "SASL_SSL", "PLAIN": "SASL_PLAINTEXT", "BEARER": "SASL_PLAINTEXT",
+        },
         format_arguments=[
             argument
             for user in ("alice", "nobody", "reader")
@@ -75,12 +107,13 @@ def secured(start_broker: StartBroker, store: Path) -> Broker:
 
 def test_listeners_and_what_goes_wrong(start_broker: StartBroker, tmp_path: Path) -> None:
     require_java()
-    store, pem = certificate(tmp_path)
-    broker = secured(start_broker, store)
+    store, pem = certificate(tmp_path, "broker")
+    client_store, client_pem = certificate(tmp_path, "client")
+    broker = secured(start_broker, store, client_pem)
     asyncio.run(load(broker.bootstrap, 200, 0, 0))
-    program = tmp_path / "Grant.java"
-    program.write_text(GRANT, encoding="utf-8")
-    run_java(program, broker.classpath, broker.bootstrap)
+    run_java(program(tmp_path, "Grant", GRANT), broker.classpath, broker.bootstrap)
+    own = tmp_path / "own.pem"
+    own.write_text(run_java(program(tmp_path, "Pem", PEM), "", str(client_store), "client", PASSWORD), "ascii")
 
     def scram(user: str, password: str = PASSWORD, mechanism: str = "SCRAM-SHA-512") -> list[str]:
         return [
@@ -91,6 +124,7 @@ def test_listeners_and_what_goes_wrong(start_broker: StartBroker, tmp_path: Path
         ]  # fmt: skip
 
     tls = ["security.protocol=SSL", f"ssl.truststore.location={pem}"]
+    mutual = [*tls, "ssl.keystore.type=PEM", f"ssl.keystore.location={own}"]
     plain = ["security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN", "sasl.username=alice"]
     bearer = [
         "security.protocol=SASL_PLAINTEXT", "sasl.mechanism=OAUTHBEARER",
@@ -108,6 +142,7 @@ def test_listeners_and_what_goes_wrong(start_broker: StartBroker, tmp_path: Path
     rows = tail("PLAINTEXT", None).stdout
     assert rows.count("\n") == 200
     assert tail("TLS", tls).stdout == rows
+    assert tail("MTLS", mutual).stdout == rows
     assert tail("SCRAM", scram("alice")).stdout == rows
     assert tail("SCRAM", scram("reader")).stdout == rows  # READ on the topic is enough
     assert tail("PLAIN", [*plain, f"sasl.password={PASSWORD}"]).stdout == rows
@@ -118,6 +153,8 @@ def test_listeners_and_what_goes_wrong(start_broker: StartBroker, tmp_path: Path
         ("PLAIN", [*plain, "sasl.password=wrong"], "wrong name or password for PLAIN"),
         ("SCRAM", scram("alice", mechanism="SCRAM-SHA-256"), "the broker has no SASL mechanism SCRAM-SHA-256"),
         ("SCRAM", scram("nobody"), "no permission to read it: the user needs READ and DESCRIBE"),
+        ("SCRAM", tls, "or a user (security.protocol SASL_SSL)"),
+        ("MTLS", tls, "wants the client's own certificate: ssl.keystore.location"),
         ("TLS", ["security.protocol=SSL"], "name its authority in ssl.truststore.location"),
         ("TLS", None, "security.protocol is PLAINTEXT, set it in --command-config"),
         ("PLAIN", None, "security.protocol is PLAINTEXT, set it in --command-config"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,6 +63,16 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def write_alone(path: Path, descriptor: int) -> None:
+    """Keep other runs off an output that is open, until it is closed or the process ends. Raises UsageError."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(f"{path}: another run is writing it") from None
+    except OSError:
+        pass  # a file system without locks
+
+
 class ResumedFile:
     """A file that is cut back to what a checkpoint says, and written on from there."""
 
@@ -69,11 +80,22 @@ class ResumedFile:
         self.path = path
         try:
             self.stream: BinaryIO = path.open("r+b" if path.exists() else "w+b")
-            found = self.stream.seek(0, os.SEEK_END)
         except OSError as error:
             raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+        try:
+            self._cut_back(size)
+        except BaseException:
+            self.stream.close()
+            raise
+
+    def _cut_back(self, size: int) -> None:
+        write_alone(self.path, self.stream.fileno())
+        try:
+            found = self.stream.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise UsageError(f"{self.path}: cannot be written: {error.strerror}") from None
         if found < size:
-            raise UsageError(f"{path}: has {found} bytes, the checkpoint knows of {size}: rows of it are gone")
+            raise UsageError(f"{self.path}: has {found} bytes, the checkpoint knows of {size}: rows of it are gone")
         self.stream.truncate(size)
         self.stream.seek(size)
 

@@ -6,6 +6,7 @@ the parts before a checkpoint's offsets are all of them, and whatever lies behin
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from offdecode.errors import UsageError
 from offdecode.model import DecodedChunk, Problem
 from offdecode.schemas.rows import RowOptions, row_type
-from offdecode.sinks.checkpoint import sync_directory
+from offdecode.sinks.checkpoint import sync_directory, write_alone
 from offdecode.sinks.parquet import TypeFile, within_calendar
 
 _PART = re.compile(r"(\d+)-(\d+)-(\d+)\.parquet")
@@ -28,6 +29,9 @@ class ParquetParts:
         self._options = options
         self._report = report
         self._files: dict[tuple[str, int], TypeFile] = {}
+        _make_directory(directory)
+        self._descriptor = os.open(directory, os.O_RDONLY)
+        write_alone(directory, self._descriptor)
 
     def discard_after(self, offsets: dict[int, int]) -> None:
         """Remove what an interrupted run has left behind the checkpoint's offsets."""
@@ -54,10 +58,7 @@ class ParquetParts:
 
     def _new_file(self, name: str, log_partition: int) -> TypeFile:
         folder = self.directory / name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"{folder}: cannot be made a directory: {error.strerror}") from None
+        _make_directory(folder)
         return TypeFile(folder / f"{log_partition}.parquet", row_type(name, self._options).arrow_schema)
 
     def rotate(self, starts: dict[int, int], ends: dict[int, int]) -> None:
@@ -74,3 +75,10 @@ class ParquetParts:
     def discard(self) -> None:
         for file in self._files.values():
             file.discard()
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be made a directory: {error.strerror}") from None

@@ -146,6 +146,12 @@ class KafkaClient:
             return "the broker is too old: reading needs Kafka 0.11 or later; copy its segments and use `decode`"
         if isinstance(error, asyncio.TimeoutError):
             return f"no answer within {_CONNECT_MS // 1000} s; is this a Kafka listener, is there a firewall?"
+        if self._security.tls and isinstance(error, kafka_errors.KafkaError):  # others come before the handshake ends
+            user = "" if self._security.sasl else ", or a user (security.protocol SASL_SSL)"
+            return (
+                "the broker closes the connection after the TLS handshake; perhaps it wants the client's own "
+                f"certificate: ssl.keystore.location of --command-config{user}"
+            )
         if self._security.tls:
             return (
                 f"the TLS handshake fails ({_cause(error)}); if this listener is not TLS, "
