@@ -8,6 +8,7 @@ A test takes the fixture `start_broker` (tests/conftest.py) and carries the mark
         ...                  # clients go to broker.bootstrap
         broker.stop()        # SIGTERM and wait: broker.data is complete then
         broker.start()       # the same data, the same ports
+        other = start_broker("4.4.0", joins=broker)  # a second broker of the same cluster
         start_broker("4.4.0", data=copied)  # a copy of the data directory of a stopped broker
 
 What was started is stopped when the test ends. Jars come by Maven into the cache of tests/kafka_jars.py, which
@@ -60,7 +61,10 @@ def free_port() -> int:
 
 
 class Broker:
-    """One broker. `listeners`: more listeners, {name: security protocol}; `address(name)` tells where they are."""
+    """One broker. `listeners`: more listeners, {name: security protocol}; `address(name)` tells where they are.
+
+    joins: the broker that is the cluster's controller, for a second one without a controller of its own.
+    """
 
     def __init__(
         self,
@@ -70,25 +74,28 @@ class Broker:
         listeners: Mapping[str, str],
         data: Path | None,
         format_arguments: Sequence[str],
+        joins: Broker | None = None,
     ) -> None:
         self.version = version
         self.folder = folder
         self.data = folder / "data" if data is None else data
         self.classpath = classpath(f"org.apache.kafka:kafka_2.13:{version}", "org.slf4j:slf4j-simple:1.7.36")
         protocols = {"PLAINTEXT": "PLAINTEXT", **listeners}
-        self._ports = {name: free_port() for name in (*protocols, "CONTROLLER")}
+        self._ports = {name: free_port() for name in (*protocols, *([] if joins else ["CONTROLLER"]))}
+        self._voters: str = joins._voters if joins else f"1@127.0.0.1:{self._ports['CONTROLLER']}"
         self._process: subprocess.Popen[bytes] | None = None
         self._file = folder / "server.properties"
         where = {name: f"{name}://127.0.0.1:{port}" for name, port in self._ports.items()}
         lines = {
             **_PROPERTIES,
             "log.dirs": str(self.data),
-            "controller.quorum.voters": f"1@127.0.0.1:{self._ports['CONTROLLER']}",
+            "controller.quorum.voters": self._voters,
             "listeners": ",".join(where.values()),
             "advertised.listeners": ",".join(where[name] for name in protocols),
             "listener.security.protocol.map": ",".join(
                 f"{name}:{protocol}" for name, protocol in {**protocols, "CONTROLLER": "PLAINTEXT"}.items()
             ),
+            **({"process.roles": "broker", "node.id": "2"} if joins else {}),
             **properties,
         }
         self._file.write_text("".join(f"{name}={value}\n" for name, value in lines.items()), encoding="utf-8")
@@ -156,7 +163,7 @@ StartBroker = Callable[..., Broker]
 
 @pytest.fixture
 def start_broker(tmp_path: Path) -> Iterator[StartBroker]:
-    """start_broker(version, properties, *, listeners, data, format_arguments) gives a running Broker."""
+    """start_broker(version, properties, *, listeners, data, format_arguments, joins) gives a running Broker."""
     require_java()
     started: list[Broker] = []
 
@@ -167,10 +174,11 @@ def start_broker(tmp_path: Path) -> Iterator[StartBroker]:
         listeners: Mapping[str, str] | None = None,
         data: Path | None = None,
         format_arguments: Sequence[str] = (),
+        joins: Broker | None = None,
     ) -> Broker:
         folder = tmp_path / f"broker-{len(started)}"
         folder.mkdir()
-        broker = Broker(version, folder, properties or {}, listeners or {}, data, format_arguments)
+        broker = Broker(version, folder, properties or {}, listeners or {}, data, format_arguments, joins)
         started.append(broker)
         broker.start()
         return broker

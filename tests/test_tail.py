@@ -200,6 +200,29 @@ def test_broker_restart_is_survived(start_broker: StartBroker, tmp_path: Path) -
     assert len(rows_of(out)) >= 1000
 
 
+def test_new_leaders_are_found(start_broker: StartBroker, tmp_path: Path) -> None:
+    """When one of two brokers goes, the other leads its partitions; when it is back, it leads some again."""
+    replicated = {"offsets.topic.replication.factor": "2", "leader.imbalance.check.interval.seconds": "2"}
+    first = start_broker(KAFKA_4, replicated)
+    second = start_broker(KAFKA_4, replicated, joins=first)
+    load(first, 1000)
+    with Follower(tmp_path, "--bootstrap-server", f"{first.bootstrap},{second.bootstrap}") as follower:
+        follower.wait_for(1000)
+        second.stop()
+        load(first, 1000)
+        follower.wait_for(2000)
+        second.start()
+        time.sleep(5)  # for the partitions to go back
+        load(first, 1000)
+        follower.wait_for(3000)
+        out, words = follower.stop()
+    assert words.count("does not answer") <= 2, words
+    second.stop()
+    first.stop()
+    assert rows_of(out) == rows_of(offdecode("decode", first.data).stdout)
+    assert len(rows_of(out)) >= 3000
+
+
 def test_gaps_and_new_partitions(start_broker: StartBroker, tmp_path: Path) -> None:
     """What the broker has deleted is a problem that names it; partitions that are added are read from their start."""
     broker = start_broker(KAFKA_4)
