@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.engines.columns import Buffer
 from offdecode.engines.parts import constant_category, lists, scattered
 from offdecode.engines.plain import encoded_json, opaque_json
 from offdecode.engines.readings import (
@@ -28,7 +27,7 @@ from offdecode.engines.readings import (
     UnknownTags,
     Uuids,
 )
-from offdecode.log.headers import unaligned
+from offdecode.log.headers import Buffer, unaligned
 from offdecode.model import Column, Kind, Mask, Vector, arrow
 from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS, USER_DATA, OpaqueFormat
 from offdecode.schemas.rows import DECODED, USER_DATA_DECODED

@@ -7,7 +7,7 @@ exactly what the reference engine accepts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,21 +26,11 @@ from offdecode.engines.readings import (
     Uuids,
 )
 from offdecode.engines.reference import least_bytes
-from offdecode.log.headers import big_endian
+from offdecode.engines.walk import Form, advance, steps, struct_end, varint
+from offdecode.log.headers import Buffer, big_endian
 from offdecode.model import Mask, Vector, distinct
 from offdecode.schemas.layout import ArrayOf, Embedded, Field, Layout, OpaqueFormat, Struct
 from offdecode.schemas.types import MAX_STRING_BYTES, Kind, WireType
-
-Buffer = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """How a layout is written: its version, whether that is flexible, whether undeclared tags are refused."""
-
-    version: int
-    flexible: bool
-    closed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +50,7 @@ class VectorReader:
     def read(self, layout: Layout, version: int, position: Vector, end: Vector) -> tuple[Fields, Mask]:
         """Read `layout` at `version` in every row from its position to its end; which rows fit to the last byte."""
         fits = np.ones(len(position), np.bool_)
-        form = _Form(version, layout.flexible_in(version), layout.shape is not None)
+        form = Form(version, layout.flexible_in(version), layout.shape is not None)
         fields, at = self._struct(layout.fields, form, position, end, fits, ())
         fits &= at == end
         return fields, fits
@@ -79,7 +69,7 @@ class VectorReader:
     def _struct(
         self,
         fields: Sequence[Field],
-        form: _Form,
+        form: Form,
         at: Vector,
         end: Vector,
         fits: Mask,
@@ -107,7 +97,7 @@ class VectorReader:
     def _field(
         self,
         item: Field,
-        form: _Form,
+        form: Form,
         at: Vector,
         end: Vector,
         fits: Mask,
@@ -126,10 +116,10 @@ class VectorReader:
         return self._nullable_struct(item.type, item.tag is not None, form, at, end, fits, scopes)
 
     def _primitive(
-        self, kind: WireType, form: _Form, nullable: bool, at: Vector, end: Vector, fits: Mask
+        self, kind: WireType, form: Form, nullable: bool, at: Vector, end: Vector, fits: Mask
     ) -> tuple[Reading, Vector]:
         if kind.width is not None:
-            after = _advance(at, kind.width, end, fits)
+            after = advance(at, kind.width, end, fits)
             if kind.kind is Kind.UUID:
                 return Uuids(at), after
             return Numbers(self.integers(at, kind.width, signed=kind.signed)), after
@@ -144,14 +134,14 @@ class VectorReader:
         return Ranges(at, length, kind.kind is Kind.TEXT), at + np.maximum(length, 0)
 
     def _length(
-        self, width: int, form: _Form, nullable: bool, at: Vector, end: Vector, fits: Mask
+        self, width: int, form: Form, nullable: bool, at: Vector, end: Vector, fits: Mask
     ) -> tuple[Vector, Vector]:
         """A length or count, -1 for null, and where what it counts begins. Rows with a wrong one get 0."""
         if form.flexible:
-            length, after = self._varint(at, end, fits)
+            length, after = varint(self.buffer, at, end, fits)
             length = length - 1
         else:
-            after = _advance(at, width, end, fits)
+            after = advance(at, width, end, fits)
             length = self.integers(at, width).astype(np.int64)
         wrong = length < (-1 if nullable else 0)
         if np.count_nonzero(wrong):
@@ -159,31 +149,10 @@ class VectorReader:
             length = np.where(wrong, 0, length)
         return length, after
 
-    def _varint(self, at: Vector, end: Vector, fits: Mask) -> tuple[Vector, Vector]:
-        """Unsigned 32-bit varints."""
-        byte = self.buffer[at]
-        value = (byte & 0x7F).astype(np.int64)
-        after = at + 1
-        more = np.flatnonzero(byte & 0x80)
-        for shift in (7, 14, 21, 28):
-            if not more.size:
-                break
-            byte = self.buffer[np.minimum(after[more], len(self.buffer) - 1)]
-            value[more] |= (byte & 0x7F).astype(np.int64) << shift
-            after[more] += 1
-            more = more[(byte & 0x80) != 0]
-        fits[more] = False
-        wrong = (value > 0xFFFFFFFF) | (after > end)
-        if np.count_nonzero(wrong):
-            fits &= ~wrong
-            value = np.where(wrong, 1, value)
-            after = np.minimum(after, end)
-        return value, after
-
     def _array(
         self,
         element: WireType | Struct,
-        form: _Form,
+        form: Form,
         nullable: bool,
         at: Vector,
         end: Vector,
@@ -207,7 +176,7 @@ class VectorReader:
         if isinstance(element, WireType):
             position, length = np.empty(total, np.int64), np.empty(total, np.int64)
             at = at.copy()
-            for rows, k in _steps(count):
+            for rows, k in steps(count):
                 good = fits[rows]
                 part, after = self._primitive(element, form, False, at[rows], end[rows], good)
                 fits[rows] = good
@@ -217,9 +186,9 @@ class VectorReader:
             return Items(shown, Ranges(position, length, element.kind is Kind.TEXT)), at
         start = np.empty(total, np.int64)
         at = at.copy()
-        for rows, k in _steps(count):
+        for rows, k in steps(count):
             start[slot[rows] + k] = at[rows]
-            at[rows] = self._skip(element.fields, form, at[rows], end[rows])
+            at[rows] = struct_end(self.buffer, element.fields, form, at[rows], end[rows])
         good = np.ones(total, np.bool_)
         below = tuple(_Scope(scope.values, owner if scope.owner is None else scope.owner[owner]) for scope in scopes)
         fields, _ = self._struct(element.fields, form, start, end[owner], good, below)
@@ -230,7 +199,7 @@ class VectorReader:
         self,
         struct: Struct,
         tagged: bool,
-        form: _Form,
+        form: Form,
         at: Vector,
         end: Vector,
         fits: Mask,
@@ -238,9 +207,9 @@ class VectorReader:
     ) -> tuple[Reading, Vector]:
         """A mark, then the struct if the mark is 1 (see types.Presence)."""
         if tagged:
-            mark, after = self._varint(at, end, fits)
+            mark, after = varint(self.buffer, at, end, fits)
         else:
-            after = _advance(at, 1, end, fits)
+            after = advance(at, 1, end, fits)
             mark = self.integers(at, 1).astype(np.int64)
         fits &= (mark == 1) | (mark == (0 if tagged else -1))
         rows = np.flatnonzero(fits & (mark == 1))
@@ -254,7 +223,7 @@ class VectorReader:
     def _tagged_fields(
         self,
         known: dict[int, Field],
-        form: _Form,
+        form: Form,
         values: dict[str, Reading],
         at: Vector,
         end: Vector,
@@ -262,7 +231,7 @@ class VectorReader:
         scopes: tuple[_Scope, ...],
     ) -> tuple[UnknownTags | None, Vector]:
         """The tagged fields that end a struct: puts the known ones among `values`, gives the unknown ones."""
-        count, at = self._varint(at, end, fits)
+        count, at = varint(self.buffer, at, end, fits)
         fits &= count * 2 <= end - at
         count = np.where(fits, count, 0)
         if not count.any():
@@ -270,10 +239,10 @@ class VectorReader:
         found: list[tuple[Vector, Vector, Vector, Vector]] = []
         previous = np.full(len(at), -1, np.int64)
         at = at.copy()
-        for rows, _ in _steps(count):
+        for rows, _ in steps(count):
             good = fits[rows]
-            tag, after = self._varint(at[rows], end[rows], good)
-            size, after = self._varint(after, end[rows], good)
+            tag, after = varint(self.buffer, at[rows], end[rows], good)
+            size, after = varint(self.buffer, after, end[rows], good)
             good &= (tag > previous[rows]) & (size <= end[rows] - after)
             previous[rows] = tag
             size = np.where(good, size, 0)
@@ -298,7 +267,7 @@ class VectorReader:
     def _tagged(
         self,
         item: Field,
-        form: _Form,
+        form: Form,
         rows: Vector,
         position: Vector,
         size: Vector,
@@ -351,83 +320,6 @@ class VectorReader:
         rows = rows[fits]
         start, length = ranges.position[rows], ranges.length[rows]
         return rows, self.read(layout, version, start + 2, start + length)[0]
-
-    def _skip(self, fields: Sequence[Field], form: _Form, at: Vector, end: Vector) -> Vector:
-        """Where a struct ends, and never behind `end`. Nothing is checked: that is done where it is read."""
-        fixed = 0
-        for item in fields:
-            if not item.exists_in(form.version) or item.tag is not None:
-                continue
-            if isinstance(item.type, WireType) and item.type.width is not None:
-                fixed += item.type.width
-                continue
-            if fixed:
-                at, fixed = np.minimum(at + fixed, end), 0
-            at = self._field_end(item.type, item.nullable_in(form.version), form, at, end)
-        if fixed:
-            at = np.minimum(at + fixed, end)
-        if not form.flexible:
-            return at
-        count, at = self._any_varint(at, end)
-        count[count * 2 > end - at] = 0
-        for rows, _ in _steps(count):
-            _, after = self._any_varint(at[rows], end[rows])
-            size, after = self._any_varint(after, end[rows])
-            at[rows] = np.minimum(after + size, end[rows])
-        return at
-
-    def _field_end(
-        self, kind: WireType | Struct | ArrayOf, nullable: bool, form: _Form, at: Vector, end: Vector
-    ) -> Vector:
-        if isinstance(kind, Struct):
-            if not nullable:
-                return self._skip(kind.fields, form, at, end)
-            after = np.minimum(at + 1, end)
-            rows = np.flatnonzero(self.buffer[at] == 1)
-            after[rows] = self._skip(kind.fields, form, after[rows], end[rows])
-            return after
-        width = 2 if isinstance(kind, WireType) and kind.kind is Kind.TEXT else 4
-        if form.flexible:
-            length, at = self._any_varint(at, end)
-            length -= 1
-        else:
-            length = self.integers(at, width)
-            at = np.minimum(at + width, end)
-        if isinstance(kind, WireType):
-            return np.minimum(at + np.maximum(length, 0), end)
-        element = kind.of
-        count = length.astype(np.int64)
-        count[count * least_bytes(element, form.version, form.flexible) > end - at] = 0
-        np.maximum(count, 0, out=count)
-        if isinstance(element, WireType) and element.width is not None:
-            return at + element.width * count
-        for rows, _ in _steps(count):
-            at[rows] = self._field_end(element, False, form, at[rows], end[rows])
-        return at
-
-    def _any_varint(self, at: Vector, end: Vector) -> tuple[Vector, Vector]:
-        """Unsigned varints, wrong ones too."""
-        return self._varint(at, end, np.ones(len(at), np.bool_))
-
-
-def _advance(at: Vector, width: int, end: Vector, fits: Mask) -> Vector:
-    after = at + width
-    wrong = after > end
-    if np.count_nonzero(wrong):
-        fits &= ~wrong
-        after = np.minimum(after, end)
-    return after
-
-
-def _steps(count: Vector) -> Iterator[tuple[Vector, int]]:
-    """For k = 0, 1, ...: the rows that have a k-th element."""
-    if not count.any():
-        return
-    order = np.argsort(-count, kind="stable")
-    ascending = count[order][::-1]
-    for k in range(int(count.max())):
-        yield order[: len(count) - int(np.searchsorted(ascending, k, side="right"))], k
-
 
 def _look_up(name: str | None, scopes: tuple[_Scope, ...]) -> Ranges | None:
     """The text field of this name in the nearest struct that has it, for each row."""
