@@ -112,18 +112,19 @@ class Movement:
     def steps(self, commits: CommitColumns, joined: Joined, keys: int) -> Steps:
         """Each commit as a movement of its own. keys: how many keys there are by now."""
         self._grow(keys)
-        order = np.argsort(commits.key, kind="stable")
+        order = _by_key(commits.key)
         key, effective = commits.key[order], commits.transaction[order] <= COMMITTED
         starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
         start = np.repeat(starts, np.diff(np.append(starts, len(key))))
         # The effective commit before each one, in its key.
         latest = np.maximum.accumulate(np.where(effective, np.arange(len(key)), -1))
         previous = np.concatenate(([-1], latest[:-1]))
-        inside = previous >= start
-        left = self._left[key]
+        outside = np.flatnonzero(previous < start)
 
         def before(values: Vector, name: str) -> Vector:
-            return np.where(inside, values[previous], left[name])
+            found = values[previous]
+            found[outside] = self._left[name][key[outside]]
+            return found
 
         offset = commits.numbers("offset")[order]
         topic_id = commits.codes("topic_id", self._topic_ids)[order]
@@ -275,6 +276,12 @@ class Movement:
             fresh["topic_id"] = -1
             self._left = np.concatenate((self._left, fresh))
             self._open = np.concatenate((self._open, np.zeros(more, MOVEMENT)))
+
+
+def _by_key(key: Vector) -> Vector:
+    """The order by key, within it as before: a sort of numbers that hold both takes a third of a stable sort."""
+    bits = len(key).bit_length()
+    return np.sort(key << bits | np.arange(len(key))) & (1 << bits) - 1
 
 
 def _merges(kind: Vector) -> Mask:
