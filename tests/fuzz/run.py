@@ -17,14 +17,15 @@ from offdecode.errors import SourceError
 from offdecode.model import Problem
 from offdecode.pipeline import Request, decode
 from offdecode.sinks.jsonl import JsonLinesSink
-from tests.fuzz.inputs import OFFSETS_EACH, Inputs, mutated_batches, mutated_bytes
+from tests.fuzz.inputs import OFFSETS_EACH, Inputs, Pool, mutated_batches, mutated_bytes, mutated_messages
 
 MOST_SECONDS = 60  # of computing, for one segment of inputs, which takes about one
 MOST_KIB = 1 << 20
 
-_KINDS: tuple[tuple[str, Callable[[int, Sequence[bytes], int], Inputs], int], ...] = (
+_KINDS: tuple[tuple[str, Callable[[int, Pool, int], Inputs], int], ...] = (
     ("batches", mutated_batches, 300),
     ("bytes", mutated_bytes, 60),
+    ("messages", mutated_messages, 300),
 )
 
 
@@ -68,7 +69,7 @@ def hold(inputs: Inputs, place: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < MOST_KIB
 
 
-def fuzz(first_seed: int, seconds: float, pool: Sequence[bytes], folder: Path) -> tuple[int, int]:
+def fuzz(first_seed: int, seconds: float, pool: Pool, folder: Path) -> tuple[int, int]:
     """Run for so long: how many inputs were tried, and the seed to go on with. A failure names its seed."""
     end = time.monotonic() + seconds
     count, seed = 0, first_seed
