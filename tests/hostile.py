@@ -94,7 +94,21 @@ def batches_behind_claims(count: int) -> bytes:
     return b"".join(parts)
 
 
+def many_small(record_bytes: bytes, codec: int = SNAPPY) -> bytes:
+    """A batch of equal records, compressed about twenty times."""
+    count = (12 * _MIB) // len(record_bytes)
+    return raw_batch(COMPRESS[codec](record_bytes * count), count, offset=2, attributes=codec)
+
+
+def many_uncompressed(record_bytes: bytes, each: int) -> bytes:
+    """2 MiB of equal records, `each` in a batch."""
+    batches = 2 * _MIB // len(record_bytes) // each
+    return b"".join(raw_batch(record_bytes * each, each, offset=2 + number * each) for number in range(batches))
+
+
 _UNENDING = b"\xff" * 64
+_UNKNOWN_TYPE = record(0, b"\0\x63", None)
+_EMPTY = record(0, b"", b"")
 _COMPACT = b"\x00\x00"  # version 0 of a flexible value
 
 CASES: dict[str, Callable[[], bytes]] = {
@@ -108,6 +122,10 @@ CASES: dict[str, Callable[[], bytes]] = {
     "small records that grow a thousandfold": lambda: raw_batch(
         COMPRESS[ZSTD](record(0, b"", b"") * (60 * _MIB // 7)), 60 * _MIB // 7, attributes=ZSTD
     ),
+    "very many tombstones, compressed": lambda: many_small(record(0, struct.pack(">h", 2) + text("g"), None)),
+    "very many records of an unknown type, compressed": lambda: many_small(_UNKNOWN_TYPE),
+    "hundreds of thousands of empty records": lambda: many_uncompressed(_EMPTY, 250_000),
+    "records of an unknown type, uncompressed": lambda: many_uncompressed(_UNKNOWN_TYPE, 1000),
     "a snappy length of 2 GB": lambda: raw_batch(b"\xff\xff\xff\xff\x07" + b"\0" * 30, 1, attributes=SNAPPY),
     "2^31 records": lambda: raw_batch(record(0, *commit("lost")), LARGEST_INT32),
     "minus one record": lambda: raw_batch(record(0, *commit("lost")), -1),

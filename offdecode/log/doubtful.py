@@ -6,6 +6,7 @@ Says exactly what is wrong with a batch, and gives all of its records that can s
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from offdecode.log.headers import Buffer
 
 MOST_PROBLEMS = 16  # of one batch; a small bomb of bad records must not become a large one of problems
 _FIELDS = 6
+_COPIED_BYTES = 1 << 20
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -57,14 +59,24 @@ def hop_records(data: memoryview, at: int, end: int, count: int) -> tuple[list[i
 
 def read_doubtful(buffer: Buffer, start: int, end: int, count: int) -> Doubtful:
     """The records of a batch that says it has `count` of them, whose record bytes lie at start:end of `buffer`."""
+    return next(iter_doubtful(buffer, start, end, count, start, count, end - start))
+
+
+def iter_doubtful(
+    buffer: Buffer, start: int, end: int, count: int, at: int, left: int, most: int
+) -> Iterator[Doubtful]:
+    """The same from byte `at` on, where `left` records are still to come, at most `most` of them at a time."""
     reader = _Reader(buffer, start, end)
+    reader.offset = at - start
     rows = array("q")  # there may be millions of records
     headers: dict[int, Headers] = {}
     problems: list[tuple[str, str]] = []
     bad = 0
-    left = count
     try:
         while left:
+            if len(rows) == most * _FIELDS:
+                yield _doubtful(rows, headers, problems)
+                rows, headers, problems = array("q"), {}, []
             left -= 1
             try:
                 row, row_headers = reader.read_record()
@@ -83,6 +95,10 @@ def read_doubtful(buffer: Buffer, start: int, end: int, count: int) -> Doubtful:
         problems.append(_bad_record(error, f"the record and {left} more of its batch are lost"))
     if bad > MOST_PROBLEMS:
         problems.append(("bad_record", f"{bad - MOST_PROBLEMS} more bad records of the batch are lost"))
+    yield _doubtful(rows, headers, problems)
+
+
+def _doubtful(rows: array[int], headers: dict[int, Headers], problems: list[tuple[str, str]]) -> Doubtful:
     return Doubtful(np.asarray(rows, np.int64).reshape(-1, _FIELDS).T, headers, problems)
 
 
@@ -94,7 +110,9 @@ class _Reader:
     """Reads one batch record by record. Errors carry the position inside the batch's record bytes."""
 
     def __init__(self, buffer: Buffer, start: int, end: int) -> None:
-        self.data = buffer[start:end].tobytes()
+        data = buffer.data[start:end]
+        # Bytes are read faster, but not worth a second copy of a large batch.
+        self.data: bytes | memoryview = bytes(data) if len(data) <= _COPIED_BYTES else data
         self.origin = start
         self.offset = 0
 
@@ -171,4 +189,4 @@ class _Reader:
     def _bytes(self, limit: int) -> bytes | None:
         position, length = self._sized(limit, "header")
         offset = position - self.origin
-        return None if length < 0 else self.data[offset : offset + length]
+        return None if length < 0 else bytes(self.data[offset : offset + length])

@@ -17,26 +17,21 @@ import numpy as np
 from offdecode.errors import OffdecodeError
 from offdecode.log.batches import Frames
 from offdecode.log.compression import decompress
-from offdecode.log.doubtful import Headers, hop_records, read_doubtful
-from offdecode.log.headers import HEADER_BYTES, Buffer, unaligned
+from offdecode.log.doubtful import Headers, hop_records, iter_doubtful, read_doubtful
+from offdecode.log.headers import HEADER_BYTES, Buffer
 from offdecode.log.legacy import Outer, read_messages, unwrap
+from offdecode.log.lockstep import read_fields, walk_lockstep
 from offdecode.model import PADDING, Mask, Problem, Vector
 
 GROUP_BYTES = 16 << 20  # decompressed bytes that are worked on at once
+MOST_RECORDS = 1 << 16  # that are worked on at once: small ones, and hostile ones, take much more than their bytes
 MIN_RECORD_BYTES = 7
-_FEW_BATCHES = 32  # fewer than these are walked one by one: a step of all costs more
+_MIN_MESSAGE_BYTES = 26
 
-
-def _advances() -> Vector:
-    """By a record's first two bytes, as one number: how far the next record is, where these bytes tell; else 0."""
-    first, second = np.arange(1 << 16, dtype=np.uint16).view(np.uint8).reshape(-1, 2).astype(np.int64).T
-    short = first < 0x80
-    zigzag = np.where(short, first, first & 0x7F | second << 7)
-    told = (short | (second < 0x80)) & (zigzag & 1 == 0)  # an odd one is a negative length
-    return np.where(told, np.where(short, 1, 2) + (zigzag >> 1), 0)
-
-
-_ADVANCE = _advances()
+_BY_RECORD = (
+    "frame", "log_offset", "log_timestamp", "has_timestamp", "key_position", "key_length", "value_position",
+    "value_length",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +66,24 @@ class Records:
     def value(self, index: int) -> bytes | None:
         return self._bytes(int(self.value_position[index]), int(self.value_length[index]))
 
+    def part(self, first: int, last: int) -> Records:
+        """The records from `first` to before `last`; the first part has the problems."""
+        if not first and last >= len(self):
+            return self
+        vectors = {name: getattr(self, name)[first:last] for name in _BY_RECORD}
+        headers = {index - first: found for index, found in self.headers.items() if first <= index < last}
+        has_offset = None if self.has_offset is None else self.has_offset[first:last]
+        problems = () if first else self.problems
+        return Records(
+            self.frames, self.buffer, headers=headers, problems=problems, has_offset=has_offset, **vectors
+        )
+
     def _bytes(self, position: int, length: int) -> bytes | None:
         return None if length < 0 else self.buffer[position : position + length].tobytes()
 
 
 def iter_records(frames: Frames, wanted: Mask) -> Iterator[Records]:
-    """The records of the frames that are `wanted`, in groups that keep decompressed bytes bounded.
+    """The records of the frames that are `wanted`, in groups that keep decompressed bytes and records bounded.
 
     Always yields at least once, so that a chunk without records passes on its problems.
     """
@@ -84,11 +91,14 @@ def iter_records(frames: Frames, wanted: Mask) -> Iterator[Records]:
     problems = _without_count(frames, wanted)
     compressed = frames.codec[chosen] != 0
     if not compressed.any():
-        yield _locate(frames, chosen, frames.chunk.buffer, _body_start(frames, chosen), frames.end[chosen], problems)
+        start, end = _body_start(frames, chosen), frames.end[chosen]
+        for part in _bounded(_most_records(frames, chosen, end - start)):
+            yield from _located(frames, chosen[part], frames.chunk.buffer, start[part], end[part], problems)
+            problems = []
         return
     group: list[int] = []
     bodies: list[bytes] = []
-    size = 0
+    size = most = 0
     data = frames.chunk.buffer.data
     fields = (chosen, _body_start(frames, chosen), frames.end[chosen], frames.codec[chosen], frames.magic[chosen])
     for index, start, end, codec, magic in zip(*(vector.tolist() for vector in fields), strict=True):
@@ -98,13 +108,35 @@ def iter_records(frames: Frames, wanted: Mask) -> Iterator[Records]:
         except OffdecodeError as error:
             problems.append(frames.problem(index, "bad_compression", f"{error}; the batch's records are lost"))
             continue
-        if group and size + len(body) > GROUP_BYTES:
-            yield _join(frames, group, bodies, problems)
-            group, bodies, size, problems = [], [], 0, []
+        records = int(_most_records(frames, np.array([index]), np.array([len(body)]))[0])
+        if group and (size + len(body) > GROUP_BYTES or most + records > MOST_RECORDS):
+            yield from _join(frames, group, bodies, problems)
+            group, size, most, problems = [], 0, 0, []
         group.append(index)
         bodies.append(body)
         size += len(body)
-    yield _join(frames, group, bodies, problems)
+        most += records
+        del body  # bodies alone holds it: it is given up when its records are located
+    yield from _join(frames, group, bodies, problems)
+
+
+def _most_records(frames: Frames, chosen: Vector, size: Vector) -> Vector:
+    """How many records the batches can hold at most, by their headers and the size of what holds them."""
+    messages = np.where(frames.codec[chosen] == 0, 1, size // _MIN_MESSAGE_BYTES)
+    return np.where(frames.magic[chosen] < 2, messages, np.minimum(frames.count[chosen], size // MIN_RECORD_BYTES))
+
+
+def _bounded(most: Vector) -> Iterator[slice]:
+    """Runs of batches that together have at most MOST_RECORDS, a larger one by itself. At least one, perhaps empty."""
+    total = np.cumsum(most)
+    first = 0
+    while True:
+        before = int(total[first - 1]) if first else 0
+        last = max(int(np.searchsorted(total, before + MOST_RECORDS, side="right")), first + 1)
+        yield slice(first, last)
+        first = last
+        if first >= len(most):
+            return
 
 
 def _without_count(frames: Frames, wanted: Mask) -> list[Problem]:
@@ -122,32 +154,57 @@ def _body_start(frames: Frames, chosen: Vector) -> Vector:
     return frames.position[chosen] + np.where(frames.magic[chosen] == 2, HEADER_BYTES, 0)
 
 
-def _join(frames: Frames, group: Sequence[int], bodies: Sequence[bytes], problems: Sequence[Problem]) -> Records:
-    buffer = np.frombuffer(b"".join((*bodies, bytes(PADDING))), np.uint8)
+def _join(
+    frames: Frames, group: Sequence[int], bodies: list[bytes], problems: Sequence[Problem]
+) -> Iterator[Records]:
+    """The records of decompressed batches. `bodies` is emptied."""
     ends = np.cumsum([len(body) for body in bodies], dtype=np.int64)
     starts = np.concatenate((np.zeros(1, np.int64), ends))[: len(bodies)]
-    return _locate(frames, np.asarray(group, np.int64), buffer, starts, ends, problems)
+    bodies.append(bytes(PADDING))
+    buffer = np.frombuffer(b"".join(bodies), np.uint8)
+    bodies.clear()
+    yield from _located(frames, np.asarray(group, np.int64), buffer, starts, ends, problems)
 
 
-def read_varints(buffer: Buffer, position: Vector, most_bytes: int) -> tuple[Vector, Vector, Mask]:
-    """Zigzag varints at each position: their values, the positions behind them, and which have no end."""
-    last = len(buffer) - 1
-    byte = buffer[np.minimum(position, last)]
-    value = (byte & 0x7F).astype(np.int64)
-    after = position + 1
-    bad = np.zeros(len(position), np.bool_)
-    more = np.flatnonzero(byte & 0x80)
-    shift = 7
-    while more.size:
-        if shift >= most_bytes * 7:
-            bad[more] = True
+def _located(
+    frames: Frames, chosen: Vector, buffer: Buffer, start: Vector, end: Vector, problems: Sequence[Problem]
+) -> Iterator[Records]:
+    """The records of batches, at most MOST_RECORDS at a time."""
+    if len(chosen) == 1 and frames.magic[chosen[0]] == 2 and frames.count[chosen[0]] > MOST_RECORDS:
+        yield from _locate_many(frames, int(chosen[0]), buffer, int(start[0]), int(end[0]), problems)
+        return
+    records = _locate(frames, chosen, buffer, start, end, problems)
+    for first in range(0, max(len(records), 1), MOST_RECORDS):
+        yield records.part(first, first + MOST_RECORDS)
+
+
+def _locate_many(
+    frames: Frames, index: int, buffer: Buffer, start: int, end: int, problems: Sequence[Problem]
+) -> Iterator[Records]:
+    """The records of one batch of format 2 that holds very many."""
+    chosen = np.array([index])
+    at, left = start, int(frames.count[index])
+    while left:
+        count = min(left, MOST_RECORDS)
+        positions, after = hop_records(buffer.data, at, end, count)
+        fields, bad = read_fields(buffer, np.asarray(positions, np.int64), np.full(len(positions), end))
+        if len(positions) < count or bad.any() or (count == left and after != end):
             break
-        byte = buffer[np.minimum(after[more], last)]
-        value[more] |= (byte & 0x7F).astype(np.int64) << shift
-        after[more] += 1
-        more = more[(byte & 0x80) != 0]
-        shift += 7
-    return ((value >> 1) & np.int64(0x7FFFFFFFFFFFFFFF)) ^ -(value & 1), after, bad
+        time, offset, key, key_length, value, value_length = fields
+        owner = np.zeros(count, np.int64)
+        found = _Located(owner, offset, time, key, key_length, value, value_length, {}, problems)
+        yield _records(frames, chosen, buffer, found)
+        problems = ()
+        at, left = after, left - count
+    if not left:
+        return
+    for some in iter_doubtful(buffer, start, end, int(frames.count[index]), at, left, MOST_RECORDS):
+        told = [*problems, *(frames.problem(index, kind, message) for kind, message in some.problems)]
+        offset, time, key, key_length, value, value_length = some.fields
+        owner = np.zeros(len(offset), np.int64)
+        found = _Located(owner, offset, time, key, key_length, value, value_length, some.headers, told)
+        yield _records(frames, chosen, buffer, found)
+        problems = ()
 
 
 def _locate(
@@ -170,13 +227,7 @@ def _locate(
 def _in_log_order(one: Records, other: Records) -> Records:
     """The records of two disjoint sets of batches of the same frames and buffer."""
     order = np.argsort(np.concatenate((one.frame, other.frame)), kind="stable")
-    vectors = {
-        name: np.concatenate((getattr(one, name), getattr(other, name)))[order]
-        for name in (
-            "frame", "log_offset", "log_timestamp", "has_timestamp",
-            "key_position", "key_length", "value_position", "value_length",
-        )
-    }  # fmt: skip
+    vectors = {name: np.concatenate((getattr(one, name), getattr(other, name)))[order] for name in _BY_RECORD}
     where = np.argsort(order, kind="stable")
     headers = {int(where[index]): found for index, found in one.headers.items()}
     headers |= {int(where[len(one) + index]): found for index, found in other.headers.items()}
@@ -224,13 +275,13 @@ def _locate_records(
     count = frames.count[chosen]
     doubtful = count > (end - start) // MIN_RECORD_BYTES
     sure = np.where(doubtful, 0, count)
-    position, starts_doubtful, finish = _walk_lockstep(buffer, start, end, sure)
+    position, starts_doubtful, finish = walk_lockstep(buffer, start, end, sure)
     doubtful |= starts_doubtful | ((finish != end) & ~doubtful)
     owner = np.repeat(np.arange(len(chosen)), sure)
     if doubtful.any():
         keep = ~doubtful[owner]
         position, owner = position[keep], owner[keep]
-    fields, bad = _read_fields(buffer, position, end[owner])
+    fields, bad = read_fields(buffer, position, end[owner])
     if bad.any():
         doubtful[np.unique(owner[bad])] = True
         keep = ~doubtful[owner]
@@ -242,6 +293,10 @@ def _locate_records(
     )
     if doubtful.any():
         found = _walk_doubtful(frames, chosen, buffer, start, end, doubtful, found)
+    return _records(frames, chosen, buffer, found)
+
+
+def _records(frames: Frames, chosen: Vector, buffer: Buffer, found: _Located) -> Records:
     frame = chosen[found.owner]
     append_time = frames.log_append_time[frame]
     timestamp = frames.base_timestamp[frame] + found.timestamp_delta
@@ -271,76 +326,7 @@ class _Located:
     value_position: Vector
     value_length: Vector
     headers: dict[int, Headers]
-    problems: list[Problem]
-
-
-def _walk_lockstep(buffer: Buffer, start: Vector, end: Vector, count: Vector) -> tuple[Vector, Mask, Vector]:
-    """Positions of all records (batch by batch), which batches are not sure, and where each batch's records end."""
-    total = int(count.sum())
-    positions = np.empty(total, np.int64)
-    taken = np.empty(total, np.int64)  # positions in the order of the steps
-    doubtful = np.zeros(len(count), np.bool_)
-    finish = start.copy()
-    if not total:
-        return positions, doubtful, finish
-    order = np.argsort(-count, kind="stable")
-    first_slot = (np.cumsum(count) - count)[order]
-    ascending = count[order][::-1]
-    at, limit = start[order], end[order]
-    words = unaligned(buffer, np.uint16)
-    done = 0
-    lives = len(count) - np.searchsorted(ascending, np.arange(int(count[order[0]])), side="right")
-    for k, live in enumerate(lives.tolist()):
-        if live < len(at):
-            finish[order[live : len(at)]] = at[live:]
-            at, limit = at[:live], limit[:live]
-        if live < _FEW_BATCHES:
-            finish[order[:live]] = at
-            for index, slot in zip(order[:live].tolist(), (first_slot[:live] + k).tolist(), strict=True):
-                left = 0 if doubtful[index] else int(count[index]) - k
-                found, finish[index] = hop_records(buffer.data, int(finish[index]), int(end[index]), left)
-                positions[slot : slot + len(found)] = found
-                doubtful[index] |= len(found) < left
-            lives = lives[:k]
-            break
-        taken[done : done + live] = at
-        done += live
-        advance = _ADVANCE.take(words[at])
-        if np.count_nonzero(advance) == live:
-            at += advance
-            np.minimum(at, limit, out=at)  # a record that goes beyond its batch is seen as its fields are read
-            continue
-        length, after, bad = read_varints(buffer, at, 5)
-        at = after + length
-        bad |= (length < 0) | (at > limit)
-        if bad.any():
-            doubtful[order[np.flatnonzero(bad)]] = True
-            at = np.where(bad, limit, at)
-    else:
-        finish[order[: len(at)]] = at
-    step = np.repeat(np.arange(len(lives)), lives)
-    batch = np.arange(done) - np.repeat(np.cumsum(lives) - lives, lives)
-    positions[first_slot[batch] + step] = taken[:done]
-    return positions, doubtful, finish
-
-
-def _read_fields(buffer: Buffer, position: Vector, end: Vector) -> tuple[tuple[Vector, ...], Mask]:
-    """The fields of each record; a record that is not plain and exact is marked bad."""
-    length, at, bad = read_varints(buffer, position, 5)
-    record_end = at + length
-    timestamp_delta, at, wrong = read_varints(buffer, at + 1, 10)
-    bad |= wrong
-    offset_delta, at, wrong = read_varints(buffer, at, 5)
-    bad |= wrong
-    key_length, key_position, wrong = read_varints(buffer, at, 5)
-    bad |= wrong | (key_length < -1) | (key_length > record_end - key_position)
-    at = np.minimum(key_position + np.maximum(key_length, 0), end)
-    value_length, value_position, wrong = read_varints(buffer, at, 5)
-    bad |= wrong | (value_length < -1) | (value_length > record_end - value_position)
-    at = np.minimum(value_position + np.maximum(value_length, 0), end)
-    no_headers = buffer[np.minimum(at, len(buffer) - 1)] == 0
-    bad |= ~no_headers | (at + 1 != record_end) | (record_end > end)
-    return (timestamp_delta, offset_delta, key_position, key_length, value_position, value_length), bad
+    problems: Sequence[Problem]
 
 
 def _walk_doubtful(
