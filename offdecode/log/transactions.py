@@ -23,6 +23,7 @@ ABORT, COMMIT = 0, 1  # control record types that end a transaction
 _EMPTY = -1  # a control batch without records: was a marker once, says nothing now
 _NOT_CONTROL = -2
 _UNDECIDED = -3
+_MOST_VERDICTS = 1 << 16  # that are kept without looking which are out of date
 _AHEAD_CHUNKS = 4  # chunks that are kept while reading ahead; beyond them only what was found is kept
 
 
@@ -188,11 +189,14 @@ class TransactionResolver:
                 wanted.add(producer)
         if not wanted:
             return
+        if len(self._verdicts) > _MOST_VERDICTS:
+            self._verdicts = {one: found for one, found in self._verdicts.items() if found.number >= chunk.end}
         search = _Search(wanted)
         for ahead in self._kept_then_beyond():
             for producer, verdict in search.add(ahead):
-                self._verdicts[producer] = verdict
-                yield producer, verdict
+                self._verdicts[producer] = verdict  # the others' too: they need not be looked for again
+                if producer in wanted:
+                    yield producer, verdict
             if not search.wanted:
                 return
         self._last_marker = search.last_marker
@@ -211,10 +215,13 @@ class TransactionResolver:
 
 
 class _Search:
-    """Goes over chunks for the next marker of each wanted producer, keeping the last marker of every one."""
+    """Goes over chunks for the next marker of each producer, until all that are wanted have one.
+
+    Keeps the last marker of every one.
+    """
 
     def __init__(self, wanted: set[int]) -> None:
-        self.wanted = wanted
+        self.wanted = set(wanted)
         self.last_marker: dict[int, int] = {}
         self._break = self._hole = self._hole_offset = -1
 
@@ -225,11 +232,11 @@ class _Search:
         for number, producer, kind in zip(
             chunk.marker.tolist(), chunk.marker_producer.tolist(), chunk.marker_kind.tolist(), strict=True
         ):
-            self.last_marker[producer] = number
-            if producer in self.wanted:
+            if producer not in self.last_marker:
                 self.wanted.discard(producer)
                 self._pass(chunk, number)
                 yield producer, self.verdict(number, kind)
+            self.last_marker[producer] = number
         self._pass(chunk, chunk.end)
 
     def _pass(self, chunk: _Chunk, number: int) -> None:
