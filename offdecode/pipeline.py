@@ -224,14 +224,15 @@ def _exported_steps(request: Request) -> Iterator[Step]:
         judged: bool | None = None
         for position, lines in iter_lines(path):
             size = sum(map(len, lines)) + len(lines)
-            found = list(iter_exported(path_text(path), position, lines))
-            if request.log_partitions:
-                found = [records for records in found if records.frames.chunk.log_partition in request.log_partitions]
-            for records in found:
+            for records in iter_exported(path_text(path), position, lines):
+                if request.log_partitions and records.frames.chunk.log_partition not in request.log_partitions:
+                    continue
                 judged = sample_looks_like_offsets(records) if judged is None else judged
                 if judged is False:
                     raise SourceError(path_text(path), f"{_NOT_OFFSETS}: its keys are no coordinator's")
-            yield Step((), size, records=tuple(found))
+                yield Step((), size, records=(records,))
+                size = 0
+            yield Step((), size)
 
 
 def _log_steps(log: PartitionLog) -> Iterator[Step]:

@@ -23,6 +23,7 @@ from offdecode.history.rules import Coordinator
 from offdecode.model import DecodedChunk, Vector
 from offdecode.schemas import offset_commit
 
+_SMALL_PART_ROWS = 4096  # smaller parts become one with others of their size: a table takes kilobytes by itself
 _SUPERSEDED_ROWS = 1 << 18  # rows that may be held beyond twice the live ones
 
 
@@ -130,6 +131,8 @@ class OffsetReplay:
         if len(commits):
             self._settled.append(commits.last_of_each_key())
             self._settled_rows += len(self._settled[-1])
+            while len(self._settled) > 2 and len(self._settled[-2]) <= len(self._settled[-1]) < _SMALL_PART_ROWS:
+                self._settled[-2:] = [joined(self._settled[-2:])]
 
     def _compact(self) -> None:
         """Drop what is superseded, and the numbers of keys that are gone."""

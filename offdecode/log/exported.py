@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -21,37 +20,43 @@ from offdecode.log.batches import Frames
 from offdecode.log.records import Records
 from offdecode.model import PADDING, Chunk, Problem
 
+_LINES_AT_ONCE = 1 << 16
+_LONG_LINE_BYTES = 1 << 16
+_MOST_VALUES = 10_000
+
 NO_BATCH = -1  # the magic of records that come without a batch
 
 _Line = tuple[int | None, int | None, int | None, bytes | None, bytes | None]
 
 
 def iter_exported(source: str, position: int, lines: Sequence[bytes]) -> Iterator[Records]:
-    """The records of lines that start at byte `position` of `source`, a group for each run of one partition.
+    """The records of lines that start at byte `position` of `source`, some thousand lines at a time.
 
-    A line that is no record is a problem of the group it stands in.
+    Of these, those of one partition are a group: consumers write partitions in turn, a few records of each. A line
+    that is no record is a problem of the group before it.
     """
-    read: list[tuple[int | None, _Line | Problem]] = []
     partition: int | None = None
-    for line in lines:
-        if line.strip():
-            try:
-                record = _read_line(line)
-                partition = record[0]
-                read.append((partition, record))
-            except CorruptError as error:
-                problem = Problem(
-                    "bad_export_line", source, str(error), partition, position=position, length=len(line)
-                )
-                read.append((partition, problem))
-        position += len(line) + 1
-    for log_partition, run in groupby(read, key=lambda item: item[0]):
-        items = [item for _, item in run]
-        found = [item for item in items if not isinstance(item, Problem)]
-        yield _records(source, log_partition, found, tuple(item for item in items if isinstance(item, Problem)))
+    for first in range(0, len(lines), _LINES_AT_ONCE):
+        found: dict[int | None, tuple[list[_Line], list[Problem]]] = {}
+        for line in lines[first : first + _LINES_AT_ONCE]:
+            if line.strip():
+                try:
+                    record = _read_line(line)
+                    partition = record[0]
+                    found.setdefault(partition, ([], []))[0].append(record)
+                except CorruptError as error:
+                    problem = Problem(
+                        "bad_export_line", source, str(error), partition, position=position, length=len(line)
+                    )
+                    found.setdefault(partition, ([], []))[1].append(problem)
+            position += len(line) + 1
+        for log_partition, (records, problems) in found.items():
+            yield _records(source, log_partition, records, tuple(problems))
 
 
 def _read_line(line: bytes) -> _Line:
+    if len(line) > _LONG_LINE_BYTES and sum(map(line.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        raise CorruptError(f"the line holds more than {_MOST_VALUES} values")  # each takes more memory than its text
     try:
         entry = orjson.loads(line)
     except orjson.JSONDecodeError as error:
