@@ -12,6 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+LARGEST_INT32 = (1 << 31) - 1
+LARGEST_INT64 = (1 << 63) - 1
+
 Vector = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 

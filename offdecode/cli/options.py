@@ -14,6 +14,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
+_LARGEST_INT32 = (1 << 31) - 1  # not offdecode.model's: that imports what takes time
+_LARGEST_INT64 = (1 << 63) - 1
+_MOST_DIGITS = 20
+
+
 class Time(click.ParamType[int]):
     """A moment: RFC 3339, or milliseconds since 1970 UTC. Text without an offset is UTC."""
 
@@ -23,7 +28,7 @@ class Time(click.ParamType[int]):
         if isinstance(value, int):
             return value
         if re.fullmatch(r"-?\d+", value):
-            return int(value)
+            return max(-_LARGEST_INT64, min(int(value[:_MOST_DIGITS]), _LARGEST_INT64))  # no record is beyond
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
@@ -68,7 +73,7 @@ def _all(*options: Option) -> Callable[[F], F]:
 
 
 log_partition_option = click.option(
-    "--log-partition", "log_partitions", metavar="N", type=click.IntRange(0), multiple=True,
+    "--log-partition", "log_partitions", metavar="N", type=click.IntRange(0, _LARGEST_INT32), multiple=True,
     help="Only this partition of the offsets topic; repeatable.",
 )  # fmt: skip
 
@@ -83,7 +88,7 @@ def source_options(function: F) -> F:
                      "line with key_hex or key_base64, value_hex or value_base64, partition, offset, timestamp."),
         click.option("--topic-name", metavar="TOPIC", default="__consumer_offsets", show_default=True,
                      help="Name of the offsets topic in a data directory, for copies under another name."),
-        click.option("--as-log-partition", metavar="N", type=click.IntRange(0),
+        click.option("--as-log-partition", metavar="N", type=click.IntRange(0, _LARGEST_INT32),
                      help="Partition of segments that lie in no directory named TOPIC-N."),
         log_partition_option,
     )(function)

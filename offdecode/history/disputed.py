@@ -18,7 +18,10 @@ from offdecode.model import Mask, Vector
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A key for which the coordinators hold different committed offsets: each one's row, None = no offset."""
+    """A key for which the coordinators hold different committed offsets: each one's row, None = no offset.
+
+    A row has group, topic, partition and offset.
+    """
 
     group: str
     topic: str
@@ -112,11 +115,12 @@ class DisputedKeys:
     def differences(self) -> Iterator[Difference]:
         """The keys for which the coordinators hold different committed offsets."""
         index = {place: number for number, place in enumerate(self._rows.place.tolist())}
+        shown = self._rows.rows.select(["group", "topic", "partition", "offset"])
         for replay in self._replays.values():
             held = {coordinator: state.committed for coordinator, state in replay.states.items()}
             if len(set(held.values())) > 1:
                 rows = {
-                    place: self._rows.rows.slice(index[place], 1).to_pylist()[0]
+                    place: shown.slice(index[place], 1).to_pylist()[0]
                     for place in held.values() if place is not None
                 }  # fmt: skip
                 any_row = next(iter(rows.values()))

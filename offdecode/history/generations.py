@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from offdecode.history.images import DEAD, Assigned, Assignment, Generation, GroupImage, Member
+from offdecode.history.spans import difference
 from offdecode.schemas.history_rows import GENERATION_ROW, GENERATION_SUMMARY_ROW
 
 Row = dict[str, Any]
@@ -46,7 +47,7 @@ class GenerationRows:
             "leader": image.leader,
             **self._changes(image, previous),
             "turned_from": previous.group_type if previous and previous.group_type != image.group_type else None,
-            "since_previous_ms": _difference(event.log_timestamp, before),
+            "since_previous_ms": difference(event.log_timestamp, before),
             "missing_before": missing,
             "missing_reason": reason,
         }
@@ -141,10 +142,6 @@ def _assignment(assignment: Iterable[Assigned] | None) -> list[Row] | None:
     ]
 
 
-def _difference(later: int | None, earlier: int | None) -> int | None:
-    return None if later is None or earlier is None else later - earlier
-
-
 # Numbers that the first record of a group can have. Classic: 0 from the new coordinator, 1 from the old one.
 # Epochs: 1 up to Kafka 4.0, 2 in later ones.
 _FIRST = {"classic": 1, "consumer": 2, "share": 2, "streams": 2}
@@ -225,7 +222,7 @@ class GenerationSummary:
         return [self._row(key, numbers) for key, numbers in sorted(self._groups.items(), key=_by_partition)]
 
     def _row(self, key: tuple[int | None, str], numbers: _Numbers) -> Row:
-        lasted = _difference(numbers.last_timestamp, numbers.first_timestamp)
+        lasted = difference(numbers.last_timestamp, numbers.first_timestamp)
         changes = numbers.joins + numbers.leaves
         fields = {name: getattr(numbers, name) for name in _Numbers.__slots__}
         return {

@@ -184,7 +184,11 @@ def _offset_rows(name: str, rows: pa.Table) -> pa.Table:
 
 def _with_age(rows: pa.Table, now: int | None) -> pa.Table:
     written = rows.column("log_timestamp").cast(pa.int64())
-    age = pa.nulls(len(rows), pa.int64()) if now is None else pc.subtract(pa.scalar(now, pa.int64()), written)
+    age = pa.nulls(len(rows), pa.int64())
+    if now is not None:
+        age = pc.subtract(pa.scalar(now, pa.int64()), written)
+        fits = pc.equal(pc.greater_equal(age, 0), pc.greater_equal(now, written))  # else 64 bits were too few
+        age = pc.if_else(fits, age, None)
     return rows.append_column("age_ms", age)
 
 

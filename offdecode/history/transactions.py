@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from offdecode.history.commits import UNKNOWN
 from offdecode.history.ends import ends_of, places_by_type
+from offdecode.history.spans import difference
 from offdecode.model import Coverage, DecodedChunk, rows_of
 from offdecode.schemas import offset_commit
 from offdecode.schemas.rows import MARKER_ROW, RowOptions
@@ -77,10 +78,10 @@ class TransactionReplay:
         """
         for transaction in sorted(self._open.values(), key=lambda item: item.first["log_offset"]):
             row = _row(transaction, None)
-            row["duration_ms"] = _difference(now, row["first_timestamp"])
+            row["duration_ms"] = difference(now, row["first_timestamp"])
             if row["status"] == OPEN:
                 end = row["last_offset"] if coverage.last_offset is None else coverage.last_offset
-                row["held_back_records"] = end - row["first_offset"] + 1
+                row["held_back_records"] = difference(end + 1, row["first_offset"])
                 row["abort_command"] = _abort_command(topic, row["log_partition"], row["first_offset"])
             yield row
 
@@ -161,15 +162,11 @@ def _row(transaction: _Transaction | None, marker: Row | None) -> Row:
             "first_timestamp": first["log_timestamp"],
             "commits": transaction.commits,
             "groups": sorted(transaction.groups),
-            "duration_ms": _difference(row.get("marker_timestamp"), first["log_timestamp"]),
+            "duration_ms": difference(row.get("marker_timestamp"), first["log_timestamp"]),
         }
         if transaction.lost:
             row["status"] = UNKNOWN
     return row
-
-
-def _difference(later: int | None, earlier: int | None) -> int | None:
-    return None if later is None or earlier is None else later - earlier
 
 
 def _abort_command(topic: str, log_partition: int | None, first_offset: int) -> str | None:

@@ -89,7 +89,7 @@ _GENERATION = (
     _texts("changed", "members that stayed with another client, host, subscription or timeout"),
     Column("turned_from", Kind.CATEGORY, "the type that the group had in the generation before, if another"),
     Column("since_previous_ms", Kind.INT64, "milliseconds since the generation before it in the evidence"),
-    Column("missing_before", Kind.INT32, "generations between it and the one before in the evidence"),
+    Column("missing_before", Kind.INT64, "generations between it and the one before in the evidence"),
     Column("missing_reason", Kind.TEXT, "what that can mean, and what cannot be told"),
 )
 
@@ -103,7 +103,7 @@ _GENERATION_SUMMARY = (
     Column("first_generation", Kind.INT32, "number of its first generation in the evidence"),
     Column("last_generation", Kind.INT32, "number of its last one"),
     Column("rebalances", Kind.INT32, "generations in the evidence; a static restart, birth or deletion is none"),
-    Column("missing", Kind.INT32, "generations that are not in the evidence"),
+    Column("missing", Kind.INT64, "generations that are not in the evidence"),
     Column("rebalances_per_hour", Kind.DOUBLE, "rebalances between its first and last generation, by the hour"),
     Column("joins", Kind.INT32, "members that joined"),
     Column("leaves", Kind.INT32, "members that left"),

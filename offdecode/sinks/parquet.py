@@ -135,6 +135,9 @@ def storable(
             yield name, taken
 
 
+_PLACES = ("log_offset", "first_offset")  # what tells, in a row, where it stands in the log
+
+
 def within_calendar(name: str, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Problem]]:
     """Times outside the years 1 to 9999, which most readers of Parquet cannot take, become null with a problem."""
     problems: list[Problem] = []
@@ -146,9 +149,10 @@ def within_calendar(name: str, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, l
         if not pc.any(outside).as_py():
             continue
         found = batch.filter(outside)
+        place = next((name for name in _PLACES if name in batch.schema.names), None)
         for partition, offset, value in zip(
             found.column("log_partition").to_pylist(),
-            found.column("log_offset").to_pylist(),
+            [None] * len(found) if place is None else found.column(place).to_pylist(),
             found.column(index).cast(pa.int64()).to_pylist(),
             strict=True,
         ):

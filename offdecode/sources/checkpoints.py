@@ -6,8 +6,13 @@ Format of org.apache.kafka.server.common.CheckpointFile: a version line, a line 
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from offdecode.model import LARGEST_INT64
+from offdecode.sources.side_files import read_side_file
 
 _MOST_BYTES = 64 << 20  # a line a partition; no broker has a million
 
@@ -41,14 +46,6 @@ def read_checkpoints(data_directory: Path, topic: str, partition: int) -> Checkp
 
 
 def _entry(path: Path, topic: str, partition: int) -> int | None:
-    try:
-        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
-            return None
-        lines = path.read_text("utf-8").split("\n")
-    except (OSError, UnicodeDecodeError):
-        return None
-    for line in lines[2:]:
-        words = line.split()
-        if words[:2] == [topic, str(partition)] and len(words) == 3 and words[2].isascii() and words[2].isdecimal():
-            return min(int(words[2][:19]), (1 << 63) - 1)
-    return None
+    line = rb"(?m)^[ \t]*%s[ \t]+%d[ \t]+([0-9]+)[ \t\r]*$" % (re.escape(os.fsencode(topic)), partition)
+    found = re.search(line, read_side_file(path, _MOST_BYTES) or b"")
+    return min(int(found[1][:19]), LARGEST_INT64) if found else None

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from offdecode.errors import SourceError
-from offdecode.model import PADDING, Chunk, Problem, path_text
+from offdecode.model import LARGEST_INT32, LARGEST_INT64, PADDING, Chunk, Problem, path_text
 from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
 
 OFFSETS_TOPIC = "__consumer_offsets"
 _SUFFIX = ".log"
-_PARTITION_DIRECTORY = re.compile(r"(?P<topic>.+)-(?P<partition>\d+)")
+_PARTITION_DIRECTORY = re.compile(r"(?P<topic>.+)-(?P<partition>\d{1,10})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class _Search:
 def partition_of(directory: Path) -> int | None:
     """The partition number in a directory's name `<topic>-<partition>`, or None."""
     match = _PARTITION_DIRECTORY.fullmatch(directory.absolute().name)
-    return int(match["partition"]) if match else None
+    return int(match["partition"]) if match and int(match["partition"]) <= LARGEST_INT32 else None
 
 
 def find_logs(
@@ -145,7 +145,7 @@ def _nothing_found(path: Path, topic: str) -> str:
 def _add_directory(search: _Search, directory: Path) -> None:
     if _add_segments(search, directory):
         return
-    pattern = re.compile(re.escape(search.topic) + r"-\d+")
+    pattern = re.compile(re.escape(search.topic) + r"-\d{1,10}")
 
     def complain(error: OSError) -> None:
         search.problem("unreadable", Path(error.filename or directory), f"cannot be read: {error.strerror}")
@@ -189,7 +189,7 @@ def _segments(search: _Search, paths: Iterable[Path]) -> Iterator[Segment]:
             search.problem("unreadable", path, f"cannot be read: {error.strerror}")
             continue
         stem = path.name.split(".")[0]
-        named = int(stem) if stem.isdecimal() and stem.isascii() else None
+        named = int(stem) if re.fullmatch("[0-9]{1,20}", stem) and int(stem) <= LARGEST_INT64 else None
         base = int.from_bytes(head, "big", signed=True) if len(head) == 8 else named or 0
         yield Segment(path, size, base, named)
 

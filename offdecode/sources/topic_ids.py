@@ -10,8 +10,10 @@ from pathlib import Path
 from offdecode.errors import SourceError
 from offdecode.model import path_text
 from offdecode.sources.segments import PartitionLog
+from offdecode.sources.side_files import read_side_file
 
 PARTITION_METADATA = "partition.metadata"
+_MOST_BYTES = 1 << 16  # of such a file, which has two lines
 # Directories of deleted or moved partitions have a suffix, and may hold the id of an earlier topic of the same name.
 _PARTITION_DIRECTORY = re.compile(r"(?P<topic>.+)-\d+(?P<suffix>\.[0-9a-f]{32}-(?:delete|future|stray))?")
 _DESCRIBED = re.compile(r"Topic:\s*(?P<name>\S+)\s+TopicId:\s*(?P<id>\S+)")  # kafka-topics.sh --describe
@@ -44,10 +46,7 @@ def data_directory_names(logs: Iterable[PartitionLog]) -> dict[str, str]:
 
 
 def _read_id(path: Path) -> str | None:
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return None
+    lines = (read_side_file(path, _MOST_BYTES) or b"").decode("utf-8", "replace").splitlines()
     found = [line.split(":", 1)[1].strip() for line in lines if line.startswith("topic_id:")]
     return found[0] if len(found) == 1 else None
 
