@@ -31,6 +31,7 @@ from offdecode.sources.segments import OFFSETS_TOPIC, Found, PartitionLog, Segme
 from offdecode.sources.topic_ids import data_directory_names, named_in_file
 
 CHUNK_BYTES = 4 << 20  # small enough for the vectors to stay in cache
+_SMALL_LOGS = 4  # chunks; of less, chunks are a quarter: compressed, it may be a million records all the same
 _NOT_OFFSETS = "this does not look like an offsets log"
 
 InputFormat = Literal["segments", "records-jsonl"]
@@ -179,6 +180,11 @@ def decode(request: Request, report: Report, stats: Stats | None = None) -> Iter
             yield chunk
 
 
+def chunk_bytes(size: int) -> int:
+    """How much of evidence of this size is read at once: enough pieces for several processes to share."""
+    return CHUNK_BYTES if size >= _SMALL_LOGS * CHUNK_BYTES else CHUNK_BYTES // 4
+
+
 def evidence_bytes(request: Request) -> int:
     """How many bytes of segments the request's paths lead to."""
     if request.input_format == "records-jsonl":
@@ -208,7 +214,7 @@ def iter_steps(request: Request, stats: Stats) -> Iterator[Step]:
     refused: list[SourceError] = []
     for log in found.logs:
         try:
-            yield from _log_steps(log)
+            yield from _log_steps(log, chunk_bytes(stats.total_bytes))
         except SourceError as error:
             refused.append(error)
     if refused and len(refused) == len(found.logs):
@@ -235,16 +241,16 @@ def _exported_steps(request: Request) -> Iterator[Step]:
             yield Step((), size)
 
 
-def _log_steps(log: PartitionLog) -> Iterator[Step]:
+def _log_steps(log: PartitionLog, chunk_size: int) -> Iterator[Step]:
     coverage = LogCoverage(log.log_partition, log.segments[0].named_offset, log.cleaner_checkpoint)
-    for frames, status in iter_log(log):
+    for frames, status in iter_log(log, chunk_size):
         coverage.add(frames)
         chunk = frames.chunk
         size = chunk.size if chunk.final else frames.next_position - chunk.position
         yield Step(frames.problems, size, coverage, frames, status)
 
 
-def iter_log(log: PartitionLog) -> Iterator[tuple[Frames, Vector]]:
+def iter_log(log: PartitionLog, chunk_size: int | None = None) -> Iterator[tuple[Frames, Vector]]:
     """The frames of a log in order, with the status of each batch and with all problems that show before decoding.
 
     Raises SourceError where the log is not one of the offsets topic.
@@ -253,7 +259,7 @@ def iter_log(log: PartitionLog) -> Iterator[tuple[Frames, Vector]]:
     judged: bool | None = None
     batches = lost = 0
     continuity = Continuity(log.cleaner_checkpoint)
-    resolver = TransactionResolver(lambda place: _frames_from(log, place), log.cleaner_checkpoint)
+    resolver = TransactionResolver(partial(_frames_from, log, chunk_size or CHUNK_BYTES), log.cleaner_checkpoint)
     for frames, status in resolver:
         lost += sum(problem.kind in ("garbage_tail", "damaged_bytes") for problem in frames.problems)
         batches += len(frames)
@@ -291,7 +297,7 @@ def _refuse_foreign(log: PartitionLog) -> None:
             )
 
 
-def _frames_from(log: PartitionLog, place: Place) -> Iterator[tuple[Place, Frames]]:
+def _frames_from(log: PartitionLog, chunk_size: int, place: Place) -> Iterator[tuple[Place, Frames]]:
     """The frames of a log from a place on, chunk by chunk, with the place behind each."""
     position = place.position
     for index in range(place.segment, len(log.segments)):
@@ -299,7 +305,7 @@ def _frames_from(log: PartitionLog, place: Place) -> Iterator[tuple[Place, Frame
         try:
             with open_segment(segment.path) as reader:
                 read = partial(read_chunk, reader, segment, log.log_partition)
-                for frames in iter_frames(read, CHUNK_BYTES, position):
+                for frames in iter_frames(read, chunk_size, position):
                     last = frames.chunk.final
                     if last and (changed := reader.changed(segment)) is not None:
                         problem = Problem("changed_while_read", segment.name, changed, log.log_partition)

@@ -165,16 +165,18 @@ class _Lane:
         buffers: list[pickle.PickleBuffer] = []
         pickled = pickle.dumps(piece, protocol=5, buffer_callback=buffers.append)
         parts = [buffer.raw() for buffer in buffers]
+        sizes = [len(part) for part in parts]
+        places = _places(sizes)
         slot = b""
-        if _places([len(part) for part in parts])[-1] <= _SLOT_BYTES:
+        if places[-1] <= _SLOT_BYTES:
             slot = os.read(self._freed, 1)
             if not slot:
                 raise Stopped
             memory = self._slot(slot)
-            for part, place in zip(parts, _places([len(part) for part in parts]), strict=False):
+            for part, place in zip(parts, places, strict=False):
                 memory[place : place + len(part)] = np.frombuffer(part, np.uint8)
         try:
-            _send(self._write_end, (slot, pickled, [len(part) for part in parts] if slot else buffers))
+            _send(self._write_end, (slot, pickled, sizes if slot else buffers))
         except BrokenPipeError:
             raise Stopped from None
 

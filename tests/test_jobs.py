@@ -31,7 +31,6 @@ pytestmark = pytest.mark.skipif(not CAN_SHARE, reason="work is shared by fork, o
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 64 KiB, so that small files have many."""
     monkeypatch.setattr(offdecode.pipeline, "CHUNK_BYTES", 1 << 16)
-    monkeypatch.setattr(offdecode.cli.run, "CHUNK_BYTES", 1 << 16)
 
 
 def written(paths: list[Path], place: Path, jobs: int, **selected: object) -> tuple[bytes, list[bytes], int]:

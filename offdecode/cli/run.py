@@ -18,7 +18,7 @@ import orjson
 from offdecode.cli import DAMAGED
 from offdecode.errors import UsageError
 from offdecode.model import DecodedChunk, Problem
-from offdecode.pipeline import CHUNK_BYTES, Request, Stats, Step, StepReader, StrictStop, evidence_bytes, iter_steps
+from offdecode.pipeline import Request, Stats, Step, StepReader, StrictStop, chunk_bytes, evidence_bytes, iter_steps
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import row_type_names
 from offdecode.sinks.carried import Carried, CarryingSink, InOrder
@@ -73,7 +73,7 @@ def run_decode(request: Request, output: Output, *, terminal: bool) -> int:
     size = evidence_bytes(request)
     jobs = 1
     if _may_share(request, output):
-        jobs = min(output.jobs or len(os.sched_getaffinity(0)), max(size // CHUNK_BYTES, 1))
+        jobs = min(output.jobs or len(os.sched_getaffinity(0)), max(size // chunk_bytes(size), 1))
     with _meter(size, terminal) as meter, problem_stream(output) as problems:
         stats = _run_shared(request, output, problems, meter, jobs) if jobs > 1 else (
             _run_alone(request, output, problems, meter)
