@@ -64,6 +64,7 @@ SEGMENTS: dict[str, Callable[[], bytes]] = {
     "generations": generations_far_apart,
     "disputed": disputed_beyond_the_calendar,
 }
+FEW_COMMANDS = [["decode"], ["check"], ["state"], ["explain"]]
 COMMANDS = [
     ["decode"], ["check"], ["check", "--json"], ["state"], ["state", "--format", "table"], ["transactions"],
     ["transactions", "--format", "text"], ["generations"], ["generations", "--summary"], ["explain"],
@@ -101,14 +102,14 @@ def test_what_64_bits_do_not_hold_is_null(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["9999999999999999999.log", "99999999999999999999999999.log", "-5.log", "x.log"])
 def test_names_that_are_no_offsets(name: str, tmp_path: Path) -> None:
     place = partition(tmp_path, log([[commit("g")]]), name)
-    for command in COMMANDS:
+    for command in FEW_COMMANDS:
         assert run(*command, place).status == 0, command
 
 
 def test_partitions_beyond_int32(tmp_path: Path) -> None:
     place = partition(tmp_path, log([[commit("g")]]), directory="__consumer_offsets-2147483648")
     segment = place / "__consumer_offsets-2147483648" / f"{0:020}.log"
-    for command in COMMANDS:
+    for command in FEW_COMMANDS:
         assert run(*command, segment).status == 0, command
     assert run("decode", segment).rows[0]["log_partition"] is None
     assert run("decode", "--as-log-partition", "2147483648", segment).status == 2
@@ -129,7 +130,7 @@ def test_side_files_that_are_no_files(tmp_path: Path) -> None:
     os.mkfifo(place / "orders-0" / "partition.metadata")
     os.mkfifo(place / "cleaner-offset-checkpoint")
     (place / "replication-offset-checkpoint").write_bytes(b"0\n1\n" + b"ab\n" * 1_000_000)
-    for command in COMMANDS:
+    for command in FEW_COMMANDS:
         assert run(*command, place).status == 0, command
 
 

@@ -20,11 +20,11 @@ from tests.bench.measure import alternating
 from tests.brokers import KAFKA_4, Broker, StartBroker
 from tests.tail_runs import Follower
 
-COMMITS = int(os.environ.get("OFFDECODE_TAIL_COMMITS", "200000"))
-SECONDS = int(os.environ.get("OFFDECODE_TAIL_SECONDS", "20"))
+COMMITS = int(os.environ.get("OFFDECODE_TAIL_COMMITS", "100000"))
+SECONDS = int(os.environ.get("OFFDECODE_TAIL_SECONDS", "10"))
 BY_HAND = "OFFDECODE_TAIL_SECONDS" in os.environ
 RATE = 5000
-WARM_UP_SECONDS = 5
+WARM_UP_SECONDS = 3
 MOST_LAG_SECONDS = 1.0 if BY_HAND else 5.0
 MOST_GROWTH_BYTES = 16 << 20
 
