@@ -283,12 +283,12 @@ class VectorReader:
 
     def _parts(self, embedded: Embedded, ranges: Ranges, scopes: tuple[_Scope, ...]) -> Parts:
         """Read the structures that opaque bytes hold; rows whose bytes do not fit keep their bytes only."""
-        protocol_type = _look_up(embedded.protocol_type_field, scopes)
+        protocol_type, owner = _look_up(embedded.protocol_type_field, scopes)
         read: list[tuple[Vector, Vector, Fields]] = []
         for name, layout in embedded.layouts.items():
             mine = ranges.length >= 2
             if protocol_type is not None:
-                mine &= self.equal(protocol_type, name.encode())
+                mine &= self._owned(self.equal(protocol_type, name.encode()), owner)
             elif embedded.protocol_type_field is not None or name != embedded.protocol_type:
                 continue
             version = self.integers(ranges.position, 2).astype(np.int64)
@@ -300,17 +300,22 @@ class VectorReader:
                 rows, fields = self._fitting(layout, layout_version, rows, ranges)
                 if len(rows):
                     read.append((rows, version[rows], fields))
-        protocol = _look_up(embedded.protocol_field, scopes)
-        opaque = self._chosen(embedded.opaque, protocol_type)
-        return Parts(ranges, tuple(read), opaque, self._chosen(embedded.nested_opaque, protocol))
+        opaque = self._chosen(embedded.opaque, protocol_type, owner)
+        nested_opaque = self._chosen(embedded.nested_opaque, *_look_up(embedded.protocol_field, scopes))
+        return Parts(ranges, tuple(read), opaque, nested_opaque)
 
     def _chosen(
-        self, formats: Mapping[str, OpaqueFormat], names: Ranges | None
+        self, formats: Mapping[str, OpaqueFormat], names: Ranges | None, owner: Vector | None
     ) -> tuple[tuple[OpaqueFormat, Mask], ...]:
         if names is None:
             return ()
         chosen = ((opaque, self.equal(names, name.encode())) for name, opaque in formats.items())
-        return tuple((opaque, rows) for opaque, rows in chosen if rows.any())
+        return tuple((opaque, self._owned(rows, owner)) for opaque, rows in chosen if rows.any())
+
+    @staticmethod
+    def _owned(rows: Mask, owner: Vector | None) -> Mask:
+        """What holds for structs, for the rows inside them."""
+        return rows if owner is None else rows[owner]
 
     def _fitting(self, layout: Layout, version: int, rows: Vector, ranges: Ranges) -> tuple[Vector, Fields]:
         start, length = ranges.position[rows], ranges.length[rows]
@@ -321,14 +326,11 @@ class VectorReader:
         start, length = ranges.position[rows], ranges.length[rows]
         return rows, self.read(layout, version, start + 2, start + length)[0]
 
-def _look_up(name: str | None, scopes: tuple[_Scope, ...]) -> Ranges | None:
-    """The text field of this name in the nearest struct that has it, for each row."""
-    if name is None:
-        return None
-    for scope in scopes:
-        reading = scope.values.get(name)
-        if isinstance(reading, Ranges):
-            if scope.owner is None:
-                return reading
-            return Ranges(reading.position[scope.owner], reading.length[scope.owner])
-    return None
+def _look_up(name: str | None, scopes: tuple[_Scope, ...]) -> tuple[Ranges | None, Vector | None]:
+    """The text field of this name in the nearest struct that has it, and which of its rows each of ours belongs to."""
+    if name is not None:
+        for scope in scopes:
+            reading = scope.values.get(name)
+            if isinstance(reading, Ranges):
+                return reading, scope.owner
+    return None, None

@@ -107,7 +107,9 @@ class JsonLinesSink:
         match column.kind:
             case Kind.LIST:
                 pieces.add("[")
-                pieces.add(self._elements(column.children[0], array))
+                elements = array.flatten()
+                if len(elements):
+                    pieces.add(self._elements(column.children[0], array, elements))
                 pieces.add("]")
             case Kind.STRUCT:
                 self._add_fields(pieces, column.children, array.flatten())
@@ -145,9 +147,8 @@ class JsonLinesSink:
         texts = pc.binary_join_element_wise('"', pc.strftime(times, format="%Y-%m-%dT%H:%M:%S"), 'Z"', "")
         return pc.coalesce(texts, numbers)
 
-    def _elements(self, column: Column, array: pa.Array) -> pa.Array:
-        """The elements of each list, joined."""
-        flat = array.flatten()
+    def _elements(self, column: Column, array: pa.Array, flat: pa.Array) -> pa.Array:
+        """The elements of each list, joined. flat: those of all."""
         if array.null_count or len(flat) != len(array.values):
             lengths = pc.list_value_length(array).fill_null(0)
             offsets = arrow(np.concatenate((np.zeros(1, np.int32), np.cumsum(lengths.to_numpy(), dtype=np.int32))))
