@@ -20,7 +20,7 @@ from offdecode.model import Mask, Vector
 class Difference:
     """A key for which the coordinators hold different committed offsets: each one's row, None = no offset.
 
-    A row has group, topic, partition and offset.
+    A row has group, topic, partition, offset and log_offset.
     """
 
     group: str
@@ -115,7 +115,7 @@ class DisputedKeys:
     def differences(self) -> Iterator[Difference]:
         """The keys for which the coordinators hold different committed offsets."""
         index = {place: number for number, place in enumerate(self._rows.place.tolist())}
-        shown = self._rows.rows.select(["group", "topic", "partition", "offset"])
+        shown = self._rows.rows.select(["group", "topic", "partition", "offset", "log_offset"])
         for replay in self._replays.values():
             held = {coordinator: state.committed for coordinator, state in replay.states.items()}
             if len(set(held.values())) > 1:
