@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import random
 import struct
 
 import pytest
 
+import offdecode.log.records
 from offdecode.errors import DecompressionError
 from offdecode.log.compression import decompress
 from offdecode.log.doubtful import MOST_PROBLEMS
-from tests.messages import GZIP, LZ4, SNAPPY, ZSTD, batch, compressed, read, record, varint
+from tests.messages import GZIP, LZ4, SNAPPY, ZSTD, batch, compressed, message, read, record, varint, wrapper
 
 CODECS = {"none": 0, "gzip": GZIP, "snappy": SNAPPY, "lz4": LZ4, "zstd": ZSTD}
 
@@ -87,3 +89,63 @@ def test_every_prefix_of_compressed_bytes_is_refused_or_shorter(codec: int) -> N
             assert data.startswith(decompress(codec, whole[:size]))
         except DecompressionError:
             continue
+
+
+@pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
+@pytest.mark.parametrize("count", [3, 2**31 - 1])
+def test_records_that_are_claimed_and_not_there(count: int, codec: int) -> None:
+    found = read(batch(0, [], codec=codec, count=count) + batch(3, numbered(1)))
+    assert [problem.kind for problem in found.problems] == ["bad_record"]
+    assert f"{count - 1} more of its batch are lost" in found.problems[0].message
+    assert len(found.rows) == 1
+
+
+def damaged_batches(seed: int) -> bytes:
+    """Batches of all codecs between messages of formats 0 and 1, some with lying counts, bad records or headers."""
+    randomly = random.Random(seed)
+    data, offset = b"", 0
+    for _ in range(randomly.randrange(1, 9)):
+        count = randomly.randrange(1, 40)
+        records = numbered(count)
+        kind = randomly.randrange(6)
+        if kind == 0:
+            records[randomly.randrange(count)] = randomly.randbytes(9)
+        elif kind == 1:
+            records[randomly.randrange(count)] = with_header(3)
+        claimed = randomly.choice((count - 1, count + 1, 2**31 - 1)) if kind == 2 else count
+        if kind == 3:
+            inner = b"".join(message(1, number, b"k", b"%d" % number) for number in range(count))
+            data += wrapper(1, offset + count - 1, inner, randomly.choice((GZIP, SNAPPY, LZ4)))
+        elif kind == 4:
+            data += message(randomly.randrange(2), offset, b"k", b"v")
+        else:
+            data += batch(offset, records, codec=randomly.choice(list(CODECS.values())), count=claimed)
+        offset += count
+    return data
+
+
+def with_header(offset_delta: int) -> bytes:
+    body = b"\x00\x00" + varint(offset_delta) + varint(1) + b"k" + varint(1) + b"v" + varint(1) + varint(1) + b"h\x01"
+    return varint(len(body)) + body
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 7, 20])
+def test_any_bound_finds_the_same_records(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(40):
+        data = damaged_batches(seed)
+        whole = read(data)
+        with monkeypatch.context() as patched:
+            patched.setattr(offdecode.log.records, "MOST_RECORDS", most)
+            found = read(data)
+        assert (found.rows, found.row_positions) == (whole.rows, whole.row_positions), f"seed {seed}"
+        assert sorted(map(str, found.problems)) == sorted(map(str, whole.problems)), f"seed {seed}"
+
+
+@pytest.mark.parametrize("headers", [False, True])
+def test_varints_beyond_32_bits_lose_what_is_beyond(headers: bool) -> None:
+    """As ByteUtils.readUnsignedVarint shifts it out: the offset delta is 1 here."""
+    plain = record(0, b"k", b"v")
+    assert plain[3:4] == b"\x00"
+    rest = plain[4:] if not headers else with_header(0)[4:]
+    body = plain[1:3] + bytes.fromhex("8280808010") + rest
+    assert [row[0] for row in read(batch(0, [varint(len(body)) + body])).rows] == [1]

@@ -59,7 +59,7 @@ def hop_records(data: memoryview, at: int, end: int, count: int) -> tuple[list[i
 
 def read_doubtful(buffer: Buffer, start: int, end: int, count: int) -> Doubtful:
     """The records of a batch that says it has `count` of them, whose record bytes lie at start:end of `buffer`."""
-    return next(iter_doubtful(buffer, start, end, count, start, count, end - start))
+    return next(iter_doubtful(buffer, start, end, count, start, count, max(end - start, 1)))
 
 
 def iter_doubtful(
@@ -158,9 +158,8 @@ class _Reader:
             self.offset += 1
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
-                value = (value >> 1) ^ -(value & 1)
-                bits = 32 if most_bytes == 5 else 64
-                return (value + (1 << (bits - 1))) % (1 << bits) - (1 << (bits - 1))
+                value &= 0xFFFFFFFF if most_bytes == 5 else 0xFFFFFFFFFFFFFFFF  # as Kafka drops what is beyond
+                return (value >> 1) ^ -(value & 1)
             shift += 7
             if shift >= most_bytes * 7:
                 raise VarintError(f"varint has no end within {most_bytes} bytes", position=start)

@@ -41,6 +41,8 @@ def read_varints(buffer: Buffer, position: Vector, most_bytes: int) -> tuple[Vec
         after[more] += 1
         more = more[(byte & 0x80) != 0]
         shift += 7
+    if most_bytes == 5:
+        value &= 0xFFFFFFFF  # as Kafka drops what is beyond (ByteUtils.readUnsignedVarint)
     return ((value >> 1) & np.int64(0x7FFFFFFFFFFFFFFF)) ^ -(value & 1), after, bad
 
 
