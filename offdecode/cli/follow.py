@@ -190,18 +190,29 @@ def _target(
         if (saved.size is None) != (mark.size is None):
             raise UsageError(f"{following.checkpoint}: is of a run with another --format; name another checkpoint")
     if output.parquet:
-        parts = _Parts(ParquetParts(path, request.options, report), mark, saved, following)
+        parts = ParquetParts(path, request.options, report)
         try:
-            yield parts
+            _refuse_changed(following.checkpoint, saved)
+            yield _Parts(parts, mark, saved, following)
         except BaseException:
-            parts.parts.discard()
+            parts.discard()
             raise
+        finally:
+            parts.close()
         return
     if saved is None and path.exists() and path.stat().st_size:
         raise UsageError(f"{path}: is there already, and {following.checkpoint} is not; remove it or name another")
-    file = ResumedFile(path, (saved.size or 0) if saved else 0)
+    file = ResumedFile(path)
     with file.stream:
+        _refuse_changed(following.checkpoint, saved)
+        file.cut_back((saved.size or 0) if saved else 0)
         yield _Resumed(JsonLinesSink(file.stream, request.options, output.timestamps), file, mark, following.checkpoint)
+
+
+def _refuse_changed(path: Path, saved: Checkpoint | None) -> None:
+    """Another run may have gone on while this one connected; now that the output is ours, none can."""
+    if load_checkpoint(path) != saved:
+        raise UsageError(f"{path}: another run has gone on from it meanwhile; start this one again")
 
 
 class _Plain:

@@ -74,22 +74,21 @@ def write_alone(path: Path, descriptor: int) -> None:
 
 
 class ResumedFile:
-    """A file that is cut back to what a checkpoint says, and written on from there."""
+    """A file that is cut back to what a checkpoint says, and written on from there. Nobody else writes it meanwhile."""
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self.stream: BinaryIO = path.open("r+b" if path.exists() else "w+b")
         except OSError as error:
             raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
         try:
-            self._cut_back(size)
-        except BaseException:
+            write_alone(path, self.stream.fileno())
+        except UsageError:
             self.stream.close()
             raise
 
-    def _cut_back(self, size: int) -> None:
-        write_alone(self.path, self.stream.fileno())
+    def cut_back(self, size: int) -> None:
         try:
             found = self.stream.seek(0, os.SEEK_END)
         except OSError as error:

@@ -31,7 +31,11 @@ class ParquetParts:
         self._files: dict[tuple[str, int], TypeFile] = {}
         _make_directory(directory)
         self._descriptor = os.open(directory, os.O_RDONLY)
-        write_alone(directory, self._descriptor)
+        try:
+            write_alone(directory, self._descriptor)
+        except UsageError:
+            self.close()
+            raise
 
     def discard_after(self, offsets: dict[int, int]) -> None:
         """Remove what an interrupted run has left behind the checkpoint's offsets."""
@@ -71,6 +75,10 @@ class ParquetParts:
             sync_directory(self.directory / folder)
         self._files.clear()
         self.buffered_bytes = 0
+
+    def close(self) -> None:
+        """Let other runs write the directory."""
+        os.close(self._descriptor)
 
     def discard(self) -> None:
         for file in self._files.values():
