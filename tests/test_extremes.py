@@ -123,12 +123,19 @@ def test_times_beyond_all(time: str, tmp_path: Path) -> None:
         assert run(*command, place).status == 0, command
 
 
+def test_times_with_leading_zeros(tmp_path: Path) -> None:
+    place = partition(tmp_path, log([[commit("g")]]))
+    for time, count in ((f"{'0' * 30}{BASE_TIME_MS}", 1), (f"{'0' * 30}{BASE_TIME_MS + 1}", 0)):
+        assert len(run("decode", "--since", time, place).rows) == count
+
+
 def test_side_files_that_are_no_files(tmp_path: Path) -> None:
     """A FIFO must not be waited for, and much text is no checkpoint."""
     place = partition(tmp_path, log([[commit("g")]]))
     (place / "orders-0").mkdir()
     os.mkfifo(place / "orders-0" / "partition.metadata")
     os.mkfifo(place / "cleaner-offset-checkpoint")
+    (place / "log-start-offset-checkpoint").mkdir()
     (place / "replication-offset-checkpoint").write_bytes(b"0\n1\n" + b"ab\n" * 1_000_000)
     for command in FEW_COMMANDS:
         assert run(*command, place).status == 0, command

@@ -27,8 +27,9 @@ class Time(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        if re.fullmatch(r"-?\d+", value):
-            return max(-_LARGEST_INT64, min(int(value[:_MOST_DIGITS]), _LARGEST_INT64))  # no record is beyond
+        if number := re.fullmatch(r"(-?)0*(\d+)", value):
+            found = int(number[1] + number[2][:_MOST_DIGITS])
+            return max(-_LARGEST_INT64, min(found, _LARGEST_INT64))  # no record is beyond
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
