@@ -18,7 +18,7 @@ from offdecode.errors import OffdecodeError
 from offdecode.log.batches import Frames
 from offdecode.log.compression import decompress
 from offdecode.log.doubtful import Headers, hop_records, iter_doubtful, read_doubtful
-from offdecode.log.headers import HEADER_BYTES, Buffer
+from offdecode.log.headers import HEADER_BYTES, LEGACY_HEADER_BYTES, Buffer
 from offdecode.log.legacy import Outer, read_messages, unwrap
 from offdecode.log.lockstep import read_fields, walk_lockstep
 from offdecode.model import PADDING, Mask, Problem, Vector
@@ -26,7 +26,6 @@ from offdecode.model import PADDING, Mask, Problem, Vector
 GROUP_BYTES = 16 << 20  # decompressed bytes that are worked on at once
 MOST_RECORDS = 1 << 16  # that are worked on at once: small ones, and hostile ones, take much more than their bytes
 MIN_RECORD_BYTES = 7
-_MIN_MESSAGE_BYTES = 26
 
 _BY_RECORD = (
     "frame", "log_offset", "log_timestamp", "has_timestamp", "key_position", "key_length", "value_position",
@@ -92,38 +91,36 @@ def iter_records(frames: Frames, wanted: Mask) -> Iterator[Records]:
     compressed = frames.codec[chosen] != 0
     if not compressed.any():
         start, end = _body_start(frames, chosen), frames.end[chosen]
-        for part in _bounded(_most_records(frames, chosen, end - start)):
+        most = np.minimum(frames.count[chosen], (end - start) // MIN_RECORD_BYTES)
+        for part in _bounded(np.where(frames.magic[chosen] < 2, 1, most)):
             yield from _located(frames, chosen[part], frames.chunk.buffer, start[part], end[part], problems)
             problems = []
         return
     group: list[int] = []
     bodies: list[bytes] = []
-    size = most = 0
+    size = total = 0
     data = frames.chunk.buffer.data
-    fields = (chosen, _body_start(frames, chosen), frames.end[chosen], frames.codec[chosen], frames.magic[chosen])
-    for index, start, end, codec, magic in zip(*(vector.tolist() for vector in fields), strict=True):
+    fields = (
+        chosen, _body_start(frames, chosen), frames.end[chosen], frames.codec[chosen], frames.magic[chosen],
+        frames.count[chosen],
+    )  # fmt: skip
+    for index, start, end, codec, magic, count in zip(*(vector.tolist() for vector in fields), strict=True):
         try:
             wrapped = codec and magic < 2
             body = unwrap(data, start, end) if wrapped else decompress(codec, bytes(data[start:end]))
         except OffdecodeError as error:
             problems.append(frames.problem(index, "bad_compression", f"{error}; the batch's records are lost"))
             continue
-        records = int(_most_records(frames, np.array([index]), np.array([len(body)]))[0])
-        if group and (size + len(body) > GROUP_BYTES or most + records > MOST_RECORDS):
+        records = len(body) // LEGACY_HEADER_BYTES if wrapped else min(count, len(body) // MIN_RECORD_BYTES)
+        if group and (size + len(body) > GROUP_BYTES or total + records > MOST_RECORDS):
             yield from _join(frames, group, bodies, problems)
-            group, size, most, problems = [], 0, 0, []
+            group, size, total, problems = [], 0, 0, []
         group.append(index)
         bodies.append(body)
         size += len(body)
-        most += records
+        total += records
         del body  # bodies alone holds it: it is given up when its records are located
     yield from _join(frames, group, bodies, problems)
-
-
-def _most_records(frames: Frames, chosen: Vector, size: Vector) -> Vector:
-    """How many records the batches can hold at most, by their headers and the size of what holds them."""
-    messages = np.where(frames.codec[chosen] == 0, 1, size // _MIN_MESSAGE_BYTES)
-    return np.where(frames.magic[chosen] < 2, messages, np.minimum(frames.count[chosen], size // MIN_RECORD_BYTES))
 
 
 def _bounded(most: Vector) -> Iterator[slice]:
