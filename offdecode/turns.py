@@ -174,7 +174,7 @@ class _Lane:
                 raise Stopped
             memory = self._slot(slot)
             for part, place in zip(parts, places, strict=False):
-                memory[place : place + len(part)] = np.frombuffer(part, np.uint8)
+                memory.data[place : place + len(part)] = part
         try:
             _send(self._write_end, (slot, pickled, sizes if slot else buffers))
         except BrokenPipeError:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from offdecode.model import LARGEST_INT64
-from offdecode.sources.side_files import read_side_file
+from offdecode.sources.opening import read_side_file
 
 _MOST_BYTES = 64 << 20  # a line a partition; no broker has a million
 

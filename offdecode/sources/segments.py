@@ -16,6 +16,7 @@ import numpy as np
 from offdecode.errors import SourceError
 from offdecode.model import LARGEST_INT32, LARGEST_INT64, PADDING, Chunk, Problem, path_text
 from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
+from offdecode.sources.opening import open_evidence
 
 OFFSETS_TOPIC = "__consumer_offsets"
 _SUFFIX = ".log"
@@ -232,14 +233,8 @@ class SegmentReader:
 
 
 def open_segment(path: Path) -> SegmentReader:
-    """Open a file for reading, leaving its access time untouched where the system allows that."""
-    # What was a file when it was found may be a FIFO by now, which must not be waited for.
-    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
-    try:
-        descriptor = os.open(path, flags | getattr(os, "O_NOATIME", 0))
-    except PermissionError:  # O_NOATIME is the owner's
-        descriptor = os.open(path, flags)
-    return SegmentReader(path, descriptor)
+    """Open a segment file for reading."""
+    return SegmentReader(path, open_evidence(path))
 
 
 def read_chunk(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from offdecode.errors import SourceError
 from offdecode.model import path_text
+from offdecode.sources.opening import read_side_file
 from offdecode.sources.segments import PartitionLog
-from offdecode.sources.side_files import read_side_file
 
 PARTITION_METADATA = "partition.metadata"
 _MOST_BYTES = 1 << 16  # of such a file, which has two lines
