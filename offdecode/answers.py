@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.history.explain import Explanation, Wanted
-from offdecode.history.generations import GenerationRows, GenerationSummary
-from offdecode.history.group_records import GROUP_ROW_TYPES
-from offdecode.history.groups import GroupReplay
-from offdecode.history.hidden import hidden_ranges
-from offdecode.history.images import Generation, GroupEvent
-from offdecode.history.with_generation import Chosen, WithGeneration
+from offdecode.history.groups.generations import GenerationRows, GenerationSummary
+from offdecode.history.groups.group_records import GROUP_ROW_TYPES
+from offdecode.history.groups.images import Generation, GroupEvent
+from offdecode.history.groups.replay import GroupReplay
+from offdecode.history.movements.explanation import Explanation, Wanted
+from offdecode.history.movements.hidden import hidden_ranges
+from offdecode.history.movements.with_generation import Chosen, WithGeneration
 from offdecode.log.coverage import LogCoverage
 from offdecode.model import Coverage, DecodedChunk
 from offdecode.pipeline import Report, Request, Stats, StepReader, decode, iter_steps, topic_names

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from offdecode.answers import Log, chunk_of, coverage_of, decode_by_log
 from offdecode.errors import UsageError
-from offdecode.history.state import LogState, Question
-from offdecode.history.transactions import DECIDED, ROW_OPTIONS, ROW_TYPES, Row, TransactionReplay
+from offdecode.history.offsets.state import LogState, Question
+from offdecode.history.offsets.transactions import DECIDED, ROW_OPTIONS, ROW_TYPES, Row, TransactionReplay
 from offdecode.model import DecodedChunk
 from offdecode.pipeline import Report, Request, Stats, topic_names
 

@@ -17,7 +17,7 @@ from offdecode.check import PartitionCheck, Unused, check
 from offdecode.cli import cli
 from offdecode.log.completeness import State
 from offdecode.pipeline import Request
-from offdecode.sinks.text import printable
+from offdecode.sinks.text.lines import printable
 from tests.segment_builder import BASE_TIME_MS, Header, batch, commit
 from tests.truth import LogSet, log_sets, set_id
 

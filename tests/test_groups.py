@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from offdecode.history.group_records import GROUP_ROW_TYPES, GroupRecord, GroupType, Part
-from offdecode.history.groups import GroupReplay
-from offdecode.history.images import Assignment, Generation, GroupImage, Holding, Standing
+from offdecode.history.groups.group_records import GROUP_ROW_TYPES, GroupRecord, GroupType, Part
+from offdecode.history.groups.images import Assignment, Generation, GroupImage, Holding, Standing
+from offdecode.history.groups.replay import GroupReplay
 from offdecode.pipeline import Request, decode
 from tests.truth import LogSet, log_sets, set_id
 

@@ -18,9 +18,9 @@ import offdecode.pipeline
 from offdecode.cli.run import Output, run_decode
 from offdecode.errors import OffdecodeError
 from offdecode.model import DecodedChunk, Vector
+from offdecode.parallel import CAN_SHARE, Turns, WorkerError, share
 from offdecode.pipeline import Request
 from offdecode.sinks.carried import Carried, CarryingSink, InOrder
-from offdecode.turns import CAN_SHARE, Turns, WorkerError, share
 from tests.segment_builder import TRANSACTIONAL as IN_TRANSACTION
 from tests.segment_builder import Header, batch, commit, log, marker
 

@@ -8,8 +8,8 @@ from collections import defaultdict
 import pytest
 
 from offdecode.history import offsets
-from offdecode.history.offsets import OffsetReplay
-from offdecode.history.rules import Coordinator
+from offdecode.history.offsets.replay import OffsetReplay
+from offdecode.history.offsets.rules import Coordinator
 from tests.chunks import chunk_of
 from tests.truth import Row
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from offdecode.errors import SourceError
-from offdecode.history.moment import AsOf, Cut
+from offdecode.history.offsets.moment import AsOf, Cut
 from offdecode.schemas.rows import row_type
 from offdecode.sources.topic_ids import named_in_file
 from tests.chunks import chunk_of

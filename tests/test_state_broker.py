@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from offdecode.api import read_table
-from offdecode.history.rules import Coordinator
-from offdecode.history.state import Question
+from offdecode.history.offsets.rules import Coordinator
+from offdecode.history.offsets.state import Question
 from offdecode.model import Problem, rows_of
 from offdecode.pipeline import Request, Stats
 from offdecode.replays import state, transactions

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from offdecode.history.moment import AsOf, Cut
-from offdecode.history.offsets import OffsetReplay
-from offdecode.history.rules import Coordinator
-from offdecode.history.state import Question
+from offdecode.history.offsets.moment import AsOf, Cut
+from offdecode.history.offsets.replay import OffsetReplay
+from offdecode.history.offsets.rules import Coordinator
+from offdecode.history.offsets.state import Question
 from offdecode.model import DecodedChunk, Problem, rows_of
 from offdecode.pipeline import Request, Stats, decode
 from offdecode.replays import state

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from offdecode.history.transactions import TransactionReplay
+from offdecode.history.offsets.transactions import TransactionReplay
 from offdecode.model import Coverage, Problem, rows_of
 from offdecode.pipeline import Request, Stats
 from offdecode.replays import transactions

@@ -22,9 +22,9 @@ def command(paths: tuple[Path, ...], input_format: str, as_json: bool, **selecte
 
     from offdecode.check import check
     from offdecode.cli import DAMAGED
-    from offdecode.cli.check_text import report_lines
     from offdecode.errors import UsageError
     from offdecode.pipeline import Request
+    from offdecode.sinks.text.check import report_lines
 
     if input_format != "segments":
         raise UsageError("check reads segments: exported records do not tell what is missing")

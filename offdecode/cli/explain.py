@@ -42,10 +42,10 @@ def command(
     """
     from offdecode.answers import explanation
     from offdecode.cli.run import Answer, Output, run_answer
-    from offdecode.history.movement_text import Timeline
     from offdecode.pipeline import Request
     from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW
-    from offdecode.sinks.text import TextSink
+    from offdecode.sinks.text.lines import TextSink
+    from offdecode.sinks.text.movements import Timeline
 
     by_key = output_format == "text"
     chunks = partial(explanation, retention_ms=retention * _MINUTE_MS, topic_ids=topic_ids, by_key=by_key)

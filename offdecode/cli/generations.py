@@ -37,10 +37,10 @@ def command(
     """
     from offdecode.answers import generation_summary, generations
     from offdecode.cli.run import Answer, Output, run_answer
-    from offdecode.history.generation_text import generation_lines, summary_lines
     from offdecode.pipeline import Request
     from offdecode.schemas.history_rows import GENERATION_ROW, GENERATION_SUMMARY_ROW
-    from offdecode.sinks.text import TextSink
+    from offdecode.sinks.text.generations import generation_lines, summary_lines
+    from offdecode.sinks.text.lines import TextSink
 
     row_type = GENERATION_SUMMARY_ROW if summary else GENERATION_ROW
     chunks = partial(generation_summary if summary else generations, topic_ids=topic_ids)

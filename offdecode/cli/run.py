@@ -18,6 +18,7 @@ import orjson
 from offdecode.cli import DAMAGED
 from offdecode.errors import UsageError
 from offdecode.model import DecodedChunk, Problem
+from offdecode.parallel import CAN_SHARE, Turns, TurnStream, share
 from offdecode.pipeline import Request, Stats, Step, StepReader, StrictStop, chunk_bytes, evidence_bytes, iter_steps
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import row_type_names
@@ -25,7 +26,6 @@ from offdecode.sinks.carried import Carried, CarryingSink, InOrder
 from offdecode.sinks.files import CompleteFile
 from offdecode.sinks.jsonl import JsonLinesSink, Timestamps, Writable
 from offdecode.sinks.parquet import ParquetSink, parquet_files
-from offdecode.turns import CAN_SHARE, Turns, TurnStream, share
 
 
 @dataclass(frozen=True, slots=True)

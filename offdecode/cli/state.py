@@ -52,15 +52,15 @@ def command(
     from offdecode.api import checked_row_type
     from offdecode.cli.run import Answer, Output, run_answer
     from offdecode.errors import UsageError
-    from offdecode.history.moment import AsOf
-    from offdecode.history.rules import Coordinator
-    from offdecode.history.state import Question
-    from offdecode.history.state_text import RESET_COLUMNS, RESET_ROW, state_lines
+    from offdecode.history.offsets.moment import AsOf
+    from offdecode.history.offsets.rules import Coordinator
+    from offdecode.history.offsets.state import Question
     from offdecode.pipeline import Request
     from offdecode.replays import state
     from offdecode.schemas.state_rows import STATE_ROW_TYPES
     from offdecode.sinks.csv import CsvSink
-    from offdecode.sinks.text import TableSink
+    from offdecode.sinks.text.lines import TableSink
+    from offdecode.sinks.text.state import RESET_COLUMNS, RESET_ROW, state_lines
 
     if as_of is not None and as_of_offset is not None:
         raise UsageError("--as-of and --as-of-offset both name the moment: give one")

@@ -34,11 +34,11 @@ def command(
     PATH as for decode. --since and --until choose by the time of the first record, or of the marker without any.
     """
     from offdecode.cli.run import Answer, Output, run_answer
-    from offdecode.history.state_text import transaction_lines
     from offdecode.pipeline import Request
     from offdecode.replays import transactions
     from offdecode.schemas.state_rows import TRANSACTION_ROW
-    from offdecode.sinks.text import TextSink
+    from offdecode.sinks.text.lines import TextSink
+    from offdecode.sinks.text.state import transaction_lines
 
     answer = Answer(
         (TRANSACTION_ROW,),

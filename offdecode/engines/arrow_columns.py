@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from offdecode.byte_vectors import Buffer, unaligned
 from offdecode.engines.parts import constant_category, lists, scattered
 from offdecode.engines.plain import encoded_json, opaque_json
 from offdecode.engines.readings import (
@@ -27,7 +28,6 @@ from offdecode.engines.readings import (
     UnknownTags,
     Uuids,
 )
-from offdecode.log.headers import Buffer, unaligned
 from offdecode.model import Column, Kind, Mask, Vector, arrow
 from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS, USER_DATA, OpaqueFormat
 from offdecode.schemas.rows import DECODED, USER_DATA_DECODED

@@ -15,11 +15,12 @@ from offdecode.engines.arrow_columns import ArrowColumns, DoubtfulRows
 from offdecode.engines.columns import VectorReader
 from offdecode.engines.parts import Part, constant_category
 from offdecode.engines.readings import Fields
-from offdecode.engines.reference_rows import BY_KEY_TYPE, KEY_VERSION
+from offdecode.engines.reference_rows import KEY_VERSION
 from offdecode.engines.selection import Selection
 from offdecode.log.records import Records
 from offdecode.model import Mask, Vector, arrow, distinct
 from offdecode.schemas.layout import Layout, RecordType
+from offdecode.schemas.registry import BY_KEY_TYPE
 from offdecode.schemas.rows import SHAPE, record_columns
 
 _VERSION_BYTES = 2

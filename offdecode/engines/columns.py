@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from offdecode.byte_vectors import Buffer, big_endian
 from offdecode.engines.readings import (
     Encoded,
     Fields,
@@ -25,11 +26,9 @@ from offdecode.engines.readings import (
     UnknownTags,
     Uuids,
 )
-from offdecode.engines.reference import least_bytes
 from offdecode.engines.walk import Form, advance, steps, struct_end, varint
-from offdecode.log.headers import Buffer, big_endian
 from offdecode.model import Mask, Vector, distinct
-from offdecode.schemas.layout import ArrayOf, Embedded, Field, Layout, OpaqueFormat, Struct
+from offdecode.schemas.layout import ArrayOf, Embedded, Field, Layout, OpaqueFormat, Struct, least_bytes
 from offdecode.schemas.types import MAX_STRING_BYTES, Kind, WireType
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import construct
 
 from offdecode.errors import CorruptError, TrailingBytesError, UnknownVersionError
-from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS, ArrayOf, Field, Layout, RecordType, Struct
+from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS, Field, Layout, RecordType, Struct, least_bytes
 from offdecode.schemas.types import LayoutError, Presence, TaggedFields, WireType, count_block
 
 Values = dict[str, Any]
@@ -118,23 +118,6 @@ def _field_block(field: Field, version: int, flexible: bool, closed: bool) -> co
         block = _struct_block(element.fields, version, flexible, closed)
     least = least_bytes(element, version, flexible)
     return count_block(block, flexible=flexible, nullable=nullable, least=least)
-
-
-def least_bytes(element: WireType | Struct, version: int, flexible: bool) -> int:
-    """The fewest bytes that one element of an array takes; never 0, so that a count is bounded."""
-    if isinstance(element, WireType):
-        return element.least_bytes(flexible=flexible)
-    total = int(flexible)
-    for field in element.fields:
-        if not field.exists_in(version) or field.tag is not None:
-            continue
-        if isinstance(field.type, WireType):
-            total += field.type.least_bytes(flexible=flexible)
-        elif isinstance(field.type, ArrayOf):
-            total += 1 if flexible else 4
-        else:
-            total += 1 if field.nullable_in(version) else least_bytes(field.type, version, flexible)
-    return max(total, 1)
 
 
 def _field_path(path: str, prefix: str) -> str:

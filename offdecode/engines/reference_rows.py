@@ -18,10 +18,9 @@ from offdecode.errors import CorruptError, LengthError, TruncatedError, UnknownT
 from offdecode.log.records import Records
 from offdecode.model import Vector
 from offdecode.schemas.layout import RecordType
-from offdecode.schemas.registry import RECORD_TYPES
+from offdecode.schemas.registry import BY_KEY_TYPE
 from offdecode.schemas.rows import SHAPE, UNDECODABLE_ROW, UNKNOWN_ROW, row_type
 
-BY_KEY_TYPE = {record.key_type: record for record in RECORD_TYPES}
 KEY_VERSION = 0
 INVALID_TEXT = "invalid_text"
 

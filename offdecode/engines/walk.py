@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from offdecode.engines.reference import least_bytes
-from offdecode.log.headers import Buffer, big_endian
+from offdecode.byte_vectors import Buffer, big_endian
 from offdecode.model import Mask, Vector
-from offdecode.schemas.layout import ArrayOf, Field, Struct
+from offdecode.schemas.layout import ArrayOf, Field, Struct, least_bytes
 from offdecode.schemas.types import Kind, WireType
 
 

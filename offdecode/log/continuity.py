@@ -9,8 +9,9 @@ from collections import deque
 
 import numpy as np
 
+from offdecode.byte_vectors import big_endian
 from offdecode.log.batches import Frames
-from offdecode.log.headers import CRC_START, LEGACY_CRC_START, big_endian
+from offdecode.log.headers import CRC_START, LEGACY_CRC_START
 from offdecode.model import Mask, Problem, Vector
 
 _REMEMBERED = 1 << 18  # batches that a copy is looked for among; memory must not grow with the log

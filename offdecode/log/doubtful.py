@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from offdecode.byte_vectors import Buffer
 from offdecode.errors import CorruptError, LengthError, TruncatedError, VarintError
-from offdecode.log.headers import Buffer
 
 MOST_PROBLEMS = 16  # of one batch; a small bomb of bad records must not become a large one of problems
 _FIELDS = 6

@@ -10,17 +10,14 @@ whose value holds compressed ones (a wrapper); zlib's CRC-32 from the magic to t
 from __future__ import annotations
 
 import struct
-import sys
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
+from offdecode.byte_vectors import Buffer, unaligned
 from offdecode.log.checksum import crc32, crc32_each, crc32c, crc32c_each
 from offdecode.model import Chunk, Mask, Vector
-
-Buffer = npt.NDArray[np.uint8]
 
 LENGTH_END = 12  # a batch's length counts from here
 MAX_BATCH_BYTES = 64 << 20  # no broker takes a batch near this size; a larger claim is damage
@@ -66,19 +63,6 @@ def legacy_headers(buffer: Buffer, starts: list[int] | Vector) -> np.ndarray:
 def _gather(buffer: Buffer, starts: list[int] | Vector, header: np.dtype[np.void]) -> np.ndarray:
     # As plain bytes: numpy copies a structure field by field, which takes twenty times as long.
     return unaligned(buffer, np.dtype((np.void, header.itemsize)))[np.asarray(starts, np.int64)].view(header)
-
-
-def unaligned(buffer: Buffer, dtype: npt.DTypeLike) -> np.ndarray:
-    """A view of `buffer` whose element i is the `dtype` that starts at byte i."""
-    count = max(len(buffer) - np.dtype(dtype).itemsize + 1, 0)
-    return np.ndarray(shape=(count,), dtype=dtype, buffer=buffer, strides=(1,))
-
-
-def big_endian(buffer: Buffer, dtype: npt.DTypeLike, position: Vector) -> npt.NDArray[np.signedinteger]:
-    """The integers that start at each position, in the machine's byte order."""
-    found: npt.NDArray[np.signedinteger] = unaligned(buffer, dtype)[position]
-    # Swapped in place: a conversion from a big-endian type takes four times as long.
-    return found.byteswap(inplace=True) if sys.byteorder == "little" else found
 
 
 @dataclass(slots=True)

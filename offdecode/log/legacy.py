@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from offdecode.byte_vectors import Buffer, big_endian
 from offdecode.errors import LengthError, OffdecodeError
 from offdecode.log.compression import decompress
 from offdecode.log.doubtful import MOST_PROBLEMS
@@ -23,9 +24,7 @@ from offdecode.log.headers import (
     LENGTH_END,
     MAGIC_AT,
     MAGIC_END,
-    Buffer,
     Walk,
-    big_endian,
     hop_legacy,
     legacy_checksums_right,
     legacy_headers,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from offdecode.byte_vectors import Buffer, unaligned
 from offdecode.log.doubtful import hop_records
-from offdecode.log.headers import Buffer, unaligned
 from offdecode.model import Mask, Vector
 
 _FEW_BATCHES = 32  # fewer than these are walked one by one: a step of all costs more

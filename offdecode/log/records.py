@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from offdecode.byte_vectors import Buffer
 from offdecode.errors import OffdecodeError
 from offdecode.log.batches import Frames
 from offdecode.log.compression import decompress
 from offdecode.log.doubtful import Headers, hop_records, iter_doubtful, read_doubtful
-from offdecode.log.headers import HEADER_BYTES, LEGACY_HEADER_BYTES, Buffer
+from offdecode.log.headers import HEADER_BYTES, LEGACY_HEADER_BYTES
 from offdecode.log.legacy import Outer, read_messages, unwrap
 from offdecode.log.lockstep import read_fields, walk_lockstep
 from offdecode.model import PADDING, Mask, Problem, Vector

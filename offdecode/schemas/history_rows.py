@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from offdecode.model import Column, Kind
 
+DEAD = "Dead"  # the state of a group that was deleted
+
 GENERATION_ROW = "generation"
 GENERATION_SUMMARY_ROW = "generation_summary"
 MOVEMENT_ROW = "movement"

@@ -196,3 +196,20 @@ def iter_structs(fields: tuple[Field, ...]) -> Iterator[tuple[Field, ...]]:
         inner = item.type.of if isinstance(item.type, ArrayOf) else item.type
         if isinstance(inner, Struct):
             yield from iter_structs(inner.fields)
+
+
+def least_bytes(element: WireType | Struct, version: int, flexible: bool) -> int:
+    """The fewest bytes that one element of an array takes; never 0, so that a count is bounded."""
+    if isinstance(element, WireType):
+        return element.least_bytes(flexible=flexible)
+    total = int(flexible)
+    for field in element.fields:
+        if not field.exists_in(version) or field.tag is not None:
+            continue
+        if isinstance(field.type, WireType):
+            total += field.type.least_bytes(flexible=flexible)
+        elif isinstance(field.type, ArrayOf):
+            total += 1 if flexible else 4
+        else:
+            total += 1 if field.nullable_in(version) else least_bytes(field.type, version, flexible)
+    return max(total, 1)

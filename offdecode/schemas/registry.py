@@ -13,5 +13,7 @@ RECORD_TYPES: tuple[RecordType, ...] = tuple(sorted((
     *streams_group.RECORD_TYPES,
 ), key=lambda record: record.key_type))
 
+BY_KEY_TYPE = {record.key_type: record for record in RECORD_TYPES}
+
 # The row type of a single Parquet file when none is named.
 DEFAULT_ROW_TYPE = offset_commit.ROW_TYPE

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from offdecode.history.images import DEAD
-from offdecode.history.words import assignment_words, duration_words, name_words, time_words
+from offdecode.schemas.history_rows import DEAD
+from offdecode.sinks.text.words import assignment_words, duration_words, name_words, time_words
 
 Row = dict[str, Any]
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from offdecode.history.answer_columns import flags, generation_columns, named, number, time
-from offdecode.history.commit_columns import ABSENT, TRANSACTIONS, CommitKeys, commit_columns
-from offdecode.history.hidden import anything_hidden
-from offdecode.history.movements import Columns, Confidence, Kind, Movement, Movements, Signal
-from offdecode.history.owners import Owners
-from offdecode.history.tombstones import DEFAULT_RETENTION_MS, Cause, Tombstones
+from offdecode.history.movements.answer_columns import flags, generation_columns, named, number, time
+from offdecode.history.movements.commit_columns import ABSENT, TRANSACTIONS, CommitKeys, commit_columns
+from offdecode.history.movements.hidden import anything_hidden
+from offdecode.history.movements.movement import Columns, Confidence, Kind, Movement, Movements, Signal
+from offdecode.history.movements.owners import Owners
+from offdecode.history.movements.tombstones import DEFAULT_RETENTION_MS, Cause, Tombstones
 from offdecode.model import Coverage, DecodedChunk, Mask
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.history.rules import Event
+from offdecode.history.offsets.rules import Event
 from offdecode.model import DecodedChunk, Mask, Vector
 from offdecode.schemas import group_metadata
 from offdecode.schemas.rows import MARKER_ROW

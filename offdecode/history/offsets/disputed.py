@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from offdecode.history.commits import Commits, joined
-from offdecode.history.ends import Ends, Happening
-from offdecode.history.keys import KeyCodes
-from offdecode.history.rules import Coordinator, Event, KeyReplay, KeyState
+from offdecode.history.offsets.commits import Commits, joined
+from offdecode.history.offsets.ends import Ends, Happening
+from offdecode.history.offsets.keys import KeyCodes
+from offdecode.history.offsets.rules import Coordinator, Event, KeyReplay, KeyState
 from offdecode.model import Mask, Vector
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from offdecode.check import PartitionCheck, Unused
 from offdecode.log.completeness import Span
 from offdecode.log.inventory import Inventory
-from offdecode.sinks.text import printable
+from offdecode.sinks.text.lines import printable
 
 _LISTED = 20  # problems a partition; --json has them all
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.history.commits import UNKNOWN
-from offdecode.history.moment import AsOf, Cut
+from offdecode.history.offsets.commits import UNKNOWN
+from offdecode.history.offsets.moment import AsOf, Cut
 from offdecode.model import Coverage
 
 

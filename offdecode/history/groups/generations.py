@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from offdecode.history.images import DEAD, Assigned, Assignment, Generation, GroupImage, Member
+from offdecode.history.groups.images import Assigned, Assignment, Generation, GroupImage, Member
 from offdecode.history.spans import difference
-from offdecode.schemas.history_rows import GENERATION_ROW, GENERATION_SUMMARY_ROW
+from offdecode.schemas.history_rows import DEAD, GENERATION_ROW, GENERATION_SUMMARY_ROW
 
 Row = dict[str, Any]
 TopicNames = Mapping[str, str]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from offdecode.history.commit_columns import ABSENT
-from offdecode.history.owners import NO_OWNER_TEXTS, NoOwner, Owners
+from offdecode.history.movements.commit_columns import ABSENT
+from offdecode.history.movements.owners import NO_OWNER_TEXTS, NoOwner, Owners
 from offdecode.model import Vector
 from offdecode.schemas.history_rows import OWNER_FIELDS
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from offdecode.history.group_records import GroupType
+from offdecode.history.groups.group_records import GroupType
 
-EMPTY, STABLE, ASSIGNING, RECONCILING, DEAD = "Empty", "Stable", "Assigning", "Reconciling", "Dead"
+EMPTY, STABLE, ASSIGNING, RECONCILING = "Empty", "Stable", "Assigning", "Reconciling"
 STATIC_MEMBER_AWAY = -2  # upstream's LEAVE_GROUP_STATIC_MEMBER_EPOCH
 
 

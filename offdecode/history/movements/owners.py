@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from offdecode.history.commit_columns import ABSENT, CommitColumns, CommitKeys
-from offdecode.history.group_records import GroupRecord, GroupType, Part, iter_group_records
-from offdecode.history.groups import GroupReplay
-from offdecode.history.images import STATIC_MEMBER_AWAY, Assignment, GroupEvent, Holding, Member, Standing
+from offdecode.history.groups.group_records import GroupRecord, GroupType, Part, iter_group_records
+from offdecode.history.groups.images import STATIC_MEMBER_AWAY, Assignment, GroupEvent, Holding, Member, Standing
+from offdecode.history.groups.replay import GroupReplay
+from offdecode.history.movements.commit_columns import ABSENT, CommitColumns, CommitKeys
 from offdecode.model import DecodedChunk, Mask, Vector
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.history.commits import Commits
-from offdecode.history.completeness import group_reasons, log_reasons
-from offdecode.history.groups import GroupReplay
-from offdecode.history.images import GroupImage
-from offdecode.history.moment import AsOf, Cut
-from offdecode.history.offsets import OffsetReplay
-from offdecode.history.rules import Coordinator
+from offdecode.history.groups.images import GroupImage
+from offdecode.history.groups.replay import GroupReplay
+from offdecode.history.offsets.commits import Commits
+from offdecode.history.offsets.moment import AsOf, Cut
+from offdecode.history.offsets.replay import OffsetReplay
+from offdecode.history.offsets.rules import Coordinator
+from offdecode.history.offsets.trust import group_reasons, log_reasons
 from offdecode.history.topic_names import learn_topic_names
 from offdecode.model import Coverage, DecodedChunk, Vector
 from offdecode.schemas.registry import RECORD_TYPES

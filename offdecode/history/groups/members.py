@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from offdecode.history.group_records import GroupType
-from offdecode.history.images import Assigned, Assignment, Member
+from offdecode.history.groups.group_records import GroupType
+from offdecode.history.groups.images import Assigned, Assignment, Member
 
 Row = Mapping[str, Any]
 TopicNames = Mapping[str, str]

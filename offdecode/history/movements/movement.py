@@ -12,8 +12,8 @@ from enum import IntEnum, IntFlag
 import numpy as np
 import numpy.typing as npt
 
-from offdecode.history.commit_columns import ABSENT, COMMITTED, PLAIN, TRANSACTIONS, CommitColumns
-from offdecode.history.owners import Joined, NoOwner
+from offdecode.history.movements.commit_columns import ABSENT, COMMITTED, PLAIN, TRANSACTIONS, CommitColumns
+from offdecode.history.movements.owners import Joined, NoOwner
 from offdecode.model import Mask, Vector
 
 # A step is a jump where it is so many times the mean of the key's steps before it, of which there are enough.

@@ -15,11 +15,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from offdecode.history.commits import Commits, commits_of, joined
-from offdecode.history.disputed import Difference, DisputedKeys
-from offdecode.history.ends import Ends, ends_of, places_by_type
-from offdecode.history.keys import KeyCodes
-from offdecode.history.rules import Coordinator
+from offdecode.history.offsets.commits import Commits, commits_of, joined
+from offdecode.history.offsets.disputed import Difference, DisputedKeys
+from offdecode.history.offsets.ends import Ends, ends_of, places_by_type
+from offdecode.history.offsets.keys import KeyCodes
+from offdecode.history.offsets.rules import Coordinator
 from offdecode.model import DecodedChunk, Vector
 from offdecode.schemas import offset_commit
 

@@ -11,7 +11,7 @@ from enum import Enum
 from operator import attrgetter
 from typing import Any
 
-from offdecode.history.commit_columns import places
+from offdecode.history.movements.commit_columns import places
 from offdecode.model import DecodedChunk, rows_of
 
 

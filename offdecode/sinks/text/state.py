@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from offdecode.history.words import assignment_words, duration_words, name_words, time_words
 from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW, PENDING_ROW
+from offdecode.sinks.text.words import assignment_words, duration_words, name_words, time_words
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.history.commits import UNKNOWN
-from offdecode.history.ends import ends_of, places_by_type
+from offdecode.history.offsets.commits import UNKNOWN
+from offdecode.history.offsets.ends import ends_of, places_by_type
 from offdecode.history.spans import difference
 from offdecode.model import Coverage, DecodedChunk, rows_of
 from offdecode.schemas import offset_commit

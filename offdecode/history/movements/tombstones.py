@@ -13,10 +13,10 @@ from enum import IntEnum
 
 import numpy as np
 
-from offdecode.history.commit_columns import ABSENT, CommitColumns, CommitKeys
-from offdecode.history.images import Member
-from offdecode.history.movements import Columns, Confidence, Kind, Signal, Steps
-from offdecode.history.owners import Joined
+from offdecode.history.groups.images import Member
+from offdecode.history.movements.commit_columns import ABSENT, CommitColumns, CommitKeys
+from offdecode.history.movements.movement import Columns, Confidence, Kind, Signal, Steps
+from offdecode.history.movements.owners import Joined
 from offdecode.model import Mask, Vector
 
 DEFAULT_RETENTION_MS = 7 * 24 * 3600 * 1000  # offsets.retention.minutes since Kafka 2.0

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from offdecode.history.group_records import GroupRecord, GroupType, Part, iter_group_records
-from offdecode.history.images import (
+from offdecode.history.groups.group_records import GroupRecord, GroupType, Part, iter_group_records
+from offdecode.history.groups.images import (
     ASSIGNING,
-    DEAD,
     EMPTY,
     RECONCILING,
     STABLE,
@@ -23,8 +22,9 @@ from offdecode.history.images import (
     Member,
     Standing,
 )
-from offdecode.history.members import MemberRecords, classic_member
+from offdecode.history.groups.members import MemberRecords, classic_member
 from offdecode.model import DecodedChunk
+from offdecode.schemas.history_rows import DEAD
 
 _Place = tuple[int | None, int | None]  # log offset, log timestamp
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from offdecode.history.words import name_words, time_words
 from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW
+from offdecode.sinks.text.words import name_words, time_words
 
 Row = dict[str, Any]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.history.keys import KeyCodes
+from offdecode.history.offsets.keys import KeyCodes
 from offdecode.model import Mask, Vector
 from offdecode.schemas import offset_commit
 from offdecode.schemas.rows import row_type

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.history.answer_columns import generation_columns
-from offdecode.history.commit_columns import ABSENT, CommitKeys, commit_columns
-from offdecode.history.owners import Owners
+from offdecode.history.movements.answer_columns import generation_columns
+from offdecode.history.movements.commit_columns import ABSENT, CommitKeys, commit_columns
+from offdecode.history.movements.owners import Owners
 from offdecode.model import DecodedChunk, Mask
 from offdecode.schemas.history_rows import WITH_GENERATION
 from offdecode.schemas.offset_commit import ROW_TYPE
