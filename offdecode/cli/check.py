@@ -34,6 +34,6 @@ def command(paths: tuple[Path, ...], input_format: str, as_json: bool, **selecte
         if as_json:
             click.echo(orjson.dumps(found.as_dict()))
         else:
-            click.echo("\n".join(report_lines(found)))
+            click.echo("\n".join(report_lines(found.as_dict())))
     return DAMAGED if problems else 0
 

@@ -41,7 +41,7 @@ class Span:
     reason: str
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "state": str(self.state)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from offdecode.byte_vectors import Buffer, unaligned
+from offdecode.byte_vectors import Buffer, big_endian, unaligned
 from offdecode.log.checksum import crc32, crc32_each, crc32c, crc32c_each
 from offdecode.model import Chunk, Mask, Vector
 

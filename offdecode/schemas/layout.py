@@ -200,16 +200,16 @@ def iter_structs(fields: tuple[Field, ...]) -> Iterator[tuple[Field, ...]]:
 
 def least_bytes(element: WireType | Struct, version: int, flexible: bool) -> int:
     """The fewest bytes that one element of an array takes; never 0, so that a count is bounded."""
-    if isinstance(element, WireType):
+    if not isinstance(element, Struct):
         return element.least_bytes(flexible=flexible)
     total = int(flexible)
-    for field in element.fields:
-        if not field.exists_in(version) or field.tag is not None:
+    for part in element.fields:
+        if not part.exists_in(version) or part.tag is not None:
             continue
-        if isinstance(field.type, WireType):
-            total += field.type.least_bytes(flexible=flexible)
-        elif isinstance(field.type, ArrayOf):
+        if isinstance(part.type, ArrayOf):
             total += 1 if flexible else 4
+        elif isinstance(part.type, Struct):
+            total += 1 if part.nullable_in(version) else least_bytes(part.type, version, flexible)
         else:
-            total += 1 if field.nullable_in(version) else least_bytes(field.type, version, flexible)
+            total += part.type.least_bytes(flexible=flexible)
     return max(total, 1)

@@ -4,57 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
-from offdecode.check import PartitionCheck, Unused
-from offdecode.log.completeness import Span
-from offdecode.log.inventory import Inventory
 from offdecode.sinks.text.lines import printable
+
+Row = dict[str, Any]
 
 _LISTED = 20  # problems a partition; --json has them all
 
 
-def report_lines(found: PartitionCheck | Unused) -> Iterator[str]:
-    """The report on one partition, or on a path that was not used."""
-    if isinstance(found, Unused):
-        yield f"not used: {printable(found.problem.source)}: {printable(found.problem.message)}"
+def report_lines(found: Row) -> Iterator[str]:
+    """The report on one partition, or on a path that was not used. found: what `as_dict` of either gives."""
+    if found["type"] == "unused":
+        yield f"not used: {printable(found['source'])}: {printable(found['message'])}"
         return
-    name = "of no known number" if found.log_partition is None else str(found.log_partition)
+    name = "of no known number" if found["log_partition"] is None else str(found["log_partition"])
     yield f"partition {name}"
-    marks = found.checkpoints
+    marks = found["checkpoints"]
     yield (
-        f"  high watermark {_number(marks.high_watermark)}, log start {_number(marks.log_start)}, "
-        f"cleaned up to {_number(marks.cleaner)}, flushed up to {_number(marks.recovery_point)}"
+        f"  high watermark {_number(marks['high_watermark'])}, log start {_number(marks['log_start'])}, "
+        f"cleaned up to {_number(marks['cleaner'])}, flushed up to {_number(marks['recovery_point'])}"
     )
-    for file in found.files:
+    for file in found["files"]:
         yield from _file_lines(file)
     yield "  completeness"
-    for span in found.completeness.spans:
+    for span in found["completeness"]:
         yield f"    {_span(span)}"
-    yield f"  problems: {found.problem_count:,}"
-    for problem in found.problems[:_LISTED]:
-        at = "" if problem.position is None else f" at byte {problem.position:,}"
-        yield f"    {problem.kind}{at} of {printable(problem.source)}: {printable(problem.message)}"
-    if found.problem_count > _LISTED:
-        yield f"    and {found.problem_count - _LISTED:,} more (--json lists them)"
+    yield f"  problems: {found['problem_count']:,}"
+    for problem in found["problems"][:_LISTED]:
+        at = "" if problem["position"] is None else f" at byte {problem['position']:,}"
+        yield f"    {problem['kind']}{at} of {printable(problem['source'])}: {printable(problem['message'])}"
+    if found["problem_count"] > _LISTED:
+        yield f"    and {found['problem_count'] - _LISTED:,} more (--json lists them)"
 
 
-def _file_lines(file: Inventory) -> Iterator[str]:
-    yield f"  {printable(file.path)}"
-    yield f"    {file.size:,} bytes, sha256 {file.sha256}"
-    times = _times(file.first_timestamp, file.last_timestamp)
-    yield f"    offsets {_range(file.first_offset, file.last_offset)}, {times}"
-    magics = _counts(file.batches_by_magic, "magic ")
-    codecs = _counts(file.batches_by_codec)
-    yield f"    {file.batches:,} batches ({magics}; {codecs}), {file.crc_failures:,} bad checksums"
-    yield f"    records: {_counts(file.records_by_type)}"
-    tail = "clean" if file.tail == "clean" else f"{file.tail.replace('_', ' ')}, {file.tail_bytes:,} bytes"
-    yield f"    gaps {file.gaps:,} ({file.gap_bytes:,} bytes), end: {tail}"
+def _file_lines(file: Row) -> Iterator[str]:
+    yield f"  {printable(file['path'])}"
+    yield f"    {file['size']:,} bytes, sha256 {file['sha256']}"
+    times = _times(file["first_timestamp"], file["last_timestamp"])
+    yield f"    offsets {_range(file['first_offset'], file['last_offset'])}, {times}"
+    magics = _counts(file["batches_by_magic"], "magic ")
+    codecs = _counts(file["batches_by_codec"])
+    yield f"    {file['batches']:,} batches ({magics}; {codecs}), {file['crc_failures']:,} bad checksums"
+    yield f"    records: {_counts(file['records_by_type'])}"
+    tail = "clean" if file["tail"] == "clean" else f"{file['tail'].replace('_', ' ')}, {file['tail_bytes']:,} bytes"
+    yield f"    gaps {file['gaps']:,} ({file['gap_bytes']:,} bytes), end: {tail}"
 
 
-def _span(span: Span) -> str:
-    text = f"{span.state.replace('_', ' ')}: offsets {_range(span.first_offset, span.last_offset)}"
-    text += f", {_times(span.first_timestamp, span.last_timestamp)}"
-    return f"{text} ({span.reason})" if span.reason else text
+def _span(span: Row) -> str:
+    text = f"{span['state'].replace('_', ' ')}: offsets {_range(span['first_offset'], span['last_offset'])}"
+    text += f", {_times(span['first_timestamp'], span['last_timestamp'])}"
+    return f"{text} ({span['reason']})" if span["reason"] else text
 
 
 def _counts(counts: dict[str, int], before: str = "") -> str:
