@@ -18,7 +18,7 @@ from offdecode.history.groups.replay import GroupReplay
 from offdecode.history.movements.explanation import Explanation, Wanted
 from offdecode.history.movements.hidden import hidden_ranges
 from offdecode.history.movements.with_generation import Chosen, WithGeneration
-from offdecode.log.coverage import LogCoverage
+from offdecode.log.offset_map import OffsetMap
 from offdecode.model import Coverage, DecodedChunk
 from offdecode.pipeline import Report, Request, Stats, StepReader, decode, iter_steps, topic_names
 from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW
@@ -26,7 +26,7 @@ from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import row_type
 
 Row = dict[str, Any]
-Log = LogCoverage | int | None  # what a log's frames show; of exported records the partition
+Log = OffsetMap | int | None  # what a log's frames show; of exported records the partition
 
 _EXPLAINED = (*GROUP_ROW_TYPES, DEFAULT_ROW_TYPE)
 
@@ -106,11 +106,11 @@ def _movements(
     logs: dict[Log, Explanation] = {}
     for log, chunk in decode_by_log(whole, report, stats):
         if log not in logs:
-            if isinstance(log, LogCoverage):  # the log before is at its end
+            if isinstance(log, OffsetMap):  # the log before is at its end
                 yield from _finished(logs)
             logs[log] = Explanation(wanted, retention_ms, names)
         if chunk is not None:
-            yield from logs[log].rows(chunk, coverage_of(log))
+            yield from logs[log].rows(chunk, log.first_gap if isinstance(log, OffsetMap) else 0)
     yield from _finished(logs)
 
 
@@ -153,7 +153,7 @@ def chunk_of(rows: Sequence[Row]) -> Iterator[DecodedChunk]:
 
 def coverage_of(log: Log) -> Coverage:
     """What the evidence holds of a log, as far as it was read."""
-    return log.result if isinstance(log, LogCoverage) else Coverage(log, exported=True)
+    return log.coverage if isinstance(log, OffsetMap) else Coverage(log, exported=True)
 
 
 def decode_by_log(
@@ -164,13 +164,13 @@ def decode_by_log(
     for step in iter_steps(request, stats):
         for problem in step.problems:
             report(problem)
-        if step.coverage is not None:
-            yield step.coverage, None
+        if step.offsets is not None:
+            yield step.offsets, None
         for chunk in reader.read(step):
             for problem in chunk.problems:
                 report(problem)
-            if step.coverage is not None:
-                yield step.coverage, chunk
+            if step.offsets is not None:
+                yield step.offsets, chunk
             elif chunk.row_count:
                 batch = next(iter(chunk.batches.values()))
                 yield batch.column("log_partition")[0].as_py(), chunk

@@ -11,11 +11,10 @@ import numpy as np
 from offdecode.engines.decode import Decoder
 from offdecode.errors import SourceError
 from offdecode.log.batches import Frames
-from offdecode.log.completeness import CompletenessBuilder, CompletenessMap
 from offdecode.log.inventory import Inventory, InventoryBuilder
 from offdecode.log.records import iter_records
-from offdecode.model import Problem, Vector
-from offdecode.pipeline import Request, find, iter_log
+from offdecode.model import Coverage, Problem, Vector
+from offdecode.pipeline import Request, find, iter_log, offset_map
 from offdecode.sources.checkpoints import Checkpoints
 from offdecode.sources.segments import PartitionLog
 
@@ -29,7 +28,7 @@ class PartitionCheck:
     log_partition: int | None
     checkpoints: Checkpoints
     files: tuple[Inventory, ...]
-    completeness: CompletenessMap
+    coverage: Coverage
     problems: tuple[Problem, ...]
     problem_count: int
 
@@ -39,7 +38,7 @@ class PartitionCheck:
             "log_partition": self.log_partition,
             "checkpoints": asdict(self.checkpoints),
             "files": [file.as_dict() for file in self.files],
-            "completeness": [span.as_dict() for span in self.completeness.spans],
+            "completeness": [span.as_dict() for span in (*self.coverage.spans, *self.coverage.over)],
             "problem_count": self.problem_count,
             "problems": [problem.as_dict() for problem in self.problems],
         }
@@ -79,21 +78,19 @@ def check(request: Request) -> Iterator[PartitionCheck | Unused]:
 
 def _check_log(log: PartitionLog, decoder: Decoder) -> PartitionCheck:
     builders = {segment.name: InventoryBuilder(segment.name) for segment in log.segments}
-    marks = log.checkpoints
-    completeness = CompletenessBuilder(log.log_partition, marks.log_start or 0, marks.cleaner, marks.high_watermark)
     problems: list[Problem] = []
     count = 0
-    for frames, status in iter_log(log):
+    offsets = offset_map(log)
+    for frames, status in iter_log(log, offsets):
         builder = builders[frames.chunk.segment]
         builder.add(frames)
-        completeness.add(frames, status)
         for problem in (*frames.problems, *_decode(frames, status, decoder, builder)):
             builders.get(problem.source, builder).add_problem(problem)
             count += 1
             if count <= _LISTED_PROBLEMS:
                 problems.append(problem)
     files = tuple(builder.result() for builder in builders.values())
-    return PartitionCheck(log.log_partition, marks, files, completeness.result(), tuple(problems), count)
+    return PartitionCheck(log.log_partition, log.checkpoints, files, offsets.coverage, tuple(problems), count)
 
 
 def _decode(frames: Frames, status: Vector, decoder: Decoder, builder: InventoryBuilder) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -175,23 +175,57 @@ def rows_of(batch: pa.RecordBatch, names: Sequence[str]) -> list[dict[str, Any]]
     return rows
 
 
+class SpanState(StrEnum):
+    """What the evidence says about a range of offsets."""
+
+    COMPLETE = "complete"  # every record that was written is here
+    COMPACTED = "compacted"  # the log cleaner was here: the latest value of a key, but not every earlier one
+    MISSING = "missing"  # not here, and cleaning does not explain that
+    DAMAGED = "damaged"  # bytes are here that cannot be read
+    UNDECIDED = "undecided"  # cannot be told: cleaned or missing; or the transaction's end is not known
+    ABOVE_HIGH_WATERMARK = "above_high_watermark"  # here, but perhaps never committed to the topic
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range of log offsets, both ends included. last_offset None = without a known end.
+
+    first_timestamp, last_timestamp: the greatest batch times (ms since 1970 UTC) at or before the range and in it;
+    None where no batch tells. reason: why the range is not complete.
+    """
+
+    state: SpanState
+    first_offset: int
+    last_offset: int | None
+    first_timestamp: int | None
+    last_timestamp: int | None
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "state": str(self.state)}
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Which offsets of one partition's log the evidence holds. Offsets are None where there is no such place.
+    """Which offsets of one partition's log the evidence holds.
 
-    last_offset: the last one that was read. missing_start: offsets below it lie in segments that are not here.
-    first_cleaned: the first offset that the log cleaner removed. first_lost: the first that should be there and is
-    not: bytes or whole segments are lost there. undecoded: the first whose record cannot be decoded. exported: the
-    input is exported records, which do not tell any of it.
+    last_offset: the last one that was read, None where there is none. spans: they tile the log by offset. over:
+    spans that lie over these, `above_high_watermark` and those that are `undecided` because of transactions.
+    undecoded: the first offset whose record cannot be decoded, None where there is none. exported: the input is
+    exported records, which do not tell what is missing.
     """
 
     log_partition: int | None
     last_offset: int | None = None
-    missing_start: int | None = None
-    first_cleaned: int | None = None
-    first_lost: int | None = None
+    spans: tuple[Span, ...] = ()
+    over: tuple[Span, ...] = ()
     undecoded: int | None = None
     exported: bool = False
+
+    @property
+    def gaps(self) -> tuple[Span, ...]:
+        """The ranges of offsets whose records are not all here."""
+        return tuple(span for span in self.spans if span.state is not SpanState.COMPLETE)
 
 
 # Vectors gather up to 16 bytes at a position that may be a buffer's last: every buffer ends in zeros of its own.

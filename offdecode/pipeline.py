@@ -16,13 +16,14 @@ from offdecode.engines.decode import Decoder, Engine
 from offdecode.engines.reference_rows import sample_looks_like_offsets
 from offdecode.engines.selection import KeyFilter, Selection
 from offdecode.errors import OffdecodeError, SourceError
-from offdecode.log.batches import Frames, iter_frames
+from offdecode.log.batches import Frames, iter_frames, read_frames
 from offdecode.log.compression import CODECS
-from offdecode.log.continuity import Continuity
-from offdecode.log.coverage import LogCoverage
 from offdecode.log.exported import iter_exported
 from offdecode.log.foreign import redpanda_header
+from offdecode.log.holes import Cleaning
+from offdecode.log.offset_map import OffsetMap
 from offdecode.log.records import Records, iter_records
+from offdecode.log.repeats import Repeats
 from offdecode.log.transactions import Place, Status, TransactionResolver
 from offdecode.model import PADDING, Chunk, DecodedChunk, Mask, Problem, Vector, path_text
 from offdecode.schemas.rows import DEFAULT_OPTIONS, RowOptions
@@ -121,15 +122,15 @@ class Stats:
 class Step:
     """A piece of work in its place in the output: problems to report, then what a StepReader reads rows from.
 
-    size: bytes of evidence. coverage: what the log's frames so far show, the same object for all steps of a log; None
-    where there is no log. frames, status: batches of the log, and the transaction status of each. records: what
-    stands there instead where the input has no batches. first_offset: a batch may begin before what was asked for;
-    its records before this offset are left out.
+    size: bytes of evidence. offsets: the map of the log as far as it was read, the same object for all steps of a
+    log; None where there is no log. frames, status: batches of the log, and the transaction status of each.
+    records: what stands there instead where the input has no batches. first_offset: a batch may begin before what
+    was asked for; its records before this offset are left out.
     """
 
     problems: tuple[Problem, ...]
     size: int = 0
-    coverage: LogCoverage | None = None
+    offsets: OffsetMap | None = None
     frames: Frames | None = None
     status: Vector = field(default_factory=lambda: np.empty(0, np.int64))
     records: tuple[Records, ...] = ()
@@ -242,33 +243,44 @@ def _exported_steps(request: Request) -> Iterator[Step]:
 
 
 def _log_steps(log: PartitionLog, chunk_size: int) -> Iterator[Step]:
-    coverage = LogCoverage(log.log_partition, log.segments[0].named_offset, log.cleaner_checkpoint)
-    for frames, status in iter_log(log, chunk_size):
-        coverage.add(frames)
+    offsets = offset_map(log)
+    for frames, status in iter_log(log, offsets, chunk_size):
         chunk = frames.chunk
         size = chunk.size if chunk.final else frames.next_position - chunk.position
-        yield Step(frames.problems, size, coverage, frames, status)
+        yield Step(frames.problems, size, offsets, frames, status)
 
 
-def iter_log(log: PartitionLog, chunk_size: int | None = None) -> Iterator[tuple[Frames, Vector]]:
-    """The frames of a log in order, with the status of each batch and with all problems that show before decoding.
+def offset_map(log: PartitionLog) -> OffsetMap:
+    """A map of the log's offsets in which nothing is entered yet."""
+    marks = log.checkpoints
+    return OffsetMap(
+        log.log_partition, Cleaning(marks.cleaner), named_offset=log.segments[0].named_offset,
+        log_start=marks.log_start, high_watermark=marks.high_watermark,
+    )  # fmt: skip
 
-    Raises SourceError where the log is not one of the offsets topic.
+
+def iter_log(
+    log: PartitionLog, offsets: OffsetMap, chunk_size: int | None = None
+) -> Iterator[tuple[Frames, Vector]]:
+    """The frames of a log in order, with all problems that show before decoding, and the status of each batch.
+
+    They are entered in the map of the log's offsets. Raises SourceError where the log is not one of the offsets topic.
     """
     _refuse_foreign(log)
     judged: bool | None = None
     batches = lost = 0
-    continuity = Continuity(log.cleaner_checkpoint)
-    resolver = TransactionResolver(partial(_frames_from, log, chunk_size or CHUNK_BYTES), log.cleaner_checkpoint)
-    for frames, status in resolver:
+    repeats = Repeats()
+    frames_from = partial(_frames_from, log, chunk_size or CHUNK_BYTES)
+    for frames, status in TransactionResolver(frames_from, offsets.cleaning):
         lost += sum(problem.kind in ("garbage_tail", "damaged_bytes") for problem in frames.problems)
         batches += len(frames)
         if judged is None:
             judged = looks_like_offsets(frames, _place(log))
-        yield replace(frames, problems=(*frames.problems, *continuity.add(frames))), status
+        found = sorted((*repeats.add(frames), *offsets.add(frames, status)), key=lambda one: one.position or 0)
+        yield replace(frames, problems=(*frames.problems, *found)), status
     if lost and not batches:
         raise SourceError(_place(log), f"{_NOT_OFFSETS}: there is no batch in it")
-    if late := continuity.finish():
+    if late := offsets.finish():
         yield replace(_no_frames(log.segments[-1], log.log_partition), problems=late), np.empty(0, np.int64)
 
 
@@ -324,7 +336,7 @@ def _unreadable(segment: Segment, log_partition: int | None, error: OSError) -> 
 
 def _no_frames(segment: Segment, log_partition: int | None) -> Frames:
     empty = Chunk(segment.name, log_partition, 0, np.zeros(PADDING, np.uint8), 0, 0)
-    return next(iter_frames(lambda position, size: empty, CHUNK_BYTES))
+    return read_frames(empty)
 
 
 def _wanted(records: Records, request: Request) -> Mask:

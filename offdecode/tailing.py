@@ -20,6 +20,7 @@ import numpy as np
 from offdecode.errors import SourceError
 from offdecode.log.batches import Frames, iter_frames
 from offdecode.log.headers import entry_with, whole_entries
+from offdecode.log.holes import Cleaning
 from offdecode.log.transactions import Place, Status, TransactionResolver
 from offdecode.model import Chunk, Problem, Vector
 from offdecode.pipeline import Request, Stats, Step, StepReader, looks_like_offsets
@@ -196,7 +197,7 @@ class Tail:
         """What may leave of a partition that is known up to `end`. hold: None = nothing is waited for."""
         log.due = None
         first_offset = log.first if log.position <= log.first else None
-        resolver = TransactionResolver(partial(self._frames, log, end), _ALL_CLEANED)
+        resolver = TransactionResolver(partial(self._frames, log, end), Cleaning(_ALL_CLEANED))
         for whole, whole_status in resolver:
             if log.judged is None:
                 log.judged = looks_like_offsets(whole, whole.chunk.segment)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from offdecode.cli import COMMANDS, cli
+from offdecode.log.offset_map import VERDICTS
 from offdecode.model import Column
 from offdecode.schemas.describe import _kind_text
 from offdecode.schemas.rows import COMMON, TRAILING, WITH_BATCH, record_types, row_type, row_type_names
@@ -65,6 +66,12 @@ def column_table(columns: Iterable[Column]) -> str:
     ))  # fmt: skip
 
 
+def verdict_table() -> str:
+    return _table(("offsets", "state", "problem"), (
+        (verdict.case, f"`{verdict.state}`", "`missing_offsets`" if verdict.problem else "") for verdict in VERDICTS
+    ))  # fmt: skip
+
+
 def tables() -> dict[str, str]:
     """Every table by its name in README."""
     return {
@@ -72,6 +79,7 @@ def tables() -> dict[str, str]:
         "row types": row_table(),
         "columns of every row": column_table((*COMMON, *TRAILING)),
         "columns of with-batch": column_table(WITH_BATCH),
+        "verdicts": verdict_table(),
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from offdecode.log.batches import Frames, iter_frames
+from offdecode.log.batches import Frames, read_frames
 from offdecode.log.records import Records
 from offdecode.model import PADDING, Chunk
 
@@ -42,7 +42,7 @@ def records_of(pairs: Sequence[Pair]) -> Records:
 
 def _one_frame(count: int) -> Frames:
     empty = Chunk("records", 7, 0, np.zeros(PADDING, np.uint8), 0, 0)
-    frames = next(iter_frames(lambda position, size: empty, 4096))
+    frames = read_frames(empty)
     vectors = {
         name: np.zeros(1, np.int64)
         for name in (

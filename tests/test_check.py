@@ -15,7 +15,6 @@ from click.testing import CliRunner
 
 from offdecode.check import PartitionCheck, Unused, check
 from offdecode.cli import cli
-from offdecode.log.completeness import State
 from offdecode.pipeline import Request
 from offdecode.sinks.text.lines import printable
 from tests.segment_builder import BASE_TIME_MS, Header, batch, commit
@@ -57,8 +56,7 @@ def test_inventory_equals_kafkas_reading(log_set: LogSet) -> None:
                 assert file.first_offset is not None
                 assert file.last_offset is not None
                 assert file.first_offset <= offset <= file.last_offset
-        above = State.ABOVE_HIGH_WATERMARK
-        tiles = [s for s in item.completeness.spans if s.state is not above and "transactions" not in s.reason]
+        tiles = item.coverage.spans
         assert all(before.last_offset == after.first_offset - 1 for before, after in pairwise(tiles))
 
 
@@ -78,7 +76,8 @@ def partition(tmp_path: Path, segments: dict[int, bytes], checkpoints: dict[str,
 
 
 def spans(found: PartitionCheck) -> list[tuple[str, int, int | None]]:
-    return [(str(span.state), span.first_offset, span.last_offset) for span in found.completeness.spans]
+    every = (*found.coverage.spans, *found.coverage.over)
+    return [(str(span.state), span.first_offset, span.last_offset) for span in every]
 
 
 def kinds(found: PartitionCheck) -> list[str]:
@@ -88,7 +87,6 @@ def kinds(found: PartitionCheck) -> list[str]:
 def test_a_whole_log_is_complete(tmp_path: Path) -> None:
     found = one(partition(tmp_path, {0: a_batch(0) + a_batch(10), 20: a_batch(20)}))
     assert spans(found) == [("complete", 0, 29)]
-    assert found.completeness.is_complete()
     assert kinds(found) == []
 
 
@@ -96,10 +94,6 @@ def test_a_lost_segment_is_missing(tmp_path: Path) -> None:
     found = one(partition(tmp_path, {0: a_batch(0), 20: a_batch(20)}))
     assert spans(found) == [("complete", 0, 9), ("missing", 10, 19), ("complete", 20, 29)]
     assert kinds(found) == ["missing_offsets"]
-    assert found.completeness.is_complete(offset=9)
-    assert not found.completeness.is_complete(offset=10)
-    assert [str(span.state) for span in found.completeness.gaps(time=BASE_TIME_MS + 1000)] == ["missing"]
-    assert found.completeness.is_complete(time=BASE_TIME_MS)
 
 
 def test_a_bad_batch_is_damaged(tmp_path: Path) -> None:

@@ -111,9 +111,9 @@ def test_an_answer_is_complete_where_nothing_is_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("batches", "name", "checkpoint", "moment", "reason"), [
-    ([plain(0), plain(5)], 0, 3, (), "records are missing from offset 1 on"),
+    ([plain(0), plain(5)], 0, 3, (), "offsets 3 to 4 are missing: no batch with these offsets is here"),
     ([plain(0), plain(5)], 0, 3, ("--as-of-offset", "0:0"), None),
-    ([plain(100), plain(101)], 100, None, (), "the log starts at offset 100"),
+    ([plain(100), plain(101)], 100, None, (), "offsets 0 to 99 are missing: the segments that held these offsets"),
     ([plain(0), plain(5), plain(6)], 0, 6, (), None),
     ([plain(0), plain(5), plain(6)], 0, 6, ("--as-of-offset", "0:5"), "a lower bound: compaction"),
     ([plain(2), plain(5), plain(6)], 0, 6, ("--as-of-offset", "0:1"), None),
@@ -135,7 +135,7 @@ def test_damage_makes_every_group_of_its_log_incomplete(tmp_path: Path) -> None:
     batches = [plain(0, "a"), bad[:-1] + bytes([bad[-1] ^ 1]), plain(2, "c")]
     found = groups(state(data_directory(tmp_path, batches), status=1))
     assert {name: said[0] for name, said in found.items()} == {"a": False, "c": False}
-    assert all((said[1] or "").startswith("records are missing from offset 1 on") for said in found.values())
+    assert all((said[1] or "").startswith("offsets 1 to 1 are damaged") for said in found.values())
 
 
 def test_an_undecided_transaction_concerns_its_groups_only(tmp_path: Path) -> None:

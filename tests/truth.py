@@ -156,14 +156,15 @@ def _statuses(
 ) -> Iterator[tuple[tuple[int, str, int], str | None]]:
     """Backwards over a partition: what the next marker of each producer says, and whether offsets are missing."""
     following: dict[int, tuple[int, str]] = {}
-    signs = [index for index, batch in enumerate(batches) if _cleaned(batch)]
+    beyond = checkpoint or 0
+    signs = [index for index, batch in enumerate(batches) if _cleaned(batch) and batch["batch_base_offset"] >= beyond]
     last_sign = signs[-1] if signs else -1
     lost = []  # indices of batches with missing offsets before them
     for index in range(1, len(batches)):
         base = batches[index]["batch_base_offset"]
         if base > batches[index - 1]["batch_last_offset"] + 1:
-            excluded = base - 1 >= checkpoint if checkpoint is not None else index > last_sign
-            if excluded:
+            within = batches[index]["segment"] == batches[index - 1]["segment"]
+            if not (base <= beyond or index <= last_sign or (within and signs)):
                 lost.append(index)
     for index in range(len(batches) - 1, -1, -1):
         batch = batches[index]

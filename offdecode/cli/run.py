@@ -138,7 +138,7 @@ def _run_shared(request: Request, output: Output, problems: BinaryIO, meter: Met
             stats = Stats()
             for step in iter_steps(request, stats):
                 frames = None if step.frames is None else step.frames.without_tail()
-                give(replace(step, coverage=None, frames=frames))
+                give(replace(step, offsets=None, frames=frames))
             return stats
 
         def work(steps: Iterator[Step], turns: Turns, note: Callable[[Carried | tuple[int, int]], None]) -> Stats:

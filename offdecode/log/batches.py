@@ -90,6 +90,12 @@ class Frames:
     def delete_horizon(self) -> Mask:
         return self._bit(DELETE_HORIZON_BIT)
 
+    @property
+    def shows_cleaning(self) -> Mask:
+        """Which batches the log cleaner has written: fewer records than offsets, or a delete horizon."""
+        fewer: Mask = self.count < self.last_offset - self.base_offset + 1
+        return fewer | self.delete_horizon
+
     def _bit(self, bit: int) -> Mask:
         mask: Mask = np.not_equal(self.attributes & bit, 0)
         return mask
@@ -149,6 +155,11 @@ def iter_frames(read_chunk: ReadChunk, chunk_bytes: int, position: int = 0) -> I
         position = frames.next_position
         if frames.chunk.final:
             return
+
+
+def read_frames(chunk: Chunk) -> Frames:
+    """The frames of a chunk by itself."""
+    return _read_chunk_frames(chunk, None)[0]
 
 
 @dataclass(slots=True)

@@ -2,8 +2,9 @@
 
 A batch is decided by the next marker of its producer id in the same log partition, never by epoch (a marker's
 epoch may be above the records'). Batches are read ahead only while a transaction is open, and only as far as
-its marker. Whatever could hide an earlier marker makes the answer `unknown`: damaged bytes, offsets that are
-missing where the log was never cleaned, a marker batch that cleaning has emptied.
+its marker. Whatever could hide an earlier marker makes the answer `unknown`: offsets that damage or something else
+than the log cleaner has removed, a marker batch that cleaning has emptied. The cleaner keeps a marker as long as
+there are records of its transaction.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from enum import IntEnum
 import numpy as np
 
 from offdecode.log.batches import Frames
+from offdecode.log.holes import Cleaning, Reached, pass_over
 from offdecode.log.records import iter_records
-from offdecode.model import Mask, Vector, distinct
+from offdecode.model import LARGEST_INT64, Mask, Vector, distinct
 
 ABORT, COMMIT = 0, 1  # control record types that end a transaction
 _EMPTY = -1  # a control batch without records: was a marker once, says nothing now
@@ -53,7 +55,11 @@ FramesFrom = Callable[[Place], Iterator[tuple[Place, Frames]]]
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """A chunk's frames, numbered on from `first`, and what in them decides transactions. Vectors ascend."""
+    """A chunk's frames, numbered on from `first`, and what in them decides transactions. Vectors ascend.
+
+    breaks: batches before which bytes are lost, or whose offsets jump back. hole: those after other holes;
+    hole_end: the offset of each. reached: what the frames come to.
+    """
 
     frames: Frames
     after: Place
@@ -63,9 +69,8 @@ class _Chunk:
     marker_kind: Vector
     breaks: Vector
     hole: Vector
-    hole_offset: Vector
-    last_sign: int
-    last_offset: int
+    hole_end: Vector
+    reached: Reached
 
     @property
     def end(self) -> int:
@@ -80,27 +85,26 @@ class _Verdict:
     kind: int
     last_break: int
     last_hole: int
-    last_hole_offset: int
+    last_hole_end: int
 
 
 class TransactionResolver:
     """Gives the frames of one log in order, each chunk with the status of its batches.
 
-    frames_from(place) yields the log's chunks from there on, each with the place behind it.
-    cleaner_checkpoint: the first offset that was never cleaned, if known; holes from there on are losses.
+    frames_from(place) yields the log's chunks from there on, each with the place behind it. cleaning: tells which
+    holes the log cleaner has made; what the frames show of it is added, of those that are read ahead too.
     """
 
-    def __init__(self, frames_from: FramesFrom, cleaner_checkpoint: int | None = None) -> None:
+    def __init__(self, frames_from: FramesFrom, cleaning: Cleaning) -> None:
         self._frames_from = frames_from
-        self._checkpoint = cleaner_checkpoint
-        self._stream = self._chunks(Place(0, 0), 0, -1)
+        self._cleaning = cleaning
+        self._stream = self._chunks(Place(0, 0), 0, Reached())
         self._ahead: deque[_Chunk] = deque()
         self._current: _Chunk
         self._ended = False
         self._verdicts: dict[int, _Verdict] = {}
         self._last_marker: dict[int, int] | None = None
         self._end_verdict = _Verdict(-1, _UNDECIDED, -1, -1, -1)
-        self._last_sign = -1
         self._all_signs_known = False
 
     def __iter__(self) -> Iterator[tuple[Frames, Vector]]:
@@ -116,14 +120,34 @@ class TransactionResolver:
             self._ended = True
             return None
         self._ahead.append(chunk)
-        self._last_sign = max(self._last_sign, chunk.last_sign)
         return chunk
 
-    def _chunks(self, place: Place, first: int, last_offset: int) -> Iterator[_Chunk]:
+    def _chunks(self, place: Place, first: int, reached: Reached) -> Iterator[_Chunk]:
         for after, frames in self._frames_from(place):
-            chunk = _summarize(frames, after, first, last_offset)
+            chunk = self._summarize(frames, after, first, reached)
             yield chunk
-            first, last_offset = chunk.end, chunk.last_offset
+            first, reached = chunk.end, chunk.reached
+
+    def _summarize(self, frames: Frames, after: Place, first: int, reached: Reached) -> _Chunk:
+        types = control_types(frames)
+        marker = np.flatnonzero((types == ABORT) | (types == COMMIT) | (types == _EMPTY))
+        passage = pass_over(frames, reached)
+        self._cleaning.add(passage)
+        back = np.flatnonzero(passage.base <= passage.before[:-1])  # a copy: what follows may be others' markers
+        holes = passage.hole[~passage.broken]
+        breaks = np.concatenate((passage.hole[passage.broken], back))
+        return _Chunk(
+            frames=frames,
+            after=after,
+            first=first,
+            marker=first + marker,
+            marker_producer=frames.producer_id[marker],
+            marker_kind=types[marker],
+            breaks=first + distinct(passage.valid[breaks]),
+            hole=first + passage.valid[holes],
+            hole_end=passage.base[holes],
+            reached=passage.after,
+        )
 
     def _resolve(self, chunk: _Chunk) -> Vector:
         frames = chunk.frames
@@ -137,13 +161,13 @@ class TransactionResolver:
         last_break = np.where(found, _latest(chunk.breaks, marker), _latest(chunk.breaks, np.int64(chunk.end)))
         hole = np.where(found, _latest(chunk.hole, marker), _latest(chunk.hole, np.int64(chunk.end)))
         where = np.searchsorted(chunk.hole, hole)
-        offset = np.append(chunk.hole_offset, -1)[np.where(hole >= 0, where, len(chunk.hole))]
+        offset = np.append(chunk.hole_end, -1)[np.where(hole >= 0, where, len(chunk.hole))]
         for one, verdict in self._look_ahead(chunk, distinct(producer[~found])):
             mine = ~found & (producer == one)
             kind[mine] = verdict.kind
             last_break[mine] = np.maximum(last_break[mine], verdict.last_break)
             if verdict.last_hole >= 0:
-                hole[mine], offset[mine] = verdict.last_hole, verdict.last_hole_offset
+                hole[mine], offset[mine] = verdict.last_hole, verdict.last_hole_end
         result = np.full(len(data), Status.UNKNOWN, np.int64)
         for kind_number, meaning in _BY_KIND.items():
             result[kind == kind_number] = meaning
@@ -152,29 +176,19 @@ class TransactionResolver:
         status[data] = np.where(lost, Status.UNKNOWN, result)
         return status
 
-    def _missing(self, hole: Vector, offset: Vector) -> Mask:
-        """Which holes are lost evidence rather than the cleaner's work."""
-        if self._checkpoint is not None:
-            return np.asarray(offset > self._checkpoint)  # `offset` is the one behind the hole
-        latest = int(hole.max(initial=-1))
-        if latest > self._last_sign and not self._all_signs_known:
-            self._find_sign(latest)
-        return np.asarray(hole > self._last_sign)
-
-    def _find_sign(self, number: int) -> None:
-        """Read ahead to the first sign of cleaning at or behind `number`, if there is one."""
-        for chunk in self._beyond():
-            self._last_sign = max(self._last_sign, chunk.last_sign)
-            if self._last_sign >= number:
-                return
-        self._all_signs_known = True
+    def _missing(self, hole: Vector, end: Vector) -> Mask:
+        """Which holes are lost evidence rather than the cleaner's work. end: the offset after each."""
+        latest = int(end[hole >= 0].max(initial=-1))
+        if latest > self._cleaning.border and not self._all_signs_known:
+            self._all_signs_known = not any(latest <= self._cleaning.border for _ in self._beyond())
+        return np.asarray(end > self._cleaning.border)
 
     def _beyond(self) -> Iterator[_Chunk]:
         """The chunks behind those that are kept. Reads them without keeping them."""
         if self._ended:
             return
         last = self._ahead[-1] if self._ahead else self._current
-        yield from self._chunks(last.after, last.end, last.last_offset)
+        yield from self._chunks(last.after, last.end, last.reached)
 
     def _look_ahead(self, chunk: _Chunk, producers: Vector) -> Iterator[tuple[int, _Verdict]]:
         """For each producer the next marker behind the chunk, or that there is none."""
@@ -192,6 +206,7 @@ class TransactionResolver:
         if len(self._verdicts) > _MOST_VERDICTS:
             self._verdicts = {one: found for one, found in self._verdicts.items() if found.number >= chunk.end}
         search = _Search(wanted)
+        reached = chunk.reached
         for ahead in self._kept_then_beyond():
             for producer, verdict in search.add(ahead):
                 self._verdicts[producer] = verdict  # the others' too: they need not be looked for again
@@ -199,6 +214,9 @@ class TransactionResolver:
                     yield producer, verdict
             if not search.wanted:
                 return
+            reached = ahead.reached
+        if reached.broken:
+            search.bytes_lost()
         self._last_marker = search.last_marker
         self._end_verdict = search.verdict(-1, _UNDECIDED)
         for producer in search.wanted:
@@ -223,10 +241,14 @@ class _Search:
     def __init__(self, wanted: set[int]) -> None:
         self.wanted = set(wanted)
         self.last_marker: dict[int, int] = {}
-        self._break = self._hole = self._hole_offset = -1
+        self._break = self._hole = self._hole_end = -1
+
+    def bytes_lost(self) -> None:
+        """Bytes are lost where the log ends."""
+        self._break = LARGEST_INT64
 
     def verdict(self, number: int, kind: int) -> _Verdict:
-        return _Verdict(number, kind, self._break, self._hole, self._hole_offset)
+        return _Verdict(number, kind, self._break, self._hole, self._hole_end)
 
     def add(self, chunk: _Chunk) -> Iterator[tuple[int, _Verdict]]:
         for number, producer, kind in zip(
@@ -245,7 +267,7 @@ class _Search:
             self._break = max(self._break, int(chunk.breaks[passed - 1]))
         passed = int(np.searchsorted(chunk.hole, number, side="right"))
         if passed:
-            self._hole, self._hole_offset = int(chunk.hole[passed - 1]), int(chunk.hole_offset[passed - 1])
+            self._hole, self._hole_end = int(chunk.hole[passed - 1]), int(chunk.hole_end[passed - 1])
 
 
 def control_types(frames: Frames) -> Vector:
@@ -261,34 +283,6 @@ def control_types(frames: Frames) -> Vector:
             low |= records.buffer[np.minimum(at + 3, len(records.buffer) - 1)]
             types[records.frame[readable]] = low[readable]
     return types
-
-
-def _summarize(frames: Frames, after: Place, first: int, last_offset: int) -> _Chunk:
-    types = control_types(frames)
-    marker = np.flatnonzero((types == ABORT) | (types == COMMIT) | (types == _EMPTY))
-    valid = np.flatnonzero(frames.crc_valid)
-    before = np.concatenate((np.array([last_offset], np.int64), frames.last_offset[valid]))
-    base = frames.base_offset[valid]
-    before = np.maximum.accumulate(before)
-    holes = np.flatnonzero((base > before[:-1] + 1) & (before[:-1] >= 0))
-    back = np.flatnonzero(base <= before[:-1])  # an overlap: what follows may be another copy's markers
-    signs = np.flatnonzero(
-        (frames.count < frames.last_offset - frames.base_offset + 1) | frames.delete_horizon
-    )
-    signs = signs[frames.crc_valid[signs]]
-    return _Chunk(
-        frames=frames,
-        after=after,
-        first=first,
-        marker=first + marker,
-        marker_producer=frames.producer_id[marker],
-        marker_kind=types[marker],
-        breaks=first + distinct(np.concatenate((np.asarray(frames.breaks, np.int64), valid[back]))),
-        hole=first + valid[holes],
-        hole_offset=base[holes],
-        last_sign=first + int(signs[-1]) if signs.size else -1,
-        last_offset=max(last_offset, int(before[-1])),
-    )
 
 
 def _latest(ascending: Vector, number: Vector | np.int64) -> Vector:

@@ -49,10 +49,6 @@ class PartitionLog:
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
     @property
-    def cleaner_checkpoint(self) -> int | None:
-        return self.checkpoints.cleaner
-
-    @property
     def size(self) -> int:
         return sum(segment.size for segment in self.segments)
 

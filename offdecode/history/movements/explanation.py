@@ -10,11 +10,10 @@ import pyarrow as pa
 
 from offdecode.history.movements.answer_columns import flags, generation_columns, named, number, time
 from offdecode.history.movements.commit_columns import ABSENT, TRANSACTIONS, CommitKeys, commit_columns
-from offdecode.history.movements.hidden import anything_hidden
 from offdecode.history.movements.movement import Columns, Confidence, Kind, Movement, Movements, Signal
 from offdecode.history.movements.owners import Owners
 from offdecode.history.movements.tombstones import DEFAULT_RETENTION_MS, Cause, Tombstones
-from offdecode.model import Coverage, DecodedChunk, Mask
+from offdecode.model import DecodedChunk, Mask
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
 
@@ -40,16 +39,16 @@ class Explanation:
         self._movement = Movement()
         self._tombstones = Tombstones(self._keys, self._owners.members, retention_ms)
 
-    def rows(self, chunk: DecodedChunk, coverage: Coverage) -> Iterator[DecodedChunk]:
-        """The movements that came to an end in the chunk. coverage: of the log up to the chunk's end."""
+    def rows(self, chunk: DecodedChunk, first_gap: int | None) -> Iterator[DecodedChunk]:
+        """The movements that came to an end in the chunk. first_gap: the first offset that the log lacks, if any."""
         commits = commit_columns(chunk, self._keys)
         joined = self._owners.join(chunk, commits)
         if commits is None or joined is None:
             return
         steps = self._movement.steps(commits, joined, len(self._keys))
         self._tombstones.name(steps, commits, joined, self._owners.ended, self._owners.turned)
-        if anything_hidden(coverage, int(commits.log_offset.max())):
-            _doubt(steps.movement, coverage)
+        if first_gap is not None:
+            _doubt(steps.movement, first_gap)
         yield from self._chunk(self._movement.merged(steps))
 
     def finish(self) -> Iterator[DecodedChunk]:
@@ -105,10 +104,9 @@ class Explanation:
         return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
-def _doubt(movements: Columns, coverage: Coverage) -> None:
+def _doubt(movements: Columns, first_gap: int) -> None:
     """What has no offset before it in the evidence may have had one, where records before it are missing."""
-    alone = np.flatnonzero((movements["before"] == ABSENT) & (movements["log_offset"] != ABSENT))
-    hidden = [anything_hidden(coverage, offset) for offset in movements["log_offset"][alone].tolist()]
-    doubtful = alone[np.array(hidden, np.bool_)]
+    alone = (movements["before"] == ABSENT) & (movements["log_offset"] != ABSENT)
+    doubtful = np.flatnonzero(alone & (movements["log_offset"] >= first_gap))
     movements["signals"][doubtful] |= int(Signal.EARLIER_RECORDS_MISSING)
     movements["confidence"][doubtful] = Confidence.LOW
