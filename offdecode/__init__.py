@@ -1,6 +1,7 @@
 """offdecode: Kafka's `__consumer_offsets` log as a history of commits and generations.
 
-`read` and `read_table` give its rows as Arrow data; the command line is `offdecode`.
+Every command of the command line is a function here: `decode`, `state`, `generations`, `explain`, `transactions`,
+`check`. `read` and `read_table` are short ways to rows.
 """
 
 from __future__ import annotations
@@ -8,22 +9,42 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from offdecode.api import ProblemWarning, read, read_table
+    from offdecode.api import (
+        Answer,
+        ProblemWarning,
+        check,
+        decode,
+        explain,
+        generations,
+        read,
+        read_table,
+        state,
+        transactions,
+    )
     from offdecode.errors import OffdecodeError, SourceError, UsageError
     from offdecode.model import Problem
 
 __version__ = "0.1.0"
-__all__ = ["OffdecodeError", "Problem", "ProblemWarning", "SourceError", "UsageError", "read", "read_table"]
+__all__ = [
+    "Answer",
+    "OffdecodeError",
+    "Problem",
+    "ProblemWarning",
+    "SourceError",
+    "UsageError",
+    "check",
+    "decode",
+    "explain",
+    "generations",
+    "read",
+    "read_table",
+    "state",
+    "transactions",
+]
 
-_HOMES = {
-    "ProblemWarning": "api",
-    "read": "api",
-    "read_table": "api",
-    "OffdecodeError": "errors",
-    "SourceError": "errors",
-    "UsageError": "errors",
-    "Problem": "model",
-}
+_HOMES = dict.fromkeys(__all__, "api") | {
+    "OffdecodeError": "errors", "SourceError": "errors", "UsageError": "errors", "Problem": "model",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -1,123 +1,261 @@
-"""The Python API: the rows of an offsets log as Arrow record batches and tables."""
+"""The Python API: every question of the command line, its rows as Arrow data.
+
+Options have the names and values of the command line's (`offdecode.options` declares them for both): where the log
+is, which rows are wanted. Times may be milliseconds since 1970 UTC, RFC 3339 text or a datetime.
+"""
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import Field, fields
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from offdecode.errors import UsageError
-from offdecode.model import Problem
-from offdecode.pipeline import Request, decode
+from offdecode.model import DecodedChunk, Problem
+from offdecode.options import (
+    COMMITS,
+    GROUPS,
+    ROWS,
+    TIMES,
+    Columns,
+    ExplainOptions,
+    Filter,
+    GenerationOptions,
+    PathLike,
+    Reading,
+    Source,
+    StateOptions,
+    TopicIds,
+    TransactionOptions,
+    from_values,
+    options_of,
+)
+from offdecode.questions.check import PartitionCheck, Unused
+from offdecode.request import Request, checked_row_type, row_request
+from offdecode.run import Run
+from offdecode.schemas.history_rows import GENERATION_ROW, GENERATION_SUMMARY_ROW, HIDDEN_RANGE_ROW, MOVEMENT_ROW
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
-from offdecode.schemas.rows import RowOptions, row_type, row_type_names
+from offdecode.schemas.rows import DEFAULT_OPTIONS, row_type, row_type_names
+from offdecode.schemas.state_rows import STATE_ROW_TYPES, TRANSACTION_ROW
 from offdecode.sinks.parquet import within_calendar
-from offdecode.sources.segments import OFFSETS_TOPIC
 
-PathLike = str | os.PathLike[str]
+Paths = PathLike | Sequence[PathLike]
 OnProblem = Callable[[Problem], None]
+Question = Callable[[Run], Iterator[DecodedChunk]]
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class ProblemWarning(UserWarning):
     """Something in the log could not be read; the text says what and where."""
 
 
+class Answer:
+    """The rows that answer a question. The log is read when they are asked for, each time anew.
+
+    row_types: the types of rows that there may be. Iterating gives (row type, pyarrow.RecordBatch), within a row
+    type in the order of the log. Times outside the years 1 to 9999 are null, with a problem. Raises SourceError
+    where there is no offsets log.
+    """
+
+    def __init__(
+        self, request: Request, question: Question, row_types: Sequence[str], on_problem: OnProblem | None
+    ) -> None:
+        self.row_types = tuple(row_types)
+        self._request = request
+        self._question = question
+        self._report = _warn if on_problem is None else on_problem
+
+    def __iter__(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+        for chunk in self._question(Run(self._request, self._report)):
+            for name, batch in chunk:
+                stored, problems = within_calendar(name, batch)
+                for problem in problems:
+                    self._report(problem)
+                yield name, stored
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Every row as a dictionary with its type, times as datetime. Rows of a chunk come type by type."""
+        for name, batch in self:
+            for row in batch.to_pylist():
+                yield {"type": name, **row}
+
+    def reader(self, row_type_name: str | None = None) -> pa.RecordBatchReader:
+        """The rows of one type as a stream, as DuckDB, polars and others take it. Default: the only type there is."""
+        name = self._one_type(row_type_name)
+        schema = self._schema(name)
+        return pa.RecordBatchReader.from_batches(schema, self._batches(name, schema))
+
+    def table(self, row_type_name: str | None = None) -> pa.Table:
+        """All rows of one type; `.to_pandas()` is one call away. Default: the only type there is."""
+        return self.tables()[self._one_type(row_type_name)]
+
+    def tables(self) -> dict[str, pa.Table]:
+        """All rows, a table for each row type."""
+        found: dict[str, list[pa.RecordBatch]] = {name: [] for name in self.row_types}
+        for name, batch in self:
+            if name in found:
+                found[name].append(batch)
+        return {
+            name: pa.Table.from_batches(batches, self._schema(name)).unify_dictionaries()
+            for name, batches in found.items()
+        }
+
+    def _batches(self, name: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        for found, batch in self:
+            if found == name:
+                yield batch.select(schema.names)
+
+    def _schema(self, name: str) -> pa.Schema:
+        options = self._request.columns if name in row_type_names() else DEFAULT_OPTIONS
+        return row_type(name, options).arrow_schema
+
+    def _one_type(self, name: str | None) -> str:
+        if name is not None:
+            return checked_row_type(name, self.row_types)
+        if len(self.row_types) == 1:
+            return self.row_types[0]
+        raise UsageError(f"which row type? There are {', '.join(self.row_types)}")
+
+
+def _takes(*groups: tuple[type, tuple[str, ...] | None]) -> Callable[[F], F]:
+    """Say in a function's signature and documentation which options it takes."""
+    every = [(item, option) for group, names in groups for item, option in options_of(group, names)]
+
+    def decorate(function: F) -> F:
+        own = [
+            parameter for parameter in inspect.signature(function).parameters.values()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]  # fmt: skip
+        own += [
+            inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=item.type)
+            for item, _ in every
+        ]
+        lines = [f"    {item.name}: {_plain(option.help)}" for item, option in every]
+        function.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+        function.__doc__ = "\n".join((inspect.cleandoc(function.__doc__ or ""), "", "Options:", *lines))
+        return function
+
+    return decorate
+
+
+def _plain(text: str) -> str:
+    return text.replace("; repeatable", "")
+
+
+_SOURCE = (Source, None)
+_READING = (Reading, None)
+
+
+@_takes(_SOURCE, (Filter, ROWS), (Columns, None), _READING)
+def decode(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) -> Answer:
+    """The rows of an offsets log, as they were written; with `with_generation` also who held the partition then.
+
+    path: a segment, a partition's directory, a data directory, or several of them. on_problem is called with each
+    Problem; without it each becomes a ProblemWarning. Raises UsageError for options that cannot be.
+    """
+    from offdecode.questions.decode import decode as ask
+
+    source, rows, columns, reading = _groups(path, options, Source, Filter, Columns, Reading)
+    request = row_request(source, rows, columns, reading)
+    return Answer(request, ask, request.rows.row_types or row_type_names(), on_problem)
+
+
+@_takes(_SOURCE, (StateOptions, None), (Filter, (*GROUPS, *COMMITS)), (TopicIds, None), _READING)
+def state(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) -> Answer:
+    """Committed and pending offsets and the groups, as of a moment. Path, problems and errors as of `decode`."""
+    from offdecode.questions.state import state as ask
+    from offdecode.questions.state import state_request
+
+    source, asked, rows, names, reading = _groups(path, options, Source, StateOptions, Filter, TopicIds, Reading)
+    request = state_request(source, asked, rows, reading)
+    return Answer(request, partial(ask, asked=asked, names=names), asked.types or STATE_ROW_TYPES, on_problem)
+
+
+@_takes(_SOURCE, (Filter, (*GROUPS, *TIMES)), (GenerationOptions, None), (TopicIds, None), _READING)
+def generations(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) -> Answer:
+    """The generations or epochs of groups, what changed with each. Path, problems and errors as of `decode`."""
+    from offdecode.questions.generations import generations as ask
+
+    source, rows, asked, names, reading = _groups(path, options, Source, Filter, GenerationOptions, TopicIds, Reading)
+    name = GENERATION_SUMMARY_ROW if asked.summary else GENERATION_ROW
+    request = Request(source, rows, reading=reading)
+    return Answer(request, partial(ask, asked=asked, names=names), (name,), on_problem)
+
+
+@_takes(_SOURCE, (Filter, (*GROUPS, *COMMITS, *TIMES)), (ExplainOptions, None), (TopicIds, None), _READING)
+def explain(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) -> Answer:
+    """How each committed offset moved, and what speaks for why. Path, problems and errors as of `decode`."""
+    from offdecode.questions.explain import explain as ask
+
+    source, rows, asked, names, reading = _groups(path, options, Source, Filter, ExplainOptions, TopicIds, Reading)
+    types = (MOVEMENT_ROW, HIDDEN_RANGE_ROW)
+    request = Request(source, rows, reading=reading)
+    return Answer(request, partial(ask, asked=asked, names=names), types, on_problem)
+
+
+@_takes(_SOURCE, (Filter, (*GROUPS, *TIMES)), (TransactionOptions, None), _READING)
+def transactions(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) -> Answer:
+    """Transactions, and what open ones hold back. Path, problems and errors as of `decode`."""
+    from offdecode.questions.transactions import transactions as ask
+
+    source, rows, asked, reading = _groups(path, options, Source, Filter, TransactionOptions, Reading)
+    request = Request(source, rows, reading=reading)
+    return Answer(request, partial(ask, asked=asked), (TRANSACTION_ROW,), on_problem)
+
+
+@_takes(_SOURCE)
+def check(path: Paths, **options: Any) -> Iterator[PartitionCheck | Unused]:
+    """What evidence there is, whether it is whole, and where not: an object a partition, with `as_dict()`.
+
+    Raises SourceError where there is no offsets log.
+    """
+    from offdecode.questions.check import check as ask
+
+    (source,) = _groups(path, options, Source)
+    return ask(Run(Request(source), lambda problem: None))
+
+
 def read(
-    path: PathLike | Sequence[PathLike],
-    *,
-    types: Sequence[str] | None = None,
-    groups: Sequence[str] = (),
-    topics: Sequence[str] = (),
-    partitions: Sequence[int] = (),
-    log_partitions: Sequence[int] = (),
-    since: int | None = None,
-    until: int | None = None,
-    with_batch: bool = False,
-    topic_name: str = OFFSETS_TOPIC,
-    as_log_partition: int | None = None,
-    on_problem: OnProblem | None = None,
+    path: Paths, *, types: Sequence[str] | None = None, on_problem: OnProblem | None = None, **options: Any
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Read an offsets log: yields (row type, record batch) with the columns that `offdecode schema` lists.
 
-    path: a segment, a partition's directory, a data directory, or several of them. types: row types wanted
-    (default all). groups, topics, partitions: exact values wanted; markers pass. since, until: log timestamps
-    in milliseconds since 1970 UTC, both included. on_problem is called with each Problem; without it each
-    becomes a ProblemWarning.
-
-    Within a row type, rows come in the order of the log. Times outside the years 1 to 9999 are null, with a
-    problem. Raises SourceError where there is no offsets log, UsageError for a row type that does not exist.
+    types: row types wanted (default all). The rest as of `decode`.
     """
-    paths = (path,) if isinstance(path, (str, os.PathLike)) else path
-    request = Request(
-        paths=tuple(Path(item) for item in paths),
-        topic_name=topic_name,
-        as_log_partition=as_log_partition,
-        log_partitions=tuple(log_partitions),
-        row_types=None if types is None else tuple(checked_row_type(name) for name in types),
-        groups=tuple(groups),
-        topics=tuple(topics),
-        partitions=tuple(partitions),
-        since=since,
-        until=until,
-        options=RowOptions(with_batch=with_batch),
-    )
-    report = _warn if on_problem is None else on_problem
-    return _batches(request, report)
-
-
-def _batches(request: Request, report: OnProblem) -> Iterator[tuple[str, pa.RecordBatch]]:
-    for chunk in decode(request, report):
-        for name, batch in chunk:
-            stored, problems = within_calendar(name, batch)
-            for problem in problems:
-                report(problem)
-            yield name, stored
+    return iter(decode(path, row_types=tuple(types or ()), on_problem=on_problem, **options))
 
 
 def read_table(
-    path: PathLike | Sequence[PathLike],
-    type: str = DEFAULT_ROW_TYPE,
-    *,
-    groups: Sequence[str] = (),
-    topics: Sequence[str] = (),
-    partitions: Sequence[int] = (),
-    log_partitions: Sequence[int] = (),
-    since: int | None = None,
-    until: int | None = None,
-    with_batch: bool = False,
-    topic_name: str = OFFSETS_TOPIC,
-    as_log_partition: int | None = None,
-    on_problem: OnProblem | None = None,
+    path: Paths, type: str = DEFAULT_ROW_TYPE, *, on_problem: OnProblem | None = None, **options: Any
 ) -> pa.Table:
-    """All rows of one type as a table; `.to_pandas()` is one call away. Arguments and errors as of `read`."""
-    batches = read(
-        path,
-        types=[type],
-        groups=groups,
-        topics=topics,
-        partitions=partitions,
-        log_partitions=log_partitions,
-        since=since,
-        until=until,
-        with_batch=with_batch,
-        topic_name=topic_name,
-        as_log_partition=as_log_partition,
-        on_problem=on_problem,
-    )
-    schema = row_type(type, RowOptions(with_batch=with_batch)).arrow_schema
-    return pa.Table.from_batches([batch for _, batch in batches], schema).unify_dictionaries()
+    """All rows of one type as a table; `.to_pandas()` is one call away. Arguments and errors as of `decode`."""
+    return decode(path, row_types=(type,), on_problem=on_problem, **options).table()
 
 
-def checked_row_type(name: str, among: Sequence[str] = row_type_names()) -> str:
-    """The name of a row type; UsageError where there is none of that name."""
-    if name not in among:
-        raise UsageError(f"there is no row type {name!r}; the row types are {', '.join(among)}")
-    return name
+def _groups(path: Paths, options: dict[str, Any], *groups: type) -> list[Any]:
+    """The groups of options, from the path and the options as they were given."""
+    paths = (path,) if isinstance(path, (str, os.PathLike)) else path
+    left = {**options, "paths": tuple(Path(item) for item in paths)}
+    found: list[Any] = [from_values(group, left) for group in groups]
+    if left:
+        names = sorted(_names(groups))
+        raise UsageError(f"there is no option {min(left)!r}; the options are {', '.join(names)}")
+    return found
+
+
+def _names(groups: Sequence[type]) -> Iterator[str]:
+    for group in groups:
+        every: tuple[Field[Any], ...] = fields(group)
+        yield from (item.name for item in every)
 
 
 def _warn(problem: Problem) -> None:
     place = "" if problem.position is None else f" at byte {problem.position}"
-    warnings.warn(f"{problem.source}{place}: {problem.message}", ProblemWarning, stacklevel=4)
+    warnings.warn(f"{problem.source}{place}: {problem.message}", ProblemWarning, stacklevel=5)

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from offdecode.check import PartitionCheck, Unused, check
+from offdecode import check
 from offdecode.cli import cli
-from offdecode.pipeline import Request
+from offdecode.questions.check import PartitionCheck, Unused
 from offdecode.sinks.text.lines import printable
 from tests.segment_builder import BASE_TIME_MS, Header, batch, commit
 from tests.truth import LogSet, log_sets, set_id
 
 
 def one(path: Path) -> PartitionCheck:
-    found = list(check(Request((path,))))
+    found = list(check(path))
     assert len(found) == 1
     assert isinstance(found[0], PartitionCheck)
     return found[0]
@@ -30,7 +30,7 @@ def one(path: Path) -> PartitionCheck:
 
 @pytest.mark.parametrize("log_set", log_sets(), ids=set_id)
 def test_inventory_equals_kafkas_reading(log_set: LogSet) -> None:
-    found = [item for item in check(Request((log_set.log,))) if isinstance(item, PartitionCheck)]
+    found = [item for item in check(log_set.log) if isinstance(item, PartitionCheck)]
     records: dict[tuple[int, str], Counter[str]] = {}
     magics: dict[tuple[int, str], Counter[str]] = {}
     offsets: dict[tuple[int, str], list[int]] = {}
@@ -138,7 +138,7 @@ def test_what_is_no_file_is_reported_and_the_rest_is_read(tmp_path: Path) -> Non
     os.mkfifo(directory / "00000000000000000060.log")
     (directory / "00000000000000000070.log").symlink_to("00000000000000000070.log")
     (tmp_path / "loop").symlink_to(tmp_path)
-    found = list(check(Request((tmp_path,))))
+    found = list(check(tmp_path))
     assert [item.problem.kind for item in found if isinstance(item, Unused)] == ["unreadable"] * 3
     assert [spans(item) for item in found if isinstance(item, PartitionCheck)] == [[("complete", 0, 9)]]
 

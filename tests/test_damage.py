@@ -16,9 +16,9 @@ import pytest
 from offdecode.engines.decode import Engine
 from offdecode.errors import SourceError
 from offdecode.model import Problem
-from offdecode.pipeline import Request, decode
 from offdecode.schemas.rows import RowOptions
 from offdecode.sinks.jsonl import JsonLinesSink
+from tests.asking import a_request, decode
 from tests.damage import Pieces, batch_ranges, damaged, joined, untouched
 from tests.messages import Read, read
 from tests.truth import LogSet, Row, log_sets, set_id
@@ -106,9 +106,9 @@ def whole_rows(log_set: LogSet) -> list[dict[int, list[Any]]]:
 def decoded(path: Path, engine: Engine) -> tuple[dict[tuple[str, int], list[Row]], list[Problem]]:
     """Rows by file name and position of their batch."""
     problems: list[Problem] = []
-    request = Request((path,), engine=engine, options=RowOptions(with_batch=True))
+    request = a_request(path, engine=engine, columns=RowOptions(with_batch=True))
     stream = io.BytesIO()
-    sink = JsonLinesSink(stream, request.options)
+    sink = JsonLinesSink(stream, request.columns)
     for chunk in decode(request, problems.append):
         sink.write(chunk)
     rows: dict[tuple[str, int], list[Row]] = {}

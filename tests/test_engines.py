@@ -8,7 +8,6 @@ import json
 import os
 import random
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,10 +17,11 @@ import pytest
 from offdecode.engines.decode import Decoder, Engine
 from offdecode.engines.selection import KeyFilter, Selection
 from offdecode.model import Problem
-from offdecode.pipeline import Request, Stats, decode
+from offdecode.request import Request, Stats
 from offdecode.schemas.registry import RECORD_TYPES
 from offdecode.schemas.rows import RowOptions
 from offdecode.sinks.jsonl import JsonLinesSink
+from tests.asking import a_request, decode
 from tests.records_builder import Pair, records_of
 from tests.truth import LogSet, log_sets, set_id
 
@@ -33,7 +33,7 @@ ALL = Selection()
 
 def run_log(request: Request) -> tuple[bytes, list[Problem], Stats]:
     stream, problems, stats = io.BytesIO(), list[Problem](), Stats()
-    sink = JsonLinesSink(stream, request.options)
+    sink = JsonLinesSink(stream, request.columns)
     for chunk in decode(request, problems.append, stats):
         sink.write(chunk)
     return stream.getvalue(), problems, stats
@@ -77,9 +77,9 @@ def vector_pairs() -> list[Pair]:
 
 @pytest.mark.parametrize("log_set", log_sets(), ids=set_id)
 def test_whole_logs(log_set: LogSet) -> None:
-    request = Request((log_set.log,))
+    request = a_request(log_set.log)
     rows, problems, stats = run_log(request)
-    expected, expected_problems, _ = run_log(replace(request, engine="reference"))
+    expected, expected_problems, _ = run_log(a_request(log_set.log, engine="reference"))
     assert rows == expected
     assert problems == expected_problems == []
     assert stats.fallbacks == 0

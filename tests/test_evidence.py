@@ -8,18 +8,12 @@ from pathlib import Path
 
 import pytest
 
-import offdecode.pipeline
 from offdecode.model import Problem
-from offdecode.pipeline import Request, decode
+from tests.asking import a_request, decode
 from tests.segment_builder import Header, batch, commit
 
 _EACH = 40  # batches a segment
 _CHUNK_BYTES = 512
-
-
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offdecode.pipeline, "CHUNK_BYTES", _CHUNK_BYTES)
 
 
 def batches(first: int, count: int = _EACH) -> bytes:
@@ -41,7 +35,7 @@ def read(directory: Path, then: Callable[[], object] = lambda: None) -> tuple[li
     problems: list[Problem] = []
 
     def offsets() -> Iterator[int]:
-        chunks = decode(Request((directory,)), problems.append)
+        chunks = decode(a_request(directory, chunk_bytes=_CHUNK_BYTES), problems.append)
         first = next(chunk for chunk in chunks if chunk.row_count)
         then()
         for chunk in (first, *chunks):

@@ -17,10 +17,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from offdecode.answers import explanation
 from offdecode.model import rows_of
-from offdecode.pipeline import Request, Stats
 from tests.acts import Act, acts
+from tests.asking import a_request, explain
 from tests.truth import LogSet, log_sets, set_id
 
 Row = dict[str, Any]
@@ -82,10 +81,10 @@ def replay(log_set: LogSet) -> dict[Place, Move]:
 
 
 @cache
-def movements(log_set: LogSet) -> list[Row]:
+def movements(log_set: LogSet, chunk_bytes: int = 0) -> list[Row]:
     found = []
-    request = Request((log_set.log,))
-    for chunk in explanation(request, lambda problem: None, Stats(), retention_minutes(log_set) * 60_000):
+    request = a_request(log_set.log, chunk_bytes=chunk_bytes)
+    for chunk in explain(request, minutes=retention_minutes(log_set)):
         for name, batch in chunk:
             found += rows_of(batch, batch.schema.names) if name == "movement" else []
     return found
@@ -138,10 +137,9 @@ def test_movements_are_named_by_the_offset_before(log_set: LogSet) -> None:
 
 
 @pytest.mark.parametrize("log_set", SETS, ids=set_id)
-def test_chunks_do_not_show(log_set: LogSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_show(log_set: LogSet) -> None:
     """But for the causes of tombstones: what other groups lose at the same time may be in the next chunk."""
-    monkeypatch.setattr("offdecode.pipeline.CHUNK_BYTES", 4096)
-    small = movements.__wrapped__(log_set)
+    small = movements(log_set, 1024)
     judged = {"cause", "possible_causes", "signals", "confidence"}
 
     def told(rows: list[Row]) -> list[str]:
@@ -162,7 +160,7 @@ def test_where_something_could_have_hidden_is_said(log_set: LogSet) -> None:
     holes = {partition for partition, known in offsets.items() if len(known) != max(known) - min(known) + 1}
     hidden = [
         row
-        for chunk in explanation(Request((log_set.log,)), lambda problem: None, Stats(), 1)
+        for chunk in explain(a_request(log_set.log))
         for row in chunk.batches.get("hidden_range", pa.RecordBatch.from_pylist([])).to_pylist()
     ]
     assert {row["log_partition"] for row in hidden} == holes

@@ -13,15 +13,16 @@ import pytest
 
 from offdecode.errors import SourceError
 from offdecode.model import Problem
-from offdecode.pipeline import Request, decode
+from offdecode.request import Request
 from offdecode.sinks.jsonl import JsonLinesSink
+from tests.asking import a_request, decode
 from tests.truth import LogSet, Row, log_sets, set_id
 
 
 def rows_of(request: Request) -> tuple[list[Row], list[Problem]]:
     problems: list[Problem] = []
     stream = io.BytesIO()
-    sink = JsonLinesSink(stream, request.options)
+    sink = JsonLinesSink(stream, request.columns)
     for chunk in decode(request, problems.append):
         sink.write(chunk)
     return [json.loads(line) for line in stream.getvalue().split(b"\n")[:-1]], problems
@@ -29,7 +30,7 @@ def rows_of(request: Request) -> tuple[list[Row], list[Problem]]:
 
 def exported(path: Path, lines: list[Any]) -> Request:
     path.write_bytes(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
-    return Request((path,), input_format="records-jsonl")
+    return a_request(path, input_format="records-jsonl")
 
 
 def as_hex(record: Row) -> Row:
@@ -46,7 +47,7 @@ def as_base64(record: Row) -> Row:
 @pytest.mark.parametrize("encode", [as_hex, as_base64])
 @pytest.mark.parametrize("log_set", log_sets(), ids=set_id)
 def test_rows_equal_those_of_the_segments(log_set: LogSet, encode: Any, tmp_path: Path) -> None:
-    rows, _ = rows_of(Request((log_set.log,)))
+    rows, _ = rows_of(a_request(log_set.log))
     lines, wanted = [], []
     for row, record in zip(rows, log_set.records, strict=True):
         if record["control"] is not None:  # consumers hide them
@@ -72,7 +73,7 @@ def test_what_is_not_known_is_null(tmp_path: Path) -> None:
 
 def test_with_batch_has_the_file_only(tmp_path: Path) -> None:
     request = exported(tmp_path / "export.jsonl", [{"key_hex": KEY, "value_hex": VALUE}])
-    (row,), _ = rows_of(replace(request, options=replace(request.options, with_batch=True)))
+    (row,), _ = rows_of(replace(request, columns=replace(request.columns, with_batch=True)))
     assert row["segment"] == str(tmp_path / "export.jsonl")
     assert [row[name] for name in ("magic", "codec", "batch_position", "crc_valid")] == [None] * 4
 
@@ -116,7 +117,7 @@ def test_other_topics_are_refused(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="cannot be read: No such file"):
-        rows_of(Request((tmp_path / "nothing",), input_format="records-jsonl"))
+        rows_of(a_request(tmp_path / "nothing", input_format="records-jsonl"))
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\n\n\n"], ids=["none", "lf", "crlf", "blank"])
@@ -124,5 +125,5 @@ def test_line_ends(end: bytes, tmp_path: Path) -> None:
     path = tmp_path / "export.jsonl"
     line = json.dumps({"key_hex": KEY, "value_hex": VALUE}).encode()
     path.write_bytes(line + (b"\r\n" if end == b"\r\n" else b"\n") + line + end)
-    rows, problems = rows_of(Request((path,), input_format="records-jsonl"))
+    rows, problems = rows_of(a_request(path, input_format="records-jsonl"))
     assert (len(rows), problems) == (2, [])

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-import offdecode.pipeline
+import offdecode.logs
 from offdecode.model import Problem
-from offdecode.pipeline import Request, decode
 from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
 from offdecode.sources.segments import read_chunk
+from tests.asking import a_request, decode
 from tests.command import run
 from tests.segment_builder import BASE_TIME_MS, TRANSACTIONAL, Header, Pair, batch, commit, log, marker, text
 
@@ -165,9 +165,9 @@ def test_many_open_producers_are_looked_for_once(tmp_path: Path, monkeypatch: py
         read += 1
         return read_chunk(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(offdecode.pipeline, "read_chunk", counting)
+    monkeypatch.setattr(offdecode.logs, "read_chunk", counting)
     problems: list[Problem] = []
-    chunks = decode(Request((tmp_path,), row_types=("offset_commit",)), problems.append)
+    chunks = decode(a_request(tmp_path, row_types=("offset_commit",)), problems.append)
     status = [one for chunk in chunks for _, rows in chunk for one in rows.column("transaction").to_pylist()]
     assert status == ["committed", "aborted"] * (count // 2)
     assert not problems

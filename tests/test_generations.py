@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from offdecode.answers import generation_summary, generations, with_generation
 from offdecode.model import rows_of
-from offdecode.pipeline import Request, Stats
 from offdecode.schemas.rows import RowOptions
 from tests.acts import acts
+from tests.asking import a_request, decode, generations
 from tests.truth import FIXTURES, LogSet, log_sets, set_id
 
 Row = dict[str, Any]
@@ -28,7 +27,7 @@ ALL_GROUPS = FIXTURES / "kafka-4.4.0-all-groups" / "log"
 @cache
 def generation_rows(log_set: LogSet) -> list[Row]:
     found = []
-    for chunk in generations(Request((log_set.log,)), lambda problem: None, Stats()):
+    for chunk in generations(a_request(log_set.log)):
         for _, batch in chunk:
             found += rows_of(batch, batch.schema.names)
     return found
@@ -153,8 +152,8 @@ def test_owners_are_the_members_that_committed(log_set: LogSet, capsys: pytest.C
     if not made or "compacted" in log_set.folder.name:
         return
     right = wrong = 0
-    request = Request((log_set.log,), row_types=("offset_commit",), options=RowOptions(with_generation=True))
-    for chunk in with_generation(request, lambda problem: None, Stats()):
+    request = a_request(log_set.log, row_types=("offset_commit",), columns=RowOptions(with_generation=True))
+    for chunk in decode(request):
         for row in rows_of(chunk.batches["offset_commit"], chunk.batches["offset_commit"].schema.names):
             assert (row["owner"] is None) == (row["no_owner_reason"] is not None)
             alike = made.get(_content(row), [])
@@ -175,7 +174,7 @@ def _content(row: Row) -> tuple[Any, ...]:
 def test_a_summary_counts_what_the_rows_tell() -> None:
     log_set = LogSet(ALL_GROUPS.parent)
     rows = generation_rows(log_set)
-    (chunk,) = generation_summary(Request((log_set.log,)), lambda problem: None, Stats())
+    (chunk,) = generations(a_request(log_set.log), summary=True)
     summaries = {row["group"]: row for row in chunk.batches["generation_summary"].to_pylist()}
     assert summaries.keys() == {row["group"] for row in rows}
     for name, summary in summaries.items():
@@ -250,3 +249,15 @@ def test_text_has_a_line_for_every_row(command: str) -> None:
     times = [line for line in shown if "  2026-11-23T08:" in line or line.startswith("2026-11-23T08:")]
     assert len(times) == len(rows)
     assert all(line.isprintable() for line in shown)
+
+
+def test_a_topic_is_a_topic_with_generations_too() -> None:
+    """Markers pass filters of keys; a record without a key is no marker."""
+    log = FIXTURES.parent / "cases" / "nullkey"
+    offsets = []
+    for with_owner in (False, True):
+        request = a_request(log, topics=["orders"], columns=RowOptions(with_generation=with_owner))
+        batches = [batch for chunk in decode(request, lambda problem: None) for _, batch in chunk]
+        offsets.append([offset for batch in batches for offset in batch.column("log_offset").to_pylist()])
+    assert offsets[0] == offsets[1]
+    assert len(offsets[0]) == 12

@@ -11,7 +11,7 @@ import pytest
 from offdecode.history.groups.group_records import GROUP_ROW_TYPES, GroupRecord, GroupType, Part
 from offdecode.history.groups.images import Assignment, Generation, GroupImage, Holding, Standing
 from offdecode.history.groups.replay import GroupReplay
-from offdecode.pipeline import Request, decode
+from tests.asking import a_request, decode
 from tests.truth import LogSet, log_sets, set_id
 
 Row = dict[str, Any]
@@ -38,7 +38,7 @@ SETS = [log_set for log_set in log_sets() if described(log_set)]
 
 def replayed(log_set: LogSet, names: dict[str, str]) -> tuple[GroupReplay, list[Generation]]:
     replay, told = GroupReplay(names), []
-    for chunk in decode(Request((log_set.log,), row_types=GROUP_ROW_TYPES), lambda problem: None):
+    for chunk in decode(a_request(log_set.log, row_types=GROUP_ROW_TYPES), lambda problem: None):
         told += [event for event in replay.apply(chunk) if isinstance(event, Generation)]
     told += [event for event in replay.finish() if isinstance(event, Generation)]
     return replay, told

@@ -13,28 +13,32 @@ from offdecode.schemas.registry import RECORD_TYPES
 
 PACKAGE = Path(offdecode.__file__).parent
 
-# Data goes sources -> log -> engines -> (history) -> sinks; pipeline calls them, api and cli call pipeline.
+# Data goes sources -> log -> engines -> (history) -> sinks. evidence leads a request's paths to steps, a run gives
+# questions their rows, writing brings answers to sinks; api and cli are faces of the questions.
 MAY_IMPORT = {
     "errors": set[str](),
+    "options": {"errors"},
     "model": {"errors"},
     "byte_vectors": {"model"},
-    "sources": {"errors", "model"},
+    "sources": {"errors", "options", "model"},
     "log": {"errors", "model", "byte_vectors"},
     "schemas": {"errors", "model"},
     "engines": {"errors", "model", "byte_vectors", "log", "schemas"},
-    "history": {"errors", "model", "schemas"},
+    "history": {"errors", "options", "model", "filtering", "schemas"},
     "sinks": {"errors", "model", "schemas"},
-    "pipeline": {"errors", "model", "sources", "log", "schemas", "engines"},
-    "api": {"errors", "model", "sources", "schemas", "sinks", "pipeline"},
-    "check": {"errors", "model", "sources", "log", "engines", "pipeline"},
-    "answers": {"errors", "model", "log", "schemas", "history", "pipeline"},
-    "tailing": {"errors", "model", "sources", "log", "schemas", "engines", "pipeline"},
-    "parallel": {"errors"},
-    "replays": {"errors", "model", "log", "history", "pipeline", "answers"},
-    "cli": {
-        "errors", "model", "schemas", "history", "sinks", "pipeline", "answers", "replays", "api", "check", "tailing",
-        "parallel", "log", "__init__",
+    "filtering": {"model", "options", "schemas"},
+    "request": {"errors", "model", "options", "filtering", "log", "schemas", "engines"},
+    "logs": {"errors", "model", "sources", "log", "engines"},
+    "evidence": {"errors", "model", "options", "request", "sources", "log", "logs", "engines"},
+    "run": {"model", "options", "request", "evidence", "schemas"},
+    "questions": {
+        "errors", "model", "options", "filtering", "request", "evidence", "run", "schemas", "history",
+        "log", "logs", "engines", "sources",  # check takes stock of files, tail follows a topic
     },
+    "parallel": {"errors"},
+    "writing": {"errors", "model", "options", "request", "evidence", "run", "schemas", "sinks", "parallel"},
+    "api": {"errors", "model", "options", "request", "run", "questions", "schemas", "sinks"},
+    "cli": {"errors", "model", "options", "request", "run", "questions", "schemas", "sinks", "writing", "__init__"},
     "__init__": {"api", "errors", "model"},
     "__main__": {"cli"},
 }

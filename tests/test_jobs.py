@@ -7,38 +7,35 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import offdecode.cli.run
-import offdecode.pipeline
-from offdecode.cli.run import Output, run_decode
+from offdecode.cli.run import run_decode
 from offdecode.errors import OffdecodeError
 from offdecode.model import DecodedChunk, Vector
+from offdecode.options import Output
 from offdecode.parallel import CAN_SHARE, Turns, WorkerError, share
-from offdecode.pipeline import Request
 from offdecode.sinks.carried import Carried, CarryingSink, InOrder
+from tests.asking import a_request
 from tests.segment_builder import TRANSACTIONAL as IN_TRANSACTION
 from tests.segment_builder import Header, batch, commit, log, marker
 
 pytestmark = pytest.mark.skipif(not CAN_SHARE, reason="work is shared by fork, on Linux only")
 
 
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chunks of 64 KiB, so that small files have many."""
-    monkeypatch.setattr(offdecode.pipeline, "CHUNK_BYTES", 1 << 16)
+_CHUNK_BYTES = 1 << 16  # so that small files have many
 
 
-def written(paths: list[Path], place: Path, jobs: int, **selected: object) -> tuple[bytes, list[bytes], int]:
+def written(paths: list[Path], place: Path, jobs: int, **selected: Any) -> tuple[bytes, list[bytes], int]:
     """Rows, problem lines and status of a run."""
     rows, problems = place / f"rows-{jobs}.jsonl", place / f"problems-{jobs}.jsonl"
-    request = Request(tuple(paths), **selected)  # type: ignore[arg-type]
+    request = a_request(*paths, chunk_bytes=_CHUNK_BYTES, **selected)
     output = Output(rows, "jsonl", "ms", problems, strict=False, show_stats=False, jobs=jobs)
-    status = run_decode(request, output, terminal=False)
+    status = run_decode(request, output)
     return rows.read_bytes(), problems.read_bytes().split(b"\n")[:-1], status
 
 
@@ -114,7 +111,7 @@ def test_parquet_has_one_writer_and_the_same_rows(tmp_path: Path) -> None:
         output = Output(
             tmp_path / str(jobs), "parquet", "ms", tmp_path / "problems", strict=False, show_stats=False, jobs=jobs
         )
-        assert run_decode(Request(tuple(paths)), output, terminal=False) == 0
+        assert run_decode(a_request(*paths, chunk_bytes=_CHUNK_BYTES), output) == 0
         tables[jobs] = {path.name: pq.read_table(path) for path in (tmp_path / str(jobs)).iterdir()}
     assert tables[1]["offset_commit.parquet"].num_rows > 5000
     assert tables[1] == tables[3]

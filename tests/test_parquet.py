@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from offdecode.model import Column, DecodedChunk, Kind, Problem, RowType
-from offdecode.pipeline import Request, decode
 from offdecode.schemas.rows import RowOptions, row_type, row_type_names
 from offdecode.sinks.jsonl import JsonLinesSink
 from offdecode.sinks.parquet import ROW_GROUP_ROWS, ParquetSink, parquet_files, within_calendar
+from tests.asking import a_request, decode
 from tests.truth import LogSet, Row, log_sets, set_id
 
 OPTIONS = [RowOptions(), RowOptions(with_batch=True)]
@@ -64,7 +64,7 @@ def read_by_duckdb(path: Path) -> list[Row]:
 @pytest.mark.parametrize("options", OPTIONS, ids=["plain", "with-batch"])
 @pytest.mark.parametrize("log_set", log_sets(), ids=set_id)
 def test_parquet_equals_json_lines(log_set: LogSet, options: RowOptions, tmp_path: Path) -> None:
-    request = Request((log_set.log,), options=options)
+    request = a_request(log_set.log, columns=options)
     problems: list[Problem] = []
     files = parquet_files(tmp_path, row_type_names())
     parquet = ParquetSink(files, options, problems.append)

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from offdecode.model import Problem
-from offdecode.pipeline import Request, decode
+from offdecode.request import Request
 from offdecode.schemas.registry import RECORD_TYPES
 from offdecode.schemas.rows import RowOptions, row_type
 from offdecode.sinks.jsonl import JsonLinesSink
+from tests.asking import a_request, decode
 from tests.truth import LogSet, Row, differences, expected_transactions, log_sets, set_id
 
 ROW_TYPES = {record.key_type: record.row_type for record in RECORD_TYPES}
@@ -23,13 +24,13 @@ SETS = log_sets()
 
 @cache
 def decoded(log_set: LogSet) -> tuple[list[Row], list[Problem]]:
-    return _decoded(Request((log_set.log,)))
+    return _decoded(a_request(log_set.log))
 
 
 def _decoded(request: Request) -> tuple[list[Row], list[Problem]]:
     problems: list[Problem] = []
     stream = io.BytesIO()
-    sink = JsonLinesSink(stream, request.options)
+    sink = JsonLinesSink(stream, request.columns)
     for chunk in decode(request, problems.append):
         sink.write(chunk)
     return [json.loads(line) for line in stream.getvalue().split(b"\n")[:-1]], problems
@@ -157,7 +158,7 @@ def journalled_outcomes(journal: list[Row]) -> dict[tuple[Any, ...], set[str]]:
 
 
 def test_raw_adds_the_records_own_bytes(log_set: LogSet) -> None:
-    rows, _ = _decoded(Request((log_set.log,), options=RowOptions(raw=True)))
+    rows, _ = _decoded(a_request(log_set.log, columns=RowOptions(raw=True)))
     without = [{name: value for name, value in row.items() if name not in ("key_hex", "value_hex")} for row in rows]
     assert without == decoded(log_set)[0]
     records = {(record["log_partition"], record["log_offset"]): record for record in log_set.records}

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-import offdecode.pipeline
 from offdecode.model import Problem
-from offdecode.pipeline import Request, Stats, decode
+from offdecode.request import Stats
+from offdecode.schemas.rows import DEFAULT_OPTIONS
 from offdecode.sinks.jsonl import JsonLinesSink
+from tests.asking import a_request, decode
 from tests.segment_builder import Header, batch, commit
 
 _OFFSETS = re.compile(rb'"log_offset":([0-9]+),.*"group":"([^"]*)".*"offset":([0-9]+),')
@@ -43,15 +44,14 @@ def batches(counts: list[int], group: str = "g") -> Iterator[bytes]:
     ],
 )  # fmt: skip
 def test_every_record_is_read_once(
-    counts: list[int], group: str, chunk_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    counts: list[int], group: str, chunk_bytes: int, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(offdecode.pipeline, "CHUNK_BYTES", chunk_bytes)
     path = tmp_path / "__consumer_offsets-0" / "00000000000000000000.log"
     path.parent.mkdir()
     path.write_bytes(b"".join(batches(counts, group)))
     stream, problems, stats = io.BytesIO(), list[Problem](), Stats()
-    sink = JsonLinesSink(stream, Request(()).options)
-    for chunk in decode(Request((path,)), problems.append, stats):
+    sink = JsonLinesSink(stream, DEFAULT_OPTIONS)
+    for chunk in decode(a_request(path, chunk_bytes=chunk_bytes), problems.append, stats):
         sink.write(chunk)
     found = [_OFFSETS.search(line) for line in stream.getvalue().split(b"\n")[:-1]]
     rows = [match and (int(match[1]), match[2], int(match[3])) for match in found]

@@ -253,7 +253,7 @@ def test_offsets_can_be_chosen_by_topic_and_partition() -> None:
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (("--as-of", "0", "--as-of-offset", "0:0"), "both name the moment"),
-    (("--as-of-offset", "7"), "no place in the offsets topic"),
+    (("--as-of-offset", "7"), "not a place in the offsets topic"),
     (("--as-of-offset", "9:0"), "there is no log of partition 9"),
     (("--type", "offset_commit"), "there is no row type 'offset_commit'"),
     (("--topic-ids", "/nowhere"), "cannot be read"),

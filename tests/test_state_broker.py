@@ -15,11 +15,9 @@ import pytest
 
 from offdecode.api import read_table
 from offdecode.history.offsets.rules import Coordinator
-from offdecode.history.offsets.state import Question
 from offdecode.model import Problem, rows_of
-from offdecode.pipeline import Request, Stats
-from offdecode.replays import state, transactions
-from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW, STATE_ROW_TYPES
+from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW
+from tests.asking import a_request, state, transactions
 from tests.brokers import KAFKA_3, KAFKA_4, Broker, StartBroker
 from tests.kafka_jars import classpath, run_java
 from tests.truth import Row
@@ -51,8 +49,7 @@ def told(data: Path, coordinator: Coordinator) -> tuple[Served, dict[str, Row]]:
     """The committed offsets and the groups that we see in a data directory."""
     offsets: Served = {}
     groups: dict[str, Row] = {}
-    question = Question(coordinator=coordinator)
-    for chunk in state(Request((data,)), no_problem, Stats(), question, None, STATE_ROW_TYPES):
+    for chunk in state(a_request(data), coordinator=coordinator.value):
         for row in rows_of(chunk.batches[GROUP_ROW], chunk.batches[GROUP_ROW].schema.names):
             groups[row["group"]] = row
         if COMMITTED_ROW in chunk.batches:
@@ -64,7 +61,7 @@ def told(data: Path, coordinator: Coordinator) -> tuple[Served, dict[str, Row]]:
 
 
 def open_transactions(data: Path) -> Iterator[Row]:
-    for chunk in transactions(Request((data,)), no_problem, Stats(), undecided=True):
+    for chunk in transactions(a_request(data), only_open=True):
         for _, batch in chunk:
             yield from rows_of(batch, batch.schema.names)
 

@@ -13,11 +13,9 @@ import pytest
 from offdecode.history.offsets.moment import AsOf, Cut
 from offdecode.history.offsets.replay import OffsetReplay
 from offdecode.history.offsets.rules import Coordinator
-from offdecode.history.offsets.state import Question
-from offdecode.model import DecodedChunk, Problem, rows_of
-from offdecode.pipeline import Request, Stats, decode
-from offdecode.replays import state
-from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW, STATE_ROW_TYPES
+from offdecode.model import DecodedChunk, rows_of
+from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW
+from tests.asking import a_request, decode, no_problem, state
 from tests.journals import Key, Write, replayed_journal
 from tests.truth import LogSet, Row, log_sets, set_id
 
@@ -51,10 +49,6 @@ def captures() -> Iterator[Any]:
             yield pytest.param(log_set, path.name, id=f"{set_id(log_set)}/{path.name}")
 
 
-def no_problem(problem: Problem) -> None:
-    pytest.fail(str(problem))
-
-
 def served(capture: Row) -> dict[Key, Value]:
     """The committed offsets that the broker served."""
     found: dict[Key, Value] = {}
@@ -81,15 +75,14 @@ def old_coordinator(log_set: LogSet) -> bool:
 
 def told(log_set: LogSet, coordinator: Coordinator, ends: dict[str, int] | None) -> Iterator[tuple[str, Row]]:
     """Our rows of the state, in every partition behind the last record before `ends`."""
-    moments = [((), AsOf())] if ends is None else [
-        ((int(partition),), AsOf(log_offset=end - 1)) for partition, end in ends.items()
-    ]  # fmt: skip
+    moments: list[tuple[tuple[int, ...], dict[str, Any]]] = [((), {})]
+    if ends is not None:
+        moments = [((int(number),), {"as_of_offset": (int(number), end - 1)}) for number, end in ends.items()]
     for partitions, as_of in moments:
         if partitions and not (log_set.log / f"__consumer_offsets-{partitions[0]}").exists():
             continue  # a fixture with fewer partitions
-        request = Request((log_set.log,), log_partitions=partitions)
-        question = Question(as_of, coordinator)
-        for chunk in state(request, no_problem, Stats(), question, None, STATE_ROW_TYPES):
+        request = a_request(log_set.log, log_partitions=partitions)
+        for chunk in state(request, coordinator=coordinator.value, **as_of):
             for name, batch in chunk:
                 yield from ((name, row) for row in rows_of(batch, batch.schema.names))
 
@@ -155,7 +148,7 @@ def _topics(log_set: LogSet, group: str) -> Iterator[Row]:
 def decoded(log_set: LogSet) -> dict[int, list[DecodedChunk]]:
     """The chunks of each log partition."""
     found: dict[int, list[DecodedChunk]] = defaultdict(list)
-    for chunk in decode(Request((log_set.log,)), no_problem):
+    for chunk in decode(a_request(log_set.log), no_problem):
         if chunk.row_count:
             batch = next(iter(chunk.batches.values()))
             found[batch.column("log_partition")[0].as_py()].append(chunk)

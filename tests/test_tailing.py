@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-import offdecode.tailing
+import offdecode.questions.tail
 from offdecode.log.headers import entry_with, whole_entries
 from offdecode.model import PADDING, Chunk, Problem
-from offdecode.pipeline import Request, decode
+from offdecode.questions.tail import Tail, TailStep
+from offdecode.request import Request
 from offdecode.sinks.jsonl import JsonLinesSink
 from offdecode.sources.client_config import Security
 from offdecode.sources.kafka_client import TopicLayout
-from offdecode.tailing import Tail, TailStep
+from tests.asking import a_request, decode
 from tests.truth import LogSet, log_sets, set_id
 
 
@@ -92,7 +93,7 @@ def entries(log: bytes) -> tuple[list[int], list[int], list[int]]:
 
 def lines_of(chunks: Any, request: Request) -> list[bytes]:
     stream = io.BytesIO()
-    sink = JsonLinesSink(stream, request.options)
+    sink = JsonLinesSink(stream, request.columns)
     for chunk in chunks:
         sink.write(chunk)
     return stream.getvalue().split(b"\n")[:-1]
@@ -110,8 +111,8 @@ def test_any_growth_gives_the_rows_of_the_log(
     for directory in sorted({path.parent for path in log_set.log.rglob("*.log")}):
         log = b"".join(path.read_bytes() for path in sorted(directory.glob("*.log")))
         topic = GrowingTopic(log, int(directory.name.rpartition("-")[2]), randomly)
-        monkeypatch.setattr(offdecode.tailing, "LiveTopic", lambda *_, topic=topic: topic)
-        request = Request((directory,))
+        monkeypatch.setattr(offdecode.questions.tail, "LiveTopic", lambda *_, topic=topic: topic)
+        request = a_request(directory)
         problems: list[Problem] = []
         tail = Tail("", Security(), request, hold_seconds=3600)
         tail.open("earliest", {}, wait_topic=False)

@@ -9,8 +9,8 @@ import pytest
 
 from offdecode.history.offsets.transactions import TransactionReplay
 from offdecode.model import Coverage, Problem, rows_of
-from offdecode.pipeline import Request, Stats
-from offdecode.replays import transactions
+from offdecode.request import Request
+from tests.asking import a_request, transactions
 from tests.chunks import chunk_of
 from tests.test_offsets import pieces
 from tests.truth import LogSet, Row, log_sets, set_id
@@ -24,10 +24,10 @@ def no_problem(problem: Problem) -> None:
     pytest.fail(str(problem))
 
 
-def told(request: Request, *, undecided: bool = False) -> list[Row]:
+def told(request: Request, *, only_open: bool = False) -> list[Row]:
     return [
         row
-        for chunk in transactions(request, no_problem, Stats(), undecided=undecided)
+        for chunk in transactions(request, only_open=only_open)
         for _, batch in chunk
         for row in rows_of(batch, batch.schema.names)
     ]
@@ -56,7 +56,7 @@ def expected(records: Sequence[Row]) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("log_set", SETS, ids=set_id)
 def test_transactions_end_at_the_markers(log_set: LogSet) -> None:
-    rows = told(Request((log_set.log,)))
+    rows = told(a_request(log_set.log))
     decided = [row for row in rows if row["status"] in ("committed", "aborted")]
     lost = {(row["log_partition"], row["marker_offset"]) for row in rows if row["status"] == "unknown"}
     theirs = [item for item in expected(log_set.records) if (item[0], item[7]) not in lost]
@@ -75,7 +75,7 @@ def test_open_transactions_are_those_without_a_marker(log_set: LogSet) -> None:
             open_.pop(place, None)
         elif record["is_transactional"]:
             open_.setdefault(place, record["log_offset"])
-    rows = [row for row in told(Request((log_set.log,)), undecided=True) if row["status"] == "open"]
+    rows = [row for row in told(a_request(log_set.log), only_open=True) if row["status"] == "open"]
     assert {(row["log_partition"], row["producer_id"]): row["first_offset"] for row in rows} == open_
     for row in rows:
         partition, first = row["log_partition"], row["first_offset"]
@@ -118,8 +118,8 @@ def test_chunks_do_not_matter(seed: int) -> None:
 
 
 def test_a_group_alone_shows_no_bare_markers() -> None:
-    fixture = next(log_set for log_set in SETS if any(row["commits"] for row in told(Request((log_set.log,)))))
-    group = next(row["groups"][0] for row in told(Request((fixture.log,))) if row["groups"])
-    rows = told(Request((fixture.log,), groups=(group,)))
+    fixture = next(log_set for log_set in SETS if any(row["commits"] for row in told(a_request(log_set.log))))
+    group = next(row["groups"][0] for row in told(a_request(fixture.log)) if row["groups"])
+    rows = told(a_request(fixture.log, groups=(group,)))
     assert rows
     assert all(row["groups"] == [group] for row in rows)

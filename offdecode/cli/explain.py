@@ -2,56 +2,41 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import click
 
-from offdecode.cli.options import answer_options, commit_options, source_options, topic_ids_option
-
-_MINUTE_MS = 60_000
+from offdecode.cli.options import Taken, output_of, paths_argument, takes
+from offdecode.options import COMMITS, GROUPS, TIMES, ExplainOptions, Filter, Output, Reading, Source, TopicIds
 
 
 @click.command("explain")
-@source_options
-@commit_options
-@click.option("--offsets-retention-minutes", "retention", metavar="N", type=click.IntRange(0), default=10080,
-              show_default=True, help="The broker's offsets.retention.minutes: an offset that was gone earlier "
-              "did not expire.")
-@topic_ids_option
-@answer_options("text")
+@paths_argument
+@takes(
+    Source, Taken(Filter, (*GROUPS, *COMMITS, *TIMES)), ExplainOptions, TopicIds, Reading, output_of(("text",))
+)  # fmt: skip
 def command(
-    paths: tuple[Path, ...],
-    retention: int,
-    topic_ids: Path | None,
-    output: Path | None,
-    output_format: str | None,
-    timestamps: Any,
-    problems_file: Path | None,
-    strict: bool,
-    engine: Any,
-    show_stats: bool,
-    **selected: Any,
+    source: Source, rows: Filter, asked: ExplainOptions, names: TopicIds, reading: Reading, output: Output
 ) -> int:
     """Tell how each committed offset moved: advances, rewinds, resets, deletions, and who held the partition.
 
     PATH as for decode. A row is printed when its movement ends; --format text sorts them into timelines.
     Why is inferred: each row names the signals and how sure they make it.
     """
-    from offdecode.answers import explanation
-    from offdecode.cli.run import Answer, Output, run_answer
-    from offdecode.pipeline import Request
+    from offdecode.cli.run import run_answer
+    from offdecode.questions.explain import by_key, explain
+    from offdecode.request import Request
     from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW
     from offdecode.sinks.text.lines import TextSink
     from offdecode.sinks.text.movements import Timeline
+    from offdecode.writing import Answer
 
-    by_key = output_format == "text"
-    chunks = partial(explanation, retention_ms=retention * _MINUTE_MS, topic_ids=topic_ids, by_key=by_key)
-    one_file = output is not None and output.suffix == ".parquet" and not output.is_dir()
+    one_file = output.path is not None and output.path.suffix == ".parquet" and not output.path.is_dir()
     row_types = (MOVEMENT_ROW,) if one_file else (MOVEMENT_ROW, HIDDEN_RANGE_ROW)
-    answer = Answer(row_types, chunks, {"text": partial(TextSink, lines=Timeline())})
-    request = Request(paths=paths, engine=engine, **selected)
-    target = Output(output, output_format, timestamps, problems_file, strict, show_stats, jobs=1)
-    return run_answer(answer, request, target, terminal=sys.stderr.isatty())
+    chunks = partial(explain, asked=asked, names=names)
+    answer = Answer(
+        row_types,
+        (lambda run: by_key(chunks(run))) if output.format == "text" else chunks,
+        {"text": partial(TextSink, lines=Timeline())},
+    )
+    return run_answer(answer, Request(source, rows, reading=reading), output)

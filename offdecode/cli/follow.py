@@ -14,15 +14,17 @@ from typing import Any, Protocol
 import click
 
 from offdecode.cli import DAMAGED
-from offdecode.cli.run import Output, ProblemLines, json_stream, parquet_sink, print_stats, problem_stream
+from offdecode.cli.run import print_stats
 from offdecode.errors import UsageError
 from offdecode.model import DecodedChunk
-from offdecode.pipeline import Request
+from offdecode.options import Output
+from offdecode.questions.tail import Beginning, Interrupted, Security, Tail, TailStep, read_security
+from offdecode.request import Request
 from offdecode.sinks.checkpoint import Checkpoint, ResumedFile, load_checkpoint
 from offdecode.sinks.jsonl import JsonLinesSink
 from offdecode.sinks.parquet import ParquetSink
 from offdecode.sinks.parts import ParquetParts
-from offdecode.tailing import Beginning, Interrupted, Security, Tail, TailStep, read_security
+from offdecode.writing import ProblemLines, json_stream, parquet_sink, problem_stream
 
 _SAVE_SECONDS = 1.0
 _STATUS_SECONDS = 0.5
@@ -84,11 +86,7 @@ def _follow(tail: Tail, target: _Target, report: ProblemLines, following: Follow
         any_step = False
         for item in steps:
             any_step = True
-            for problem in item.step.problems:
-                report(problem)
-            for chunk in tail.reader.read(item.step):
-                for problem in chunk.problems:
-                    report(problem)
+            for chunk in tail.reader.read_reporting(item.step, report):
                 target.write(chunk, item.log_partition)
             offsets[item.log_partition] = item.next_offset
             target.save(offsets, at_end=False)
@@ -171,7 +169,7 @@ def _target(
     if following.checkpoint is None:
         with parquet_sink(request, output, report) if output.parquet else json_stream(output) as sink:
             yield _Plain(sink, None) if isinstance(sink, ParquetSink) else _Plain(
-                JsonLinesSink(sink, request.options, output.timestamps), sink
+                JsonLinesSink(sink, request.columns, output.timestamps), sink
             )
         return
     path = output.path
@@ -179,7 +177,7 @@ def _target(
         raise UsageError("--checkpoint needs -o: what went to a pipe cannot be taken back")
     if output.parquet and path.suffix == ".parquet":
         raise UsageError("--checkpoint makes many Parquet parts: give a directory (-o DIRECTORY --format parquet)")
-    mark = Checkpoint(tail.cluster, request.topic_name, str(path.absolute()), None if output.parquet else 0, {})
+    mark = Checkpoint(tail.cluster, request.source.topic_name, str(path.absolute()), None if output.parquet else 0, {})
     if saved is not None:
         for name, meaning in (("cluster", "the cluster"), ("topic", "the topic"), ("output", "-o")):
             if getattr(saved, name) != getattr(mark, name):
@@ -190,7 +188,7 @@ def _target(
         if (saved.size is None) != (mark.size is None):
             raise UsageError(f"{following.checkpoint}: is of a run with another --format; name another checkpoint")
     if output.parquet:
-        parts = ParquetParts(path, request.options, report)
+        parts = ParquetParts(path, request.columns, report)
         try:
             _refuse_changed(following.checkpoint, saved)
             yield _Parts(parts, mark, saved, following)
@@ -206,7 +204,7 @@ def _target(
     with file.stream:
         _refuse_changed(following.checkpoint, saved)
         file.cut_back((saved.size or 0) if saved else 0)
-        yield _Resumed(JsonLinesSink(file.stream, request.options, output.timestamps), file, mark, following.checkpoint)
+        yield _Resumed(JsonLinesSink(file.stream, request.columns, output.timestamps), file, mark, following.checkpoint)
 
 
 def _refuse_changed(path: Path, saved: Checkpoint | None) -> None:

@@ -15,7 +15,7 @@ def command(row_type: str | None, as_json: bool) -> None:
     """
     import orjson
 
-    from offdecode.api import checked_row_type
+    from offdecode.request import checked_row_type
     from offdecode.schemas.describe import describe, json_schema, overview
     from offdecode.schemas.rows import all_row_type_names
 

@@ -2,49 +2,30 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import click
 
-from offdecode.cli.options import answer_options, group_options, source_options
+from offdecode.cli.options import Taken, output_of, paths_argument, takes
+from offdecode.options import GROUPS, TIMES, Filter, Output, Reading, Source, TransactionOptions
 
 
 @click.command("transactions")
-@source_options
-@group_options
-@click.option("--open", "undecided", is_flag=True, help="Only transactions that are open, or whose end is lost.")
-@answer_options("text")
-def command(
-    paths: tuple[Path, ...],
-    undecided: bool,
-    output: Path | None,
-    output_format: str | None,
-    timestamps: Any,
-    problems_file: Path | None,
-    strict: bool,
-    engine: Any,
-    show_stats: bool,
-    **selected: Any,
-) -> int:
+@paths_argument
+@takes(Source, Taken(Filter, (*GROUPS, *TIMES)), TransactionOptions, Reading, output_of(("text",)))
+def command(source: Source, rows: Filter, asked: TransactionOptions, reading: Reading, output: Output) -> int:
     """List the transactions of each partition of the offsets topic: decided when and how, or open since when.
 
     PATH as for decode. --since and --until choose by the time of the first record, or of the marker without any.
     """
-    from offdecode.cli.run import Answer, Output, run_answer
-    from offdecode.pipeline import Request
-    from offdecode.replays import transactions
+    from offdecode.cli.run import run_answer
+    from offdecode.questions.transactions import transactions
+    from offdecode.request import Request
     from offdecode.schemas.state_rows import TRANSACTION_ROW
     from offdecode.sinks.text.lines import TextSink
     from offdecode.sinks.text.state import transaction_lines
+    from offdecode.writing import Answer
 
-    answer = Answer(
-        (TRANSACTION_ROW,),
-        partial(transactions, undecided=undecided),
-        {"text": partial(TextSink, lines=transaction_lines)},
-    )
-    request = Request(paths=paths, engine=engine, **selected)
-    target = Output(output, output_format, timestamps, problems_file, strict, show_stats, jobs=1)
-    return run_answer(answer, request, target, terminal=sys.stderr.isatty())
+    formats = {"text": partial(TextSink, lines=transaction_lines)}
+    answer = Answer((TRANSACTION_ROW,), partial(transactions, asked=asked), formats)
+    return run_answer(answer, Request(source, rows, reading=reading), output)

@@ -15,10 +15,10 @@ import numpy as np
 
 from offdecode.errors import SourceError
 from offdecode.model import LARGEST_INT32, LARGEST_INT64, PADDING, Chunk, Problem, path_text
+from offdecode.options import OFFSETS_TOPIC
 from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
 from offdecode.sources.opening import open_evidence
 
-OFFSETS_TOPIC = "__consumer_offsets"
 _SUFFIX = ".log"
 _PARTITION_DIRECTORY = re.compile(r"(?P<topic>.+)-(?P<partition>\d{1,10})")
 

@@ -15,8 +15,8 @@ import orjson
 from offdecode.engines.decode import Engine
 from offdecode.errors import SourceError
 from offdecode.model import Problem
-from offdecode.pipeline import Request, decode
 from offdecode.sinks.jsonl import JsonLinesSink
+from tests.asking import a_request, decode
 from tests.fuzz.inputs import OFFSETS_EACH, Inputs, Pool, mutated_batches, mutated_bytes, mutated_messages
 
 MOST_SECONDS = 60  # of computing, for one segment of inputs, which takes about one
@@ -33,8 +33,8 @@ def read(path: Path, engine: Engine) -> tuple[list[bytes], list[Problem]]:
     """The lines and the problems that a file gives."""
     problems: list[Problem] = []
     stream = io.BytesIO()
-    request = Request((path,), as_log_partition=0, engine=engine)
-    sink = JsonLinesSink(stream, request.options)
+    request = a_request(path, as_log_partition=0, engine=engine)
+    sink = JsonLinesSink(stream, request.columns)
     for chunk in decode(request, problems.append):
         sink.write(chunk)
     return stream.getvalue().split(b"\n")[:-1], problems

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -13,27 +12,17 @@ from offdecode.history.movements.commit_columns import ABSENT, TRANSACTIONS, Com
 from offdecode.history.movements.movement import Columns, Confidence, Kind, Movement, Movements, Signal
 from offdecode.history.movements.owners import Owners
 from offdecode.history.movements.tombstones import DEFAULT_RETENTION_MS, Cause, Tombstones
-from offdecode.model import DecodedChunk, Mask
+from offdecode.model import DecodedChunk
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which movements are told; empty = all. since: those that end before it are not (log timestamp, ms)."""
-
-    topics: Collection[str] = ()
-    partitions: Collection[int] = ()
-    since: int | None = None
 
 
 class Explanation:
     """Explains the chunks of one log, in their order. retention_ms: for how long the broker kept offsets."""
 
     def __init__(
-        self, wanted: Wanted, retention_ms: int = DEFAULT_RETENTION_MS, topic_names: dict[str, str] | None = None
+        self, retention_ms: int = DEFAULT_RETENTION_MS, topic_names: dict[str, str] | None = None
     ) -> None:
-        self._wanted = wanted
         self._keys = CommitKeys()
         self._owners = Owners(self._keys, topic_names)
         self._movement = Movement()
@@ -56,23 +45,8 @@ class Explanation:
         yield from self._chunk(self._movement.finish())
 
     def _chunk(self, movements: Movements) -> Iterator[DecodedChunk]:
-        movements = movements[self._told(movements)]
         if len(movements):
             yield DecodedChunk({MOVEMENT_ROW: self._batch(movements)}, np.arange(len(movements)))
-
-    def _told(self, movements: Movements) -> Mask:
-        told = np.ones(len(movements), np.bool_)
-        wanted, key = self._wanted, movements["key"]
-        if wanted.topics:
-            pair, which = np.unique(self._keys.pairs_of(key), return_inverse=True)
-            passes = [self._keys.pairs[index][1] in wanted.topics for index in pair.tolist()]
-            told &= np.array(passes, np.bool_)[which]
-        if wanted.partitions:
-            told &= np.isin(self._keys.partitions_of(key), list(wanted.partitions))
-        if self._wanted.since is not None:
-            last = movements["last_log_timestamp"]
-            told &= (last == ABSENT) | (last >= self._wanted.since)
-        return told
 
     def _batch(self, movements: Movements) -> pa.RecordBatch:
         found, pair = np.unique(self._keys.pairs_of(movements["key"]), return_inverse=True)

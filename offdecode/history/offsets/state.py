@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from offdecode.filtering import key_mask, matches
 from offdecode.history.groups.images import GroupImage
 from offdecode.history.groups.replay import GroupReplay
 from offdecode.history.offsets.commits import Commits
@@ -20,6 +21,7 @@ from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.offsets.trust import group_reasons, log_reasons
 from offdecode.history.topic_names import learn_topic_names
 from offdecode.model import Coverage, DecodedChunk, Vector
+from offdecode.options import ALL_ROWS, Filter
 from offdecode.schemas.registry import RECORD_TYPES
 from offdecode.schemas.rows import UNKNOWN_ROW, row_type
 from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW, PENDING_ROW
@@ -32,12 +34,11 @@ _KNOWN_KEY_TYPES = pa.array([record.key_type for record in RECORD_TYPES], pa.int
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What state is asked for. topics, partitions: offsets of these only, and groups that have any; () = all."""
+    """What state is asked for. commits: offsets of these only, and groups that have any."""
 
     as_of: AsOf = field(default_factory=AsOf)
     coordinator: Coordinator = Coordinator.NEW
-    topics: tuple[str, ...] = ()
-    partitions: tuple[int, ...] = ()
+    commits: Filter = ALL_ROWS
 
 
 class LogState:
@@ -102,14 +103,7 @@ class LogState:
 
     def _wanted(self, commits: Commits) -> Commits:
         """The offsets that are asked for, by group, topic and partition."""
-        rows = commits.rows
-        wanted = np.ones(len(rows), np.bool_)
-        if self._question.topics:
-            topics = pa.array(self._question.topics, pa.string())
-            wanted &= pc.is_in(rows.column("topic").cast(pa.string()), value_set=topics).to_numpy()
-        if self._question.partitions:
-            wanted &= np.isin(rows.column("partition").to_numpy(), self._question.partitions)
-        commits = commits.where(wanted)
+        commits = commits.where(key_mask(self._question.commits, commits.rows))
         keys = [commits.rows.column("partition").to_numpy()]
         keys += [_rank(commits.rows.column(name)) for name in ("topic", "group")]
         return commits.take(np.lexsort(keys))
@@ -121,7 +115,7 @@ class LogState:
         names = held.keys() | waiting.keys()
         differences = self._differences()
         names |= differences.keys()
-        if not question.topics and not question.partitions:
+        if question.commits == ALL_ROWS:
             names |= images.keys()
         if self._undecoded is not None:
             coverage = replace(coverage, undecoded=self._undecoded)
@@ -145,9 +139,8 @@ class LogState:
 
     def _differences(self) -> dict[str, list[Row]]:
         found: dict[str, list[Row]] = defaultdict(list)
-        topics, partitions = self._question.topics, self._question.partitions
         for item in self._offsets.differences():
-            if (topics and item.topic not in topics) or (partitions and item.partition not in partitions):
+            if not matches(self._question.commits, topic=item.topic, partition=item.partition):
                 continue
             offsets = {
                 coordinator.name.lower(): None if row is None else row["offset"]

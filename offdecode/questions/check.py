@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from offdecode.engines.decode import Decoder
-from offdecode.errors import SourceError
+from offdecode.errors import SourceError, UsageError
+from offdecode.evidence import SegmentEvidence
 from offdecode.log.batches import Frames
 from offdecode.log.inventory import Inventory, InventoryBuilder
 from offdecode.log.records import iter_records
+from offdecode.logs import iter_log, offset_map
 from offdecode.model import Coverage, Problem, Vector
-from offdecode.pipeline import Request, find, iter_log, offset_map
+from offdecode.run import Run
 from offdecode.sources.checkpoints import Checkpoints
 from offdecode.sources.segments import PartitionLog
 
@@ -50,38 +52,41 @@ class Unused:
 
     problem: Problem
 
+    @property
+    def problem_count(self) -> int:
+        return 1
+
     def as_dict(self) -> dict[str, Any]:
         return {"type": "unused", **self.problem.as_dict()}
 
 
-def check(request: Request) -> Iterator[PartitionCheck | Unused]:
+def check(run: Run) -> Iterator[PartitionCheck | Unused]:
     """Check all logs of the request, partitions by number. Every file is read once, and decoded.
 
-    Raises SourceError where the paths lead to nothing that is an offsets log.
+    Raises SourceError where the paths lead to nothing that is an offsets log, UsageError for exported records.
     """
-    found = find(request)
-    for problem in found.problems:
+    evidence = run.evidence
+    if not isinstance(evidence, SegmentEvidence):
+        raise UsageError("check reads segments: exported records do not tell what is missing")
+    for problem in evidence.problems:
         yield Unused(problem)
     refused: list[SourceError] = []
-    for log in found.logs:
+    for log in evidence.logs:
         try:
-            yield _check_log(log, Decoder(request.selection(), request.engine))
+            yield _check_log(log, evidence.chunk_bytes, Decoder(run.request.selection(), run.request.reading.engine))
         except SourceError as error:
             refused.append(error)
-            if len(refused) < len(found.logs):
+            if len(refused) < len(evidence.logs):
                 yield Unused(Problem("not_an_offsets_log", error.source, error.reason))
-    if refused and len(refused) == len(found.logs):
-        raise refused[0]
-    if not found.logs and found.problems:
-        raise SourceError(found.problems[0].source, found.problems[0].message)
+    evidence.refuse_if_none(refused)
 
 
-def _check_log(log: PartitionLog, decoder: Decoder) -> PartitionCheck:
+def _check_log(log: PartitionLog, chunk_bytes: int, decoder: Decoder) -> PartitionCheck:
     builders = {segment.name: InventoryBuilder(segment.name) for segment in log.segments}
     problems: list[Problem] = []
     count = 0
     offsets = offset_map(log)
-    for frames, status in iter_log(log, offsets):
+    for frames, status in iter_log(log, offsets, chunk_bytes):
         builder = builders[frames.chunk.segment]
         builder.add(frames)
         for problem in (*frames.problems, *_decode(frames, status, decoder, builder)):

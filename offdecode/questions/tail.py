@@ -18,17 +18,19 @@ from typing import Literal
 import numpy as np
 
 from offdecode.errors import SourceError
-from offdecode.log.batches import Frames, iter_frames
+from offdecode.evidence import Step, StepReader
+from offdecode.log.batches import Frames, read_frames
 from offdecode.log.headers import entry_with, whole_entries
 from offdecode.log.holes import Cleaning
 from offdecode.log.transactions import Place, Status, TransactionResolver
-from offdecode.model import Chunk, Problem, Vector
-from offdecode.pipeline import Request, Stats, Step, StepReader, looks_like_offsets
+from offdecode.logs import looks_like_offsets
+from offdecode.model import Problem, Vector
+from offdecode.options import OFFSETS_TOPIC
+from offdecode.request import Request, Stats
 from offdecode.schemas.placement import partition_for
 from offdecode.sources.client_config import Security, read_security
 from offdecode.sources.kafka_client import EARLIEST, LATEST, TopicLayout
-from offdecode.sources.live import CHUNK_BYTES, Interrupted, LiveTopic
-from offdecode.sources.segments import OFFSETS_TOPIC
+from offdecode.sources.live import Interrupted, LiveTopic
 
 __all__ = ["Beginning", "Interrupted", "Security", "Tail", "TailStep", "read_security"]
 
@@ -68,7 +70,7 @@ class Tail:
     """Follows the partitions of an offsets topic. offsets: where to go on, by partition (TailStep.next_offset)."""
 
     def __init__(self, servers: str, security: Security, request: Request, hold_seconds: float) -> None:
-        self.topic = LiveTopic(servers, security, request.topic_name, whole_entries, entry_with)
+        self.topic = LiveTopic(servers, security, request.source.topic_name, whole_entries, entry_with)
         self.stats = Stats()
         self.ends: dict[int, int] = {}  # the high watermarks at the start
         self._request = request
@@ -138,19 +140,19 @@ class Tail:
 
     @property
     def _narrowed(self) -> bool:
-        return bool(self._request.log_partitions) or self._one_place
+        return bool(self._request.source.log_partitions) or self._one_place
 
     @property
     def _one_place(self) -> bool:
         """Whether the wanted groups tell the partitions; a copy of the topic may be partitioned otherwise."""
-        request = self._request
-        return bool(request.groups) and request.group_regex is None and request.topic_name == OFFSETS_TOPIC
+        rows, topic = self._request.rows, self._request.source.topic_name
+        return bool(rows.groups) and rows.group_regex is None and topic == OFFSETS_TOPIC
 
     def _wanted_partitions(self, layout: TopicLayout) -> set[int]:
-        if self._request.log_partitions:
-            return set(self._request.log_partitions)
+        if self._request.source.log_partitions:
+            return set(self._request.source.log_partitions)
         if self._one_place:
-            return {partition_for(group, len(layout.leaders)) for group in self._request.groups}
+            return {partition_for(group, len(layout.leaders)) for group in self._request.rows.groups}
         return set(layout.leaders)
 
     def _find_logs(self) -> None:
@@ -232,7 +234,7 @@ class Tail:
     def _frames(self, log: _Log, end: int, place: Place) -> Iterator[tuple[Place, Frames]]:
         """The partition's batches from an offset on; a Place's position is an offset here."""
         for after, chunk in self.topic.read(log.number, max(place.position, log.position), end):
-            frames = _frames_of(chunk)
+            frames = read_frames(chunk)
             yield Place(0, after), frames.first(int(np.count_nonzero(frames.base_offset < end)))
 
     def _may_leave(self, log: _Log, frames: Frames, status: Vector, hold: float) -> int:
@@ -262,8 +264,3 @@ class Tail:
                     f"no marker of producer id {producer[0]}, epoch {producer[1]}, came within {self._hold:g} s; "
                     "its rows have left as open",
                 )
-
-
-def _frames_of(chunk: Chunk) -> Frames:
-    """The batches of a chunk that holds whole ones only."""
-    return next(iter_frames(lambda position, size: chunk, CHUNK_BYTES, chunk.position))

@@ -1,0 +1,238 @@
+"""A request's paths to logs, found once, and these to steps: pieces of work whose rows any process can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from offdecode.engines.decode import Decoder
+from offdecode.engines.reference_rows import sample_looks_like_offsets
+from offdecode.errors import SourceError
+from offdecode.log.batches import Frames
+from offdecode.log.exported import iter_exported
+from offdecode.log.records import Records, iter_records
+from offdecode.log.transactions import Status
+from offdecode.logs import NOT_OFFSETS, iter_log, offset_map
+from offdecode.model import Coverage, DecodedChunk, Mask, Problem, Vector, path_text
+from offdecode.options import Source
+from offdecode.request import Report, Request, Stats
+from offdecode.sources.exported import exported_bytes, iter_lines
+from offdecode.sources.segments import PartitionLog, find_logs
+from offdecode.sources.topic_ids import data_directory_names, named_in_file
+
+_CHUNK_BYTES = 4 << 20  # small enough for the vectors to stay in cache
+_SMALL_LOGS = 4  # chunks; of less, chunks are a quarter: compressed, it may be a million records all the same
+
+
+class LogId(NamedTuple):
+    """Which log: where its first segment is ("" for exported records), and its partition of the offsets topic."""
+
+    source: str
+    partition: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A piece of work in its place in the output: problems to report, then what a StepReader reads rows from.
+
+    size: bytes of evidence. log: None where the step is of no log. frames, status: batches of the log, and the
+    transaction status of each. records: what stands there instead where the input has no batches. first_offset: a
+    batch may begin before what was asked for; its records before this offset are left out. first_gap: the first
+    offset that the log lacks as far as it was read. coverage: where the log ends with this step, what there is of it.
+    """
+
+    problems: tuple[Problem, ...]
+    size: int = 0
+    log: LogId | None = None
+    frames: Frames | None = None
+    status: Vector = field(default_factory=lambda: np.empty(0, np.int64))
+    records: tuple[Records, ...] = ()
+    first_offset: int | None = None
+    first_gap: int | None = None
+    coverage: Coverage | None = None
+
+    def to_be_read(self) -> Step:
+        """Only what a StepReader needs, for another process."""
+        frames = None if self.frames is None else self.frames.without_tail()
+        return replace(self, frames=frames, coverage=None)
+
+
+class StepReader:
+    """Reads the rows of steps. Any step may be left out or be another process's. stats: what was met is added."""
+
+    def __init__(self, request: Request, stats: Stats) -> None:
+        self._request = request
+        self._stats = stats
+        self._decoder = Decoder(request.selection(), request.reading.engine)
+
+    def read(self, step: Step) -> Iterator[DecodedChunk]:
+        stats, frames = self._stats, step.frames
+        stats.bytes_read += step.size
+        for records in step.records:
+            yield self._rows(records, np.full(1, Status.NONE, np.int64), None)
+        if frames is not None:
+            stats.add_frames(frames)
+            for records in iter_records(frames, frames.crc_valid | self._request.columns.crc_valid):
+                yield self._rows(records, step.status, step.first_offset)
+
+    def read_reporting(self, step: Step, report: Report) -> Iterator[DecodedChunk]:
+        """The same; the problems of the step and of its rows are reported in their place."""
+        for problem in step.problems:
+            report(problem)
+        for chunk in self.read(step):
+            for problem in chunk.problems:
+                report(problem)
+            yield chunk
+
+    def _rows(self, records: Records, status: Vector, first_offset: int | None) -> DecodedChunk:
+        wanted = _wanted(records, self._request)
+        if first_offset is not None:
+            wanted &= records.log_offset >= first_offset
+        before = self._decoder.fallbacks
+        chunk = self._decoder.decode(records, status, wanted)
+        self._stats.add_chunk(chunk)
+        self._stats.fallbacks += self._decoder.fallbacks - before
+        return chunk
+
+
+def _wanted(records: Records, request: Request) -> Mask:
+    """Which records the offset and time limits let through; those without a timestamp are judged later."""
+    rows = request.rows
+    wanted = np.ones(len(records), np.bool_)
+    if rows.first_offset is not None:
+        wanted &= records.log_offset >= rows.first_offset
+    if rows.last_offset is not None:
+        wanted &= records.log_offset <= rows.last_offset
+    if rows.since is not None:
+        wanted &= ~records.has_timestamp | (records.log_timestamp >= rows.since)
+    if rows.until is not None:
+        wanted &= ~records.has_timestamp | (records.log_timestamp <= rows.until)
+    return wanted
+
+
+class Evidence:
+    """What the paths of a request lead to. problems: of paths that lead nowhere."""
+
+    problems: tuple[Problem, ...] = ()
+    can_share = False  # whether several processes may share the work
+
+    @property
+    def size(self) -> int:
+        """Bytes of segments or of exported records."""
+        raise NotImplementedError
+
+    def topic_names(self, file: Path | None = None) -> dict[str, str]:
+        """{topic id: name} as data directories and the file tell them."""
+        return {} if file is None else named_in_file(file)
+
+    def steps(self, stats: Stats) -> Iterator[Step]:
+        """All steps, in order. stats: the number and size of the segments are put in.
+
+        Raises SourceError where nothing is an offsets log.
+        """
+        raise NotImplementedError
+
+
+def open_evidence(request: Request) -> Evidence:
+    """Find the logs of a request. Nothing is decoded."""
+    if request.source.input_format == "records-jsonl":
+        return ExportedEvidence(request.source)
+    return SegmentEvidence(request)
+
+
+class SegmentEvidence(Evidence):
+    """Logs of segment files, partitions by number."""
+
+    can_share = True
+
+    def __init__(self, request: Request) -> None:
+        source = request.source
+        found = find_logs(source.paths, source.topic_name, source.as_log_partition, source.log_partitions)
+        self.logs = found.logs
+        self.problems = found.problems
+        self._asked_chunk_bytes = request.reading.chunk_bytes
+
+    @property
+    def size(self) -> int:
+        return sum(log.size for log in self.logs)
+
+    @property
+    def chunk_bytes(self) -> int:
+        """How much is read at once: enough pieces for several processes to share."""
+        if self._asked_chunk_bytes:
+            return self._asked_chunk_bytes
+        return _CHUNK_BYTES if self.size >= _SMALL_LOGS * _CHUNK_BYTES else _CHUNK_BYTES // 4
+
+    def topic_names(self, file: Path | None = None) -> dict[str, str]:
+        return {**data_directory_names(self.logs), **super().topic_names(file)}
+
+    def steps(self, stats: Stats) -> Iterator[Step]:
+        yield Step(self.problems)
+        stats.segments = sum(len(log.segments) for log in self.logs)
+        stats.total_bytes = self.size
+        refused: list[SourceError] = []
+        for log in self.logs:
+            try:
+                yield from _log_steps(log, self.chunk_bytes)
+            except SourceError as error:
+                refused.append(error)
+        self.refuse_if_none(refused)
+        yield Step(tuple(Problem("not_an_offsets_log", refusal.source, refusal.reason) for refusal in refused))
+
+    def refuse_if_none(self, refused: list[SourceError]) -> None:
+        """Raise SourceError where there is no log, or where all were refused."""
+        if refused and len(refused) == len(self.logs):
+            raise refused[0]
+        if not self.logs and self.problems:
+            raise SourceError(self.problems[0].source, self.problems[0].message)
+
+
+def _log_steps(log: PartitionLog, chunk_bytes: int) -> Iterator[Step]:
+    name = LogId(log.segments[0].name, log.log_partition)
+    offsets = offset_map(log)
+    for frames, status in iter_log(log, offsets, chunk_bytes):
+        chunk = frames.chunk
+        size = chunk.size if chunk.final else frames.next_position - chunk.position
+        yield Step(frames.problems, size, name, frames, status, first_gap=offsets.first_gap)
+    yield Step((), log=name, first_gap=offsets.first_gap, coverage=offsets.coverage)
+
+
+class ExportedEvidence(Evidence):
+    """Keys and values of records that another tool has exported."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @property
+    def size(self) -> int:
+        return sum(exported_bytes(path) for path in self._source.paths)
+
+    def steps(self, stats: Stats) -> Iterator[Step]:
+        logs: dict[LogId, None] = {}
+        for path in self._source.paths:
+            for step in self._steps_of(path):
+                if step.log is not None:
+                    logs[step.log] = None
+                yield step
+        for log in logs:
+            yield Step((), log=log, first_gap=0, coverage=Coverage(log.partition, exported=True))
+
+    def _steps_of(self, path: Path) -> Iterator[Step]:
+        wanted = self._source.log_partitions
+        judged: bool | None = None
+        for position, lines in iter_lines(path):
+            size = sum(map(len, lines)) + len(lines)
+            for records in iter_exported(path_text(path), position, lines):
+                partition = records.frames.chunk.log_partition
+                if wanted and partition not in wanted:
+                    continue
+                judged = sample_looks_like_offsets(records) if judged is None else judged
+                if judged is False:
+                    raise SourceError(path_text(path), NOT_OFFSETS)
+                yield Step((), size, LogId("", partition), records=(records,), first_gap=0)
+                size = 0
+            yield Step((), size)

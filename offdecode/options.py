@@ -1,0 +1,342 @@
+"""What can be asked for: each option of the command line and the Python API is declared here, once.
+
+A group of options is a dataclass; the field's metadata says how the command line calls it. This module is imported
+before `--help` is printed, so it imports nothing that takes time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import Field, dataclass, field, fields
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from offdecode.errors import UsageError
+
+OFFSETS_TOPIC = "__consumer_offsets"
+PathLike = str | os.PathLike[str]
+T = TypeVar("T")
+
+_LARGEST_INT64 = (1 << 63) - 1
+_MOST_DIGITS = 20
+
+
+class Kind(Enum):
+    """What an option's value is."""
+
+    FLAG = "flag"
+    TEXT = "text"
+    INTEGER = "integer"
+    PARTITION = "partition"  # an int32 that is not negative
+    COUNT = "count"  # a whole number from 0 on
+    JOBS = "jobs"  # a whole number from 1 on
+    TIME = "time"  # milliseconds since 1970 UTC
+    PLACE = "place"  # (log partition, log offset)
+    REGEX = "regex"
+    FILE = "file"
+    CHOICE = "choice"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """How the command line shows an option. name: what the function that takes it calls it."""
+
+    flags: tuple[str, ...]
+    kind: Kind
+    help: str
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    show_default: bool = False
+    repeatable: bool = False
+
+
+def option(
+    *flags: str, help: str, kind: Kind = Kind.TEXT, metavar: str | None = None, choices: tuple[str, ...] = (),
+    default: Any = None, repeatable: bool = False,
+) -> Any:  # fmt: skip
+    """A dataclass field that is an option. A default that is not empty is shown."""
+    if repeatable and default is None:
+        default = ()
+    if kind is Kind.FLAG:
+        default = False
+    shown = default not in (None, (), False)
+    return field(default=default, metadata={"option": Option(flags, kind, help, metavar, choices, shown, repeatable)})
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the log is."""
+
+    paths: tuple[Path, ...] = ()
+    input_format: Literal["segments", "records-jsonl"] = option(
+        "--input-format", kind=Kind.CHOICE, choices=("segments", "records-jsonl"), default="segments",
+        help="records-jsonl: PATH (or -) holds exported records, a JSON object a line with key_hex or key_base64, "
+        "value_hex or value_base64, partition, offset, timestamp.",
+    )  # fmt: skip
+    topic_name: str = option(
+        "--topic-name", metavar="TOPIC", default=OFFSETS_TOPIC,
+        help="Name of the offsets topic in a data directory, for copies under another name.",
+    )  # fmt: skip
+    as_log_partition: int | None = option(
+        "--as-log-partition", kind=Kind.PARTITION, metavar="N",
+        help="Partition of segments that lie in no directory named TOPIC-N.",
+    )  # fmt: skip
+    log_partitions: tuple[int, ...] = option(
+        "--log-partition", kind=Kind.PARTITION, metavar="N", repeatable=True,
+        help="Only this partition of the offsets topic; repeatable.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which rows are wanted. Empty and None mean all.
+
+    groups, topics, partitions: a row passes where its field is one of them; group_regex: where it is found in the
+    group id. Markers pass all of these. since, until: milliseconds since 1970 UTC, both included; first_offset,
+    last_offset: log offsets, both included.
+    """
+
+    row_types: tuple[str, ...] = option(
+        "--type", metavar="TYPE", repeatable=True,
+        help="Only rows of this type (see `offdecode schema`); repeatable.",
+    )  # fmt: skip
+    groups: tuple[str, ...] = option(
+        "--group", metavar="GROUP", repeatable=True,
+        help="Only rows of this group, named exactly; repeatable. Markers pass every key filter.",
+    )  # fmt: skip
+    group_regex: str | None = option(
+        "--group-regex", kind=Kind.REGEX, metavar="REGEX",
+        help="Only rows of groups in whose id this regular expression is found.",
+    )  # fmt: skip
+    topics: tuple[str, ...] = option(
+        "--topic", metavar="TOPIC", repeatable=True, help="Only commits for this topic; repeatable."
+    )
+    partitions: tuple[int, ...] = option(
+        "--partition", kind=Kind.INTEGER, metavar="N", repeatable=True,
+        help="Only commits for this partition of their topic; repeatable.",
+    )  # fmt: skip
+    since: int | None = option(
+        "--since", kind=Kind.TIME, metavar="TIME",
+        help="Only records from this time on: RFC 3339, or milliseconds since 1970 UTC.",
+    )  # fmt: skip
+    until: int | None = option(
+        "--until", kind=Kind.TIME, metavar="TIME", help="Only records up to this time."
+    )
+    first_offset: int | None = option(
+        "--from-offset", kind=Kind.INTEGER, metavar="OFFSET", help="Only records from this log offset on."
+    )
+    last_offset: int | None = option(
+        "--to-offset", kind=Kind.INTEGER, metavar="OFFSET", help="Only records up to this log offset."
+    )
+
+
+ALL_ROWS = Filter()
+
+# The parts of a filter that go together.
+GROUPS = ("groups", "group_regex")
+COMMITS = ("topics", "partitions")
+TIMES = ("since", "until")
+OFFSETS = ("first_offset", "last_offset")
+ROWS = ("row_types", *GROUPS, *COMMITS, *TIMES, *OFFSETS)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the log is read. chunk_bytes: how much at once; 0 = as fits its size."""
+
+    engine: Literal["auto", "reference"] = option(
+        "--engine", kind=Kind.CHOICE, choices=("auto", "reference"), default="auto",
+        help="auto reads in vectors and leaves doubtful records to the reference engine.",
+    )  # fmt: skip
+    chunk_bytes: int = 0
+
+
+DEFAULT_READING = Reading()
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What rows say beside the default."""
+
+    with_batch: bool = option("--with-batch", kind=Kind.FLAG, help="Add the columns of the record's batch.")
+    raw: bool = option("--raw", kind=Kind.FLAG, help="Add key_hex and value_hex, the record's own bytes.")
+    include_bad_crc: bool = option(
+        "--include-bad-crc", kind=Kind.FLAG,
+        help="Decode batches with a wrong checksum too; every row then says crc_valid.",
+    )  # fmt: skip
+    with_generation: bool = option(
+        "--with-generation", kind=Kind.FLAG,
+        help="Add to offset commits the group's generation and the member that held the partition then.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TopicIds:
+    """Names of topics that records name by id."""
+
+    topic_ids: Path | None = option(
+        "--topic-ids", kind=Kind.FILE, metavar="FILE",
+        help="Names of topic ids, a line `ID NAME` each, or what kafka-topics.sh --describe prints.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class StateOptions:
+    """The moment that is asked about. types: row types; () = all."""
+
+    as_of: int | None = option(
+        "--as-of", kind=Kind.TIME, metavar="TIME",
+        help="The state at this time, end included: RFC 3339, or milliseconds since 1970 UTC. Default: where the "
+        "log ends.",
+    )  # fmt: skip
+    as_of_offset: tuple[int, int] | None = option(
+        "--as-of-offset", kind=Kind.PLACE, metavar="PARTITION:OFFSET",
+        help="The state of one partition of the offsets topic after the record at this offset.",
+    )  # fmt: skip
+    coordinator: Literal["new", "old-live", "old-load"] = option(
+        "--coordinator", kind=Kind.CHOICE, choices=("new", "old-live", "old-load"), default="new",
+        help="Whose rules hold for offsets deleted while a transaction was open: the new coordinator's, the old "
+        "one's while it ran, or the old one's that loaded the log.",
+    )  # fmt: skip
+    types: tuple[str, ...] = option(
+        "--type", metavar="TYPE", repeatable=True,
+        help="Only rows of this type: group, committed_offset or pending_offset; repeatable.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationOptions:
+    """What is told of generations."""
+
+    summary: bool = option(
+        "--summary", kind=Kind.FLAG, help="One row per group: rebalances per hour, churn, longest stable time."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainOptions:
+    """What is known of the broker."""
+
+    offsets_retention_minutes: int = option(
+        "--offsets-retention-minutes", kind=Kind.COUNT, metavar="N", default=10080,
+        help="The broker's offsets.retention.minutes: an offset that was gone earlier did not expire.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionOptions:
+    """Which transactions are told."""
+
+    only_open: bool = option(
+        "--open", kind=Kind.FLAG, help="Only transactions that are open, or whose end is lost."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where rows and problems go, on the command line. jobs: processes that share the work, None = all cores."""
+
+    path: Path | None = option(
+        "-o", "--output", kind=Kind.FILE, metavar="PATH",
+        help="Write rows to PATH: a file, or for Parquet a directory. Default: stdout.",
+    )  # fmt: skip
+    format: str | None = option(
+        "--format", kind=Kind.CHOICE, choices=("jsonl", "parquet"),
+        help="Default: parquet where -o is a directory or ends in .parquet, else jsonl.",
+    )  # fmt: skip
+    timestamps: Literal["ms", "iso"] = option(
+        "--timestamps", kind=Kind.CHOICE, choices=("ms", "iso"), default="ms",
+        help="Times in JSON as stored milliseconds, or as RFC 3339 text.",
+    )  # fmt: skip
+    problems_file: Path | None = option(
+        "--problems", kind=Kind.FILE, metavar="FILE",
+        help="Write problems to FILE, as JSON lines. Default: stderr.",
+    )  # fmt: skip
+    strict: bool = option(
+        "--strict", kind=Kind.FLAG, help="Stop with status 2 at the first problem; no file appears."
+    )
+    jobs: int | None = option(
+        "-j", "--jobs", kind=Kind.JOBS, metavar="N",
+        help="Processes that share the work; the output is the same for any N. Default: all cores.",
+    )  # fmt: skip
+    show_stats: bool = option(
+        "--stats", kind=Kind.FLAG,
+        help="Print counts by type, version and codec, and rates, to stderr at the end.",
+    )  # fmt: skip
+
+    @property
+    def parquet(self) -> bool:
+        if self.format is not None:
+            return self.format == "parquet"
+        return self.path is not None and (self.path.suffix == ".parquet" or self.path.is_dir())
+
+
+def options_of(group: type, names: Iterable[str] | None = None) -> list[tuple[Field[Any], Option]]:
+    """The options of a group, all or those of these names, in their order."""
+    found = [(item, item.metadata["option"]) for item in fields(group) if "option" in item.metadata]
+    return found if names is None else [pair for pair in found if pair[0].name in set(names)]
+
+
+def from_values(group: type[T], values: dict[str, Any]) -> T:
+    """A group from values as Python users give them; takes what is the group's out of `values`.
+
+    Raises UsageError where a value cannot be what the option takes.
+    """
+    given = {item.name: values.pop(item.name) for item in fields(group) if item.name in values}  # type: ignore[arg-type]
+    known = {item.name: declared for item, declared in options_of(group)}
+    return group(**{
+        name: _value(name, known[name], value) if name in known else value for name, value in given.items()
+    })  # fmt: skip
+
+
+def _value(name: str, declared: Option, value: Any) -> Any:
+    if declared.repeatable:
+        if value is None:
+            return None
+        return (value,) if isinstance(value, (str, int)) else tuple(value)
+    if value is None:
+        return None
+    if declared.kind is Kind.TIME:
+        return milliseconds(value)
+    if declared.kind is Kind.REGEX:
+        checked_regex(value)
+    if declared.kind is Kind.FILE:
+        return Path(value)
+    if declared.choices and value not in declared.choices:
+        raise UsageError(f"{name} is {value!r}; it can be {', '.join(declared.choices)}")
+    return value
+
+
+def milliseconds(value: int | str | datetime) -> int:
+    """A moment in milliseconds since 1970 UTC: a number of them, RFC 3339 text, or a datetime. No zone = UTC.
+
+    Raises UsageError for other text.
+    """
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str):
+        if number := re.fullmatch(r"(-?)0*(\d+)", value):
+            found = int(number[1] + number[2][:_MOST_DIGITS])
+            return max(-_LARGEST_INT64, min(found, _LARGEST_INT64))  # no record is beyond
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise UsageError(
+                f"{value!r} is neither RFC 3339 (2026-11-23T14:03:00Z) nor milliseconds since 1970"
+            ) from None
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
+    return round((value - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+
+
+def checked_regex(text: str) -> str:
+    """The text of a regular expression. Raises UsageError where it is none."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise UsageError(f"{text!r} is not a regular expression: {error}") from None
+    return text

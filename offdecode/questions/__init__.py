@@ -1,0 +1,1 @@
+"""What can be asked of a log, a module each: from a run to the rows of the answer."""

@@ -1,0 +1,34 @@
+"""decode: the rows of the log, as they were written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from offdecode.filtering import keep, pushed
+from offdecode.history.groups.group_records import GROUP_ROW_TYPES
+from offdecode.history.movements.with_generation import WithGeneration
+from offdecode.model import DecodedChunk
+from offdecode.options import GROUPS
+from offdecode.run import Run
+from offdecode.schemas.registry import DEFAULT_ROW_TYPE
+
+EXPLAINED = (*GROUP_ROW_TYPES, DEFAULT_ROW_TYPE)  # what tells generations and owners of commits
+
+
+def decode(run: Run) -> Iterator[DecodedChunk]:
+    """The request's rows; with generation and owner where its columns have them."""
+    return _with_generation(run) if run.request.columns.with_generation else run.rows(run.request.rows)
+
+
+def _with_generation(run: Run) -> Iterator[DecodedChunk]:
+    """Group records that the request leaves out are read all the same, and so is what was before its rows."""
+    rows = run.request.rows
+    types = (*dict.fromkeys((*rows.row_types, *EXPLAINED)),) if rows.row_types else ()
+    read = replace(pushed(rows, (*GROUPS, "until", "last_offset")), row_types=types)
+    columns = replace(run.request.columns, with_generation=False)  # what decoding makes has these columns not yet
+    add = WithGeneration(run.evidence.topic_names()).add
+    for chunk in run.rows(read, columns):
+        found = keep(rows, add(chunk))
+        if found.row_count:
+            yield found

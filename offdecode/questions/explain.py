@@ -1,0 +1,66 @@
+"""explain: how each committed offset moved, who held its partition, and what speaks for why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from offdecode.evidence import LogId
+from offdecode.filtering import keep, pushed
+from offdecode.history.movements.explanation import Explanation
+from offdecode.history.movements.hidden import hidden_ranges
+from offdecode.model import DecodedChunk
+from offdecode.options import COMMITS, GROUPS, ExplainOptions, TopicIds
+from offdecode.questions.decode import EXPLAINED
+from offdecode.questions.rows import chunk_of
+from offdecode.run import LogRows, Run
+from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW
+from offdecode.schemas.rows import row_type
+
+_MINUTE_MS = 60_000
+
+
+def explain(run: Run, asked: ExplainOptions, names: TopicIds) -> Iterator[DecodedChunk]:
+    """The movements of the request's offsets as they end, and where others could have hidden: log by log.
+
+    The request's topics, partitions and since choose among movements. What is not chosen is read all the same:
+    other topics and earlier records tell of those that are.
+    """
+    rows = run.request.rows
+    wanted = pushed(rows, (*COMMITS, "since"))
+    known_names = run.evidence.topic_names(names.topic_ids)
+    logs: dict[LogId, Explanation] = {}
+    read = replace(pushed(rows, (*GROUPS, "until")), row_types=EXPLAINED)
+    for item in run.rows_by_log(read):
+        if item.log not in logs:
+            logs[item.log] = Explanation(asked.offsets_retention_minutes * _MINUTE_MS, known_names)
+        if isinstance(item, LogRows):
+            found = logs[item.log].rows(item.chunk, item.first_gap)
+        else:
+            found = logs.pop(item.log).finish()
+        for chunk in found:
+            kept = keep(wanted, chunk, times=("last_log_timestamp",))
+            if kept.row_count:
+                yield kept
+        if not isinstance(item, LogRows):
+            yield from chunk_of(list(hidden_ranges(item.coverage)))
+
+
+def by_key(chunks: Iterator[DecodedChunk]) -> Iterator[DecodedChunk]:
+    """All movements in one chunk, one key's after the other's; then the rest."""
+    hidden: list[DecodedChunk] = []
+    movements: list[DecodedChunk] = []
+    for chunk in chunks:
+        (hidden if HIDDEN_RANGE_ROW in chunk.batches else movements).append(chunk)
+    schema = row_type(MOVEMENT_ROW).arrow_schema
+    rows = pa.Table.from_batches([chunk.batches[MOVEMENT_ROW] for chunk in movements], schema).unify_dictionaries()
+    keys = {name: rows.column(name).cast(pa.string()) for name in ("group", "topic")}
+    keys |= {name: rows.column(name) for name in ("partition", "log_partition", "log_offset")}
+    order = pc.sort_indices(pa.table(keys), [(name, "ascending") for name in keys])
+    for batch in rows.take(order).combine_chunks().to_batches():
+        yield DecodedChunk({MOVEMENT_ROW: batch}, np.arange(len(batch)))
+    yield from hidden

@@ -1,0 +1,50 @@
+"""generations: who was in which generation of a group, and what changed with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from offdecode.filtering import keep, pushed
+from offdecode.history.groups.generations import GenerationRows, GenerationSummary
+from offdecode.history.groups.group_records import GROUP_ROW_TYPES
+from offdecode.history.groups.images import Generation, GroupEvent
+from offdecode.history.groups.replay import GroupReplay
+from offdecode.model import DecodedChunk, rows_of
+from offdecode.options import GROUPS, Filter, GenerationOptions, TopicIds
+from offdecode.questions.rows import chunk_of
+from offdecode.run import Run
+from offdecode.schemas.history_rows import GENERATION_ROW
+
+
+def generations(run: Run, asked: GenerationOptions, names: TopicIds) -> Iterator[DecodedChunk]:
+    """A row for each generation of the request's groups, or with `summary` one for each group.
+
+    Generations before the request's `since` are read too, for what changed since.
+    """
+    chunks = _generations(run, names)
+    if not asked.summary:
+        yield from chunks
+        return
+    summary = GenerationSummary()
+    for chunk in chunks:
+        for row in rows_of(chunk.batches[GENERATION_ROW], chunk.batches[GENERATION_ROW].schema.names):
+            summary.add(row)
+    yield from chunk_of(summary.rows())
+
+
+def _generations(run: Run, names: TopicIds) -> Iterator[DecodedChunk]:
+    replay = GroupReplay(run.evidence.topic_names(names.topic_ids))
+    rows = GenerationRows(replay.topic_names)
+    since = Filter(since=run.request.rows.since)
+
+    def wanted(events: Iterator[GroupEvent]) -> Iterator[DecodedChunk]:
+        for chunk in chunk_of([rows.row(event) for event in events if isinstance(event, Generation)]):
+            found = keep(since, chunk)
+            if found.row_count:
+                yield found
+
+    read = replace(pushed(run.request.rows, (*GROUPS, "until")), row_types=GROUP_ROW_TYPES)
+    for chunk in run.rows(read):
+        yield from wanted(replay.apply(chunk))
+    yield from wanted(replay.finish())

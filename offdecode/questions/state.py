@@ -1,0 +1,57 @@
+"""state: committed and pending offsets and the groups, as of a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from offdecode.errors import UsageError
+from offdecode.evidence import LogId
+from offdecode.filtering import pushed
+from offdecode.history.offsets.moment import AsOf
+from offdecode.history.offsets.rules import Coordinator
+from offdecode.history.offsets.state import LogState, Question
+from offdecode.model import Coverage, DecodedChunk
+from offdecode.options import COMMITS, GROUPS, Filter, Reading, Source, StateOptions, TopicIds
+from offdecode.request import Request, checked_row_type
+from offdecode.run import LogRows, Run
+from offdecode.schemas.state_rows import STATE_ROW_TYPES
+
+
+def state_request(source: Source, asked: StateOptions, rows: Filter, reading: Reading) -> Request:
+    """The request of a moment: one that names a record is about its partition only.
+
+    Raises UsageError where two moments are named, or a row type that there is not.
+    """
+    for name in asked.types:
+        checked_row_type(name, STATE_ROW_TYPES)
+    if asked.as_of_offset is None:
+        return Request(source, rows, reading=reading)
+    if asked.as_of is not None:
+        raise UsageError("--as-of and --as-of-offset both name the moment: give one")
+    return Request(replace(source, log_partitions=(asked.as_of_offset[0],)), rows, reading=reading)
+
+
+def state(run: Run, asked: StateOptions, names: TopicIds) -> Iterator[DecodedChunk]:
+    """The state of the request's groups at the moment asked for, log by log."""
+    rows = run.request.rows
+    known_names = run.evidence.topic_names(names.topic_ids)
+    moment = AsOf(asked.as_of) if asked.as_of_offset is None else AsOf(log_offset=asked.as_of_offset[1])
+    question = Question(moment, Coordinator(asked.coordinator), pushed(rows, COMMITS))
+    logs: dict[LogId, LogState] = {}
+    ends: dict[LogId, Coverage] = {}
+    for item in run.rows_by_log(pushed(rows, GROUPS)):
+        if item.log not in logs:
+            logs[item.log] = LogState(question, known_names)
+        if isinstance(item, LogRows):
+            logs[item.log].add(item.chunk)
+        else:
+            ends[item.log] = item.coverage
+    if asked.as_of_offset is not None and not logs:
+        raise UsageError(f"there is no log of partition {asked.as_of_offset[0]} of the offsets topic")
+    now = moment.time
+    if now is None:
+        now = max((held.latest for held in logs.values() if held.latest is not None), default=None)
+    for log, held in logs.items():
+        for chunk in held.chunks(ends[log], now):
+            yield chunk.only(asked.types or STATE_ROW_TYPES)

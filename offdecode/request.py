@@ -1,0 +1,90 @@
+"""What a run is asked for, and what it has met."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from offdecode.engines.selection import KeyFilter, Selection
+from offdecode.errors import UsageError
+from offdecode.filtering import key_tests
+from offdecode.log.batches import Frames
+from offdecode.log.compression import CODECS
+from offdecode.model import DecodedChunk, Problem
+from offdecode.options import ALL_ROWS, DEFAULT_READING, Columns, Filter, Reading, Source
+from offdecode.schemas.rows import DEFAULT_OPTIONS, RowOptions, row_type_names
+
+Report = Callable[[Problem], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which log is read, which rows are wanted of it, and what they say."""
+
+    source: Source
+    rows: Filter = ALL_ROWS
+    columns: RowOptions = DEFAULT_OPTIONS
+    reading: Reading = DEFAULT_READING
+
+    def selection(self) -> Selection:
+        """What the engines are told of it."""
+        rows = self.rows
+        return Selection(rows.row_types or None, KeyFilter(key_tests(rows)), self.columns, rows.since, rows.until)
+
+
+def row_request(source: Source, rows: Filter, columns: Columns, reading: Reading) -> Request:
+    """A request for rows of the log. Raises UsageError for a row type that does not exist."""
+    types = tuple(checked_row_type(name) for name in rows.row_types)
+    shown = RowOptions(
+        columns.with_batch, crc_valid=columns.include_bad_crc, raw=columns.raw, with_generation=columns.with_generation
+    )
+    return Request(source, replace(rows, row_types=types), shown, reading)
+
+
+def checked_row_type(name: str, among: Sequence[str] = row_type_names()) -> str:
+    """The name of a row type; UsageError where there is none of that name."""
+    if name not in among:
+        raise UsageError(f"there is no row type {name!r}; the row types are {', '.join(among)}")
+    return name
+
+
+@dataclass(slots=True)
+class Stats:
+    """What a run has met."""
+
+    segments: int = 0
+    total_bytes: int = 0
+    bytes_read: int = 0
+    batches: int = 0
+    rows: int = 0
+    problems: int = 0
+    fallbacks: int = 0
+    by_codec: Counter[str] = field(default_factory=Counter)
+    by_version: Counter[tuple[str, int | None]] = field(default_factory=Counter)
+
+    def add(self, other: Stats) -> None:
+        """Add what another process has met."""
+        self.segments += other.segments
+        self.total_bytes += other.total_bytes
+        self.bytes_read += other.bytes_read
+        self.batches += other.batches
+        self.rows += other.rows
+        self.problems += other.problems
+        self.fallbacks += other.fallbacks
+        self.by_codec.update(other.by_codec)
+        self.by_version.update(other.by_version)
+
+    def add_chunk(self, chunk: DecodedChunk) -> None:
+        self.rows += chunk.row_count
+        for name, batch in chunk:
+            for entry in batch.column("value_version").value_counts().to_pylist():
+                self.by_version[name, entry["values"]] += entry["counts"]
+
+    def add_frames(self, frames: Frames) -> None:
+        self.batches += len(frames)
+        for codec, count in enumerate(np.bincount(frames.codec).tolist()):
+            if count:
+                self.by_codec[CODECS[codec] if codec < len(CODECS) else str(codec)] += count

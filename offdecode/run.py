@@ -1,0 +1,61 @@
+"""One run on one log or several: what a question reads its rows from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+from offdecode.evidence import LogId, StepReader, open_evidence
+from offdecode.model import Coverage, DecodedChunk
+from offdecode.options import Filter
+from offdecode.request import Report, Request, Stats
+from offdecode.schemas.rows import RowOptions
+
+
+class LogRows(NamedTuple):
+    """Rows of a log. first_gap: the first offset that the log lacks as far as it was read, None where there is none."""
+
+    log: LogId
+    chunk: DecodedChunk
+    first_gap: int | None
+
+
+class LogEnd(NamedTuple):
+    """A log is through. It may have had no rows."""
+
+    log: LogId
+    coverage: Coverage
+
+
+class Run:
+    """A request whose logs are found. Problems are reported as they are met, and counted in stats by who reports.
+
+    Raises SourceError, when rows are read, where the paths lead to nothing that is an offsets log.
+    """
+
+    def __init__(self, request: Request, report: Report, stats: Stats | None = None) -> None:
+        self.request = request
+        self.report = report
+        self.stats = Stats() if stats is None else stats
+        self.evidence = open_evidence(request)
+
+    def rows(self, wanted: Filter, columns: RowOptions | None = None) -> Iterator[DecodedChunk]:
+        """The decoded rows of all logs that a filter wants, partitions by number, each in the order of its log."""
+        for item in self.rows_by_log(wanted, columns):
+            if isinstance(item, LogRows):
+                yield item.chunk
+
+    def rows_by_log(self, wanted: Filter, columns: RowOptions | None = None) -> Iterator[LogRows | LogEnd]:
+        """The same with the log of each chunk, and where each log ends.
+
+        Partitions of exported records may lie in several files: they all end after the last one.
+        """
+        request = replace(self.request, rows=wanted, columns=self.request.columns if columns is None else columns)
+        reader = StepReader(request, self.stats)
+        for step in self.evidence.steps(self.stats):
+            for chunk in reader.read_reporting(step, self.report):
+                if step.log is not None:
+                    yield LogRows(step.log, chunk, step.first_gap)
+            if step.log is not None and step.coverage is not None:
+                yield LogEnd(step.log, step.coverage)

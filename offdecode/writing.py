@@ -1,0 +1,249 @@
+"""Chunks to their sinks, rows and problems each in their place, in one process or shared among several."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import orjson
+
+from offdecode.errors import OffdecodeError, UsageError
+from offdecode.evidence import SegmentEvidence, Step, StepReader
+from offdecode.model import DecodedChunk, Problem
+from offdecode.options import Output
+from offdecode.parallel import CAN_SHARE, Turns, TurnStream, share
+from offdecode.request import Report, Request, Stats
+from offdecode.run import Run
+from offdecode.schemas.registry import DEFAULT_ROW_TYPE
+from offdecode.schemas.rows import row_type_names
+from offdecode.sinks.carried import Carried, CarryingSink, InOrder
+from offdecode.sinks.files import CompleteFile
+from offdecode.sinks.jsonl import JsonLinesSink, Writable
+from offdecode.sinks.parquet import ParquetSink, parquet_files
+
+Meter = Callable[[int, int], None]  # called with the bytes read and the rows written since the last call
+
+
+class Sink(Protocol):
+    def write(self, chunk: DecodedChunk) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a question makes of a run: rows of these types, None = those that the request asks for.
+
+    formats: sinks beside those of JSON lines and Parquet.
+    """
+
+    row_types: tuple[str, ...] | None
+    chunks: Callable[[Run], Iterator[DecodedChunk]]
+    formats: Mapping[str, Callable[[Writable], Sink]] = field(default_factory=dict)
+
+
+class StrictStop(OffdecodeError):
+    """The first problem, where none is accepted."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(f"stopped at the first problem (--strict): {problem.source}: {problem.message}")
+
+
+class ProblemLines:
+    """Writes problems as JSON lines and counts them."""
+
+    def __init__(self, stream: Writable, stats: Stats, strict: bool) -> None:
+        self._stream = stream
+        self._stats = stats
+        self._strict = strict
+
+    def __call__(self, problem: Problem) -> None:
+        self._stats.problems += 1
+        self._stream.write(orjson.dumps(problem.as_dict(), option=orjson.OPT_APPEND_NEWLINE))
+        if self._strict:
+            raise StrictStop(problem)
+
+
+def write_answer(answer: Answer, run: Run, output: Output, meter: Meter) -> None:
+    """Write the rows of an answer."""
+    read = 0
+    with _opened(run.request, output, run.report, answer.row_types) as target:
+        sink: Sink
+        if isinstance(target, ParquetSink):
+            sink = target
+        elif output.format is not None and output.format in answer.formats:
+            sink = answer.formats[output.format](target)
+        else:
+            sink = JsonLinesSink(target, run.request.columns, output.timestamps)
+        for chunk in answer.chunks(run):
+            sink.write(chunk)
+            meter(run.stats.bytes_read - read, chunk.row_count)
+            read = run.stats.bytes_read
+
+
+def write_rows(run: Run, output: Output, problems: BinaryIO, meter: Meter) -> None:
+    """Write the decoded rows of a run; several processes share the work where they can."""
+    jobs = 1
+    # What stops at a problem must not have gone beyond it.
+    if CAN_SHARE and isinstance(run.evidence, SegmentEvidence) and not output.strict:
+        pieces = max(run.evidence.size // run.evidence.chunk_bytes, 1)
+        jobs = min(output.jobs or len(os.sched_getaffinity(0)), pieces)
+    if jobs > 1:
+        _write_shared(run, output, problems, meter, jobs)
+    else:
+        _write_alone(run, output, meter)
+
+
+def _write_alone(run: Run, output: Output, meter: Meter) -> None:
+    request = run.request
+    with _opened(request, output, run.report, request.rows.row_types) as target:
+        sink = target if isinstance(target, ParquetSink) else JsonLinesSink(target, request.columns, output.timestamps)
+        reader = StepReader(request, run.stats)
+        for step in run.evidence.steps(run.stats):
+            meter(step.size, _write_step(step, reader, sink, run.report))
+
+
+def _write_shared(run: Run, output: Output, problems: BinaryIO, meter: Meter, jobs: int) -> None:
+    """Steps go to forked processes in turn; what they write comes out in the order of the steps.
+
+    JSON lines they write themselves. Parquet has one writer, this process, which they send their rows to.
+    """
+    request = run.request
+    with _opened(request, output, run.report, request.rows.row_types) as target:
+
+        def feed(give: Callable[[Step], None]) -> Stats:
+            stats = Stats()
+            for step in run.evidence.steps(stats):
+                give(step.to_be_read())
+            return stats
+
+        def work(steps: Iterator[Step], turns: Turns, note: Callable[[Carried | tuple[int, int]], None]) -> Stats:
+            stats = Stats()
+            reader = StepReader(request, stats)
+            problems_out = TurnStream(problems, turns)
+            report = ProblemLines(problems_out, stats, strict=False)
+            sink: Sink
+            if isinstance(target, ParquetSink):
+                sink = carrying = CarryingSink(target.row_types, report, partial(_send, turns, note),
+                                               turns.index, turns.count)
+                end_step = carrying.end_step
+            else:
+                rows_out = TurnStream(target, turns)
+                sink, end_step = JsonLinesSink(rows_out, request.columns, output.timestamps), rows_out.flush
+            for step in steps:
+                rows = _write_step(step, reader, sink, report)
+                end_step()
+                problems_out.flush()
+                note((step.size, rows))
+                turns.pass_on()
+            return stats
+
+        in_order = InOrder(target) if isinstance(target, ParquetSink) else None
+
+        def on_note(noted: Carried | tuple[int, int]) -> None:
+            if isinstance(noted, tuple):
+                meter(*noted)
+            elif in_order:
+                in_order.take(noted)
+
+        for stats in share(jobs, feed, work, on_note):
+            run.stats.add(stats)
+
+
+def _send(turns: Turns, note: Callable[[Carried], None], carried: Carried) -> None:
+    turns.wait()
+    note(carried)
+
+
+def _write_step(step: Step, reader: StepReader, sink: Sink, report: Report) -> int:
+    """The number of rows written."""
+    rows = 0
+    for chunk in reader.read_reporting(step, report):
+        sink.write(chunk)
+        rows += chunk.row_count
+    return rows
+
+
+@contextmanager
+def problem_stream(output: Output) -> Iterator[BinaryIO]:
+    """Where problems go; a line appears as soon as it is written."""
+    if output.problems_file is None:
+        yield open(sys.stderr.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115
+        return
+    try:
+        stream = output.problems_file.open("wb", buffering=0)
+    except OSError as error:
+        raise UsageError(f"{output.problems_file}: cannot be written: {error.strerror}") from None
+    with stream:
+        yield stream
+
+
+def _opened(
+    request: Request, output: Output, report: Report, row_types: tuple[str, ...] | None
+) -> AbstractContextManager[ParquetSink] | AbstractContextManager[BinaryIO]:
+    return parquet_sink(request, output, report, row_types) if output.parquet else json_stream(output)
+
+
+@contextmanager
+def parquet_sink(
+    request: Request, output: Output, report: Report, only: tuple[str, ...] | None = None
+) -> Iterator[ParquetSink]:
+    """The files get their names when the run is through, and vanish when it fails. only: row types that there are."""
+    wanted = request.rows.row_types if only is None else only
+    parquet = ParquetSink(_parquet_targets(wanted, output), request.columns, report)
+    try:
+        yield parquet
+        parquet.finish()
+    except BaseException:
+        parquet.discard()
+        raise
+
+
+@contextmanager
+def json_stream(output: Output) -> Iterator[BinaryIO]:
+    """Stdout, or a file that gets its name when the run is through and vanishes when it fails."""
+    if output.path is None:
+        if sys.stdout is None:
+            raise UsageError("standard output is closed: give -o FILE")
+        yield sys.stdout.buffer
+        return
+    file = CompleteFile(output.path)
+    try:
+        yield file.stream
+        file.finish()
+    except BaseException:
+        file.discard()
+        raise
+
+
+def _parquet_targets(row_types: tuple[str, ...] | None, output: Output) -> dict[str, Path]:
+    if output.path is None:
+        raise UsageError("Parquet needs a place: give -o DIRECTORY or -o FILE.parquet")
+    if output.path.suffix == ".parquet" and not output.path.is_dir():
+        types = row_types or (DEFAULT_ROW_TYPE,)
+        if len(types) > 1:
+            raise UsageError("one Parquet file holds one row type: give -o DIRECTORY for several")
+        return {types[0]: output.path}
+    try:
+        output.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{output.path}: cannot be made a directory: {error.strerror}") from None
+    return parquet_files(output.path, row_types or row_type_names())
+
+
+def keep_off_the_evidence(paths: tuple[Path, ...], output: Output) -> None:
+    """Refuse to write over the input, or into a directory of it; and rows and problems into one file."""
+    targets = [Path(os.path.realpath(path)) for path in (output.path, output.problems_file) if path is not None]
+    sources = [Path(os.path.realpath(path)) for path in paths]
+    for target in targets:
+        for source in sources:
+            beside = target.parent == source.parent and target.suffix == ".log" and target.exists()
+            if target == source or beside or source in target.parents:
+                raise UsageError(f"{target}: the input is never written to")
+    if len(set(targets)) < len(targets) and not (targets[0].exists() and not targets[0].is_file()):
+        raise UsageError(f"{targets[0]}: rows and problems need a file each")

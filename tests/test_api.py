@@ -1,0 +1,124 @@
+"""The Python API beside the command line: the same rows, options by the same names, streams and tables."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import warnings
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+import offdecode
+from offdecode import Answer, Problem, ProblemWarning, UsageError
+from offdecode.options import Filter, Source, options_of
+from tests.command import rows_of, run
+from tests.truth import FIXTURES
+
+LOG = FIXTURES / "kafka-4.4.0-all-groups" / "log"
+TRANSACTIONS = FIXTURES / "kafka-4.4.0-transactions-tv1" / "log"
+
+ASKED: dict[str, tuple[Callable[..., Answer], dict[str, Any], tuple[str, ...]]] = {
+    "decode": (offdecode.decode, {}, ()),
+    "decode-topics": (offdecode.decode, {"topics": ["orders"], "with_generation": True},
+                      ("--topic", "orders", "--with-generation")),
+    "state": (offdecode.state, {"as_of_offset": (1, 50)}, ("--as-of-offset", "1:50")),
+    "generations": (offdecode.generations, {"group_regex": "^b"}, ("--group-regex", "^b")),
+    "generations-summary": (offdecode.generations, {"summary": True}, ("--summary",)),
+    "explain": (offdecode.explain, {"partitions": [0]}, ("--partition", "0")),
+    "transactions": (offdecode.transactions, {"only_open": True}, ("--open",)),
+}  # fmt: skip
+
+
+def plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as JSON may show it: without columns that are null, times in milliseconds."""
+    found = {}
+    for name, value in row.items():
+        if isinstance(value, datetime):
+            value = round((value - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+        found[name] = int(value) if isinstance(value, float) and value.is_integer() else value
+    free = ("metadata", "streams_metadata")
+    return {name: value for name, value in found.items() if isinstance(value, (int, float, str)) and name not in free}
+
+
+@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("log", [LOG, TRANSACTIONS], ids=["groups", "transactions"])
+def test_the_rows_are_the_command_lines(name: str, log: Path) -> None:
+    ask, options, arguments = ASKED[name]
+    lines = rows_of(run(name.split("-")[0], *arguments, log).stdout)
+    answer = ask(log, **options)
+    ours = sorted(json.dumps(plain(row), sort_keys=True) for row in answer.rows())
+    assert ours == sorted(json.dumps(plain(line), sort_keys=True) for line in lines)
+    assert {row["type"] for row in answer.rows()} <= set(answer.row_types)
+
+
+def test_a_stream_of_one_type_feeds_other_engines() -> None:
+    reader = offdecode.decode(LOG).reader("offset_commit")
+    assert isinstance(reader, pa.RecordBatchReader)
+    with duckdb.connect() as connection:
+        (count,) = connection.execute("select count(*) from reader").fetchone() or (0,)
+    assert count == offdecode.read_table(LOG).num_rows > 0
+
+
+def test_tables_by_row_type_have_the_schema_of_each() -> None:
+    answer = offdecode.state(LOG, types=["group", "committed_offset"])
+    tables = answer.tables()
+    assert list(tables) == ["group", "committed_offset"]
+    assert tables["group"].num_rows > 0
+    assert answer.table("group").schema == tables["group"].schema
+    with pytest.raises(UsageError, match="which row type"):
+        answer.table()
+
+
+def test_times_may_be_numbers_texts_or_datetimes() -> None:
+    times = [row["log_timestamp"] for row in offdecode.decode(LOG, row_types=["offset_commit"]).rows()]
+    middle = sorted(times)[len(times) // 2]
+    number = round(middle.timestamp() * 1000)
+    counts = {
+        offdecode.read_table(LOG, since=since).num_rows
+        for since in (number, str(number), middle, middle.isoformat(), middle.replace(tzinfo=None))
+    }
+    assert len(counts) == 1
+    assert 0 < counts.pop() < len(times)
+
+
+def test_problems_are_warnings_or_reported(tmp_path: Path) -> None:
+    directory = tmp_path / "__consumer_offsets-0"
+    directory.mkdir()
+    (directory / f"{0:020}.log").write_bytes(next(LOG.rglob("*.log")).read_bytes() + b"\xff" * 99)
+    problems: list[Problem] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        list(offdecode.explain(tmp_path, on_problem=problems.append))
+    assert [problem.kind for problem in problems] == ["garbage_tail"]
+    with pytest.warns(ProblemWarning, match="99 bytes"):
+        list(offdecode.explain(tmp_path))
+
+
+def test_what_cannot_be_asked_is_said() -> None:
+    with pytest.raises(UsageError, match="there is no option 'topcis'; the options are"):
+        offdecode.decode(LOG, topcis=["orders"])
+    with pytest.raises(UsageError, match="coordinator is 'newest'; it can be new, old-live, old-load"):
+        offdecode.state(LOG, coordinator="newest")
+    with pytest.raises(UsageError, match="there is no row type"):
+        offdecode.decode(LOG, row_types=["offset_comit"])
+    with pytest.raises(UsageError, match="neither RFC 3339"):
+        offdecode.explain(LOG, since="yesterday")
+
+
+def test_signatures_name_the_declared_options() -> None:
+    taken = inspect.signature(offdecode.decode).parameters
+    for group in (Source, Filter):
+        for item, option in options_of(group):
+            assert item.name in taken
+            assert option.help.split(";")[0] in (offdecode.decode.__doc__ or "")
+
+
+def test_check_is_the_command_lines() -> None:
+    (line, *_) = rows_of(run("check", "--json", LOG).stdout)
+    assert next(iter(offdecode.check(LOG))).as_dict() == line
