@@ -184,6 +184,13 @@ class TopicIds:
     )  # fmt: skip
 
 
+_COORDINATOR = option(
+    "--coordinator", kind=Kind.CHOICE, choices=("new", "old-live", "old-load"), default="new",
+    help="Whose rules hold for offsets deleted while a transaction was open: the new coordinator's, the old one's "
+    "while it ran, or the old one's that loaded the log.",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class StateOptions:
     """The moment that is asked about. types: row types; () = all."""
@@ -197,11 +204,7 @@ class StateOptions:
         "--as-of-offset", kind=Kind.PLACE, metavar="PARTITION:OFFSET",
         help="The state of one partition of the offsets topic after the record at this offset.",
     )  # fmt: skip
-    coordinator: Literal["new", "old-live", "old-load"] = option(
-        "--coordinator", kind=Kind.CHOICE, choices=("new", "old-live", "old-load"), default="new",
-        help="Whose rules hold for offsets deleted while a transaction was open: the new coordinator's, the old "
-        "one's while it ran, or the old one's that loaded the log.",
-    )  # fmt: skip
+    coordinator: Literal["new", "old-live", "old-load"] = _COORDINATOR
     types: tuple[str, ...] = option(
         "--type", metavar="TYPE", repeatable=True,
         help="Only rows of this type: group, committed_offset or pending_offset; repeatable.",
@@ -220,6 +223,8 @@ class GenerationOptions:
 @dataclass(frozen=True, slots=True)
 class ExplainOptions:
     """What is known of the broker."""
+
+    coordinator: Literal["new", "old-live", "old-load"] = _COORDINATOR
 
     offsets_retention_minutes: int = option(
         "--offsets-retention-minutes", kind=Kind.COUNT, metavar="N", default=10080,

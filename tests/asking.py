@@ -46,7 +46,7 @@ def decode(request: Request, report: Report = no_problem, stats: Stats | None = 
 
 
 def explain(request: Request, report: Report = no_problem, minutes: int = 10080) -> Iterator[DecodedChunk]:
-    return movements.explain(Run(request, report), ExplainOptions(minutes), TopicIds())
+    return movements.explain(Run(request, report), ExplainOptions(offsets_retention_minutes=minutes), TopicIds())
 
 
 def generations(

@@ -7,7 +7,6 @@ from collections import defaultdict
 
 import pytest
 
-from offdecode.history import offsets
 from offdecode.history.offsets.replay import OffsetReplay
 from offdecode.history.offsets.rules import Coordinator
 from tests.chunks import chunk_of
@@ -97,12 +96,11 @@ def pieces(rows: list[Row], seed: int) -> list[list[Row]]:
 
 
 @pytest.mark.parametrize("superseded_rows", [0, 1 << 18], ids=["compact_always", "compact_late"])
-def test_replay_follows_each_coordinators_code(superseded_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offsets, "_SUPERSEDED_ROWS", superseded_rows)
+def test_replay_follows_each_coordinators_code(superseded_rows: int) -> None:
     differing = 0
     for seed in range(60):
         rows = random_log(seed)
-        replay = OffsetReplay()
+        replay = OffsetReplay(superseded_rows)
         for piece in pieces(rows, seed):
             replay.add(chunk_of(piece))
         plain = {coordinator: PlainCoordinator(coordinator) for coordinator in Coordinator}

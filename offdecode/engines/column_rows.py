@@ -20,8 +20,10 @@ from offdecode.engines.selection import Selection
 from offdecode.log.records import Records
 from offdecode.model import Mask, Vector, arrow, distinct
 from offdecode.schemas.layout import Layout, RecordType
-from offdecode.schemas.registry import BY_KEY_TYPE
+from offdecode.schemas.registry import by_key_type
 from offdecode.schemas.rows import SHAPE, record_columns
+
+_BY_KEY_TYPE = by_key_type()
 
 _VERSION_BYTES = 2
 _SAMPLE = 1024
@@ -82,7 +84,7 @@ class _Run:
         key_types = self.reader.integers(self.records.key_position[example], 2)
         for key_type in distinct(key_types).tolist():
             mine = key_types == key_type
-            record = BY_KEY_TYPE.get(key_type)
+            record = _BY_KEY_TYPE.get(key_type)
             if record is None:
                 self.left.append(rows[mine[index]])
             elif self.selection.wants_record(record.row_type):

@@ -18,8 +18,10 @@ from offdecode.errors import CorruptError, LengthError, TruncatedError, UnknownT
 from offdecode.log.records import Records
 from offdecode.model import Vector
 from offdecode.schemas.layout import RecordType
-from offdecode.schemas.registry import BY_KEY_TYPE
+from offdecode.schemas.registry import by_key_type
 from offdecode.schemas.rows import SHAPE, UNDECODABLE_ROW, UNKNOWN_ROW, row_type
+
+_BY_KEY_TYPE = by_key_type()
 
 KEY_VERSION = 0
 INVALID_TEXT = "invalid_text"
@@ -65,7 +67,7 @@ class ReferenceEngine:
         key_matches = not self._selection.keys
         try:
             key_type = _read_version(key, "key")
-            record = BY_KEY_TYPE.get(key_type)
+            record = _BY_KEY_TYPE.get(key_type)
             if record is None:
                 raise UnknownTypeError(key_type)
             if not self._selection.wants_record(record.row_type):
@@ -126,9 +128,9 @@ def sample_looks_like_offsets(records: Records, most: int = 1000) -> bool | None
             continue
         key = records.key(index)
         key_type = -1 if key is None or len(key) < 2 else int.from_bytes(key[:2], "big", signed=True)
-        if key_type in BY_KEY_TYPE:
+        if key_type in _BY_KEY_TYPE:
             try:
-                read_layout(BY_KEY_TYPE[key_type].key, KEY_VERSION, key or b"", 2)
+                read_layout(_BY_KEY_TYPE[key_type].key, KEY_VERSION, key or b"", 2)
             except CorruptError:
                 odd += 1
                 continue

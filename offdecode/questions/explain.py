@@ -13,13 +13,14 @@ from offdecode.evidence import LogId
 from offdecode.filtering import keep, pushed
 from offdecode.history.movements.explanation import Explanation
 from offdecode.history.movements.hidden import hidden_ranges
+from offdecode.history.offsets.rules import Coordinator
 from offdecode.model import DecodedChunk
 from offdecode.options import COMMITS, GROUPS, ExplainOptions, TopicIds
 from offdecode.questions.decode import EXPLAINED
 from offdecode.questions.rows import chunk_of
 from offdecode.run import LogRows, Run
 from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW
-from offdecode.schemas.rows import row_type
+from offdecode.schemas.rows import MARKER_ROW, row_type
 
 _MINUTE_MS = 60_000
 
@@ -34,10 +35,12 @@ def explain(run: Run, asked: ExplainOptions, names: TopicIds) -> Iterator[Decode
     wanted = pushed(rows, (*COMMITS, "since"))
     known_names = run.evidence.topic_names(names.topic_ids)
     logs: dict[LogId, Explanation] = {}
-    read = replace(pushed(rows, (*GROUPS, "until")), row_types=EXPLAINED)
+    read = replace(pushed(rows, (*GROUPS, "until")), row_types=(*EXPLAINED, MARKER_ROW))
     for item in run.rows_by_log(read):
         if item.log not in logs:
-            logs[item.log] = Explanation(asked.offsets_retention_minutes * _MINUTE_MS, known_names)
+            logs[item.log] = Explanation(
+                asked.offsets_retention_minutes * _MINUTE_MS, known_names, Coordinator(asked.coordinator)
+            )
         if isinstance(item, LogRows):
             found = logs[item.log].rows(item.chunk, item.first_gap)
         else:

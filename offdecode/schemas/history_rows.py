@@ -131,7 +131,8 @@ _MOVEMENT = (
     Column("topic", Kind.CATEGORY, "the topic whose offset moved"),
     Column("partition", Kind.INT32, "the topic's partition"),
     Column("kind", Kind.CATEGORY,
-           "first, advance, repeat, rewind, jump, tombstone, reset_like; aborted, pending = without effect (so far)"),
+           "first, advance, repeat, rewind, jump, tombstone, reset_like; without effect: aborted, pending (so far), "
+           "overtaken (committed, but a later record was in force by then)"),
     Column("cause", Kind.CATEGORY, "probable cause of a tombstone: expiry, group_deleted, offsets_deleted, "
            "topic_deleted, group_type_changed, unknown"),
     Column("possible_causes", Kind.LIST, "the causes of a tombstone that nothing in the evidence excludes",
@@ -142,6 +143,9 @@ _MOVEMENT = (
     *_PLACE,
     Column("last_log_offset", Kind.INT64, "log offset of the last of its commits"),
     Column("last_log_timestamp", Kind.TIMESTAMP, "that record's timestamp"),
+    Column("decided_log_offset", Kind.INT64,
+           "log offset of the marker that decided the last of its commits, which then took effect; null = none"),
+    Column("decided_log_timestamp", Kind.TIMESTAMP, "that marker's timestamp"),
     Column("transaction", Kind.CATEGORY, "as in offset_commit"),
     *WITH_GENERATION,
     Column("signals", Kind.LIST, "what the kind and the cause rest on", children=(Column("signal", Kind.TEXT),)),

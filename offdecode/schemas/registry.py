@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from offdecode.schemas import consumer_group, group_metadata, offset_commit, share_group, streams_group
 from offdecode.schemas.layout import RecordType
 
@@ -13,7 +15,11 @@ RECORD_TYPES: tuple[RecordType, ...] = tuple(sorted((
     *streams_group.RECORD_TYPES,
 ), key=lambda record: record.key_type))
 
-BY_KEY_TYPE = {record.key_type: record for record in RECORD_TYPES}
-
 # The row type of a single Parquet file when none is named.
 DEFAULT_ROW_TYPE = offset_commit.ROW_TYPE
+
+
+@cache
+def by_key_type() -> dict[int, RecordType]:
+    """{key type: the record type of these keys}."""
+    return {record.key_type: record for record in RECORD_TYPES}

@@ -9,9 +9,11 @@ import pyarrow as pa
 
 from offdecode.history.movements.answer_columns import flags, generation_columns, named, number, time
 from offdecode.history.movements.commit_columns import ABSENT, TRANSACTIONS, CommitKeys, commit_columns
+from offdecode.history.movements.effects import Effects, Events
 from offdecode.history.movements.movement import Columns, Confidence, Kind, Movement, Movements, Signal
 from offdecode.history.movements.owners import Owners
 from offdecode.history.movements.tombstones import DEFAULT_RETENTION_MS, Cause, Tombstones
+from offdecode.history.offsets.rules import Coordinator
 from offdecode.model import DecodedChunk
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
@@ -21,28 +23,37 @@ class Explanation:
     """Explains the chunks of one log, in their order. retention_ms: for how long the broker kept offsets."""
 
     def __init__(
-        self, retention_ms: int = DEFAULT_RETENTION_MS, topic_names: dict[str, str] | None = None
-    ) -> None:
+        self, retention_ms: int = DEFAULT_RETENTION_MS, topic_names: dict[str, str] | None = None,
+        coordinator: Coordinator = Coordinator.NEW,
+    ) -> None:  # fmt: skip
         self._keys = CommitKeys()
         self._owners = Owners(self._keys, topic_names)
-        self._movement = Movement()
+        self._effects = Effects(self._keys, coordinator)
+        self._movement = Movement(coordinator)
+        self._first_gap: int | None = None
         self._tombstones = Tombstones(self._keys, self._owners.members, retention_ms)
 
     def rows(self, chunk: DecodedChunk, first_gap: int | None) -> Iterator[DecodedChunk]:
         """The movements that came to an end in the chunk. first_gap: the first offset that the log lacks, if any."""
         commits = commit_columns(chunk, self._keys)
         joined = self._owners.join(chunk, commits)
-        if commits is None or joined is None:
-            return
-        steps = self._movement.steps(commits, joined, len(self._keys))
-        self._tombstones.name(steps, commits, joined, self._owners.ended, self._owners.turned)
-        if first_gap is not None:
-            _doubt(steps.movement, first_gap)
-        yield from self._chunk(self._movement.merged(steps))
+        self._first_gap = first_gap
+        yield from self._moved(self._effects.take(chunk, commits, joined))
 
     def finish(self) -> Iterator[DecodedChunk]:
         """The movements still going on where the log ends."""
+        self._owners.ended.clear()
+        yield from self._moved(self._effects.finish())
         yield from self._chunk(self._movement.finish())
+
+    def _moved(self, events: Events) -> Iterator[DecodedChunk]:
+        if not len(events["key"]):
+            return
+        steps = self._movement.steps(events, len(self._keys))
+        self._tombstones.name(steps, events, self._owners.ended, self._owners.turned)
+        if self._first_gap is not None:
+            _doubt(steps.movement, self._first_gap)
+        yield from self._chunk(self._movement.merged(steps))
 
     def _chunk(self, movements: Movements) -> Iterator[DecodedChunk]:
         if len(movements):
@@ -69,6 +80,8 @@ class Explanation:
             "log_timestamp": time(movements["log_timestamp"]),
             "last_log_offset": number(movements["last_log_offset"]),
             "last_log_timestamp": time(movements["last_log_timestamp"]),
+            "decided_log_offset": number(movements["decided_offset"]),
+            "decided_log_timestamp": time(movements["decided_timestamp"]),
             "transaction": named(movements["transaction"] - 1, list(TRANSACTIONS[1:])),
             **generation_columns(movements["generation"], movements["owner"], self._owners),
             "signals": flags(movements["signals"], [signal.name.lower() for signal in Signal if signal.name]),

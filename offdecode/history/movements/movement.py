@@ -1,7 +1,8 @@
 """Commits to movements: how each one moved the offset of its (group, topic, partition), and what speaks for it.
 
-Everything is done on a chunk's vectors, sorted by key and compared with the neighbour; what a key was left at is
-carried to the next chunk. Advances and repeats that follow each other are one movement.
+Everything is done on a chunk's vectors, sorted by key and by the place at which they take effect, and compared with
+the neighbour; what a key was left at is carried to the next chunk. So the offsets before and after a movement are
+the coordinator's states. Advances and repeats that follow each other are one movement.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from enum import IntEnum, IntFlag
 import numpy as np
 import numpy.typing as npt
 
-from offdecode.history.movements.commit_columns import ABSENT, COMMITTED, PLAIN, TRANSACTIONS, CommitColumns
-from offdecode.history.movements.owners import Joined, NoOwner
+from offdecode.history.movements.commit_columns import ABSENT, COMMITTED, PLAIN, TRANSACTIONS
+from offdecode.history.movements.effects import Events
+from offdecode.history.movements.owners import NoOwner
+from offdecode.history.offsets.rules import Coordinator
 from offdecode.model import Mask, Vector
 
 # A step is a jump where it is so many times the mean of the key's steps before it, of which there are enough.
@@ -31,7 +34,7 @@ class Kind(IntEnum):
     RESET_LIKE = 6
     ABORTED = 7
     PENDING = 8
-
+    OVERTAKEN = 9
 
 
 class Confidence(IntEnum):
@@ -67,19 +70,26 @@ class Signal(IntFlag):
     PAST_EXPIRE_TIMESTAMP = 1 << 21
     TYPE_CHANGED = 1 << 22
     EARLIER_RECORDS_MISSING = 1 << 23
+    LATER_RECORD_IN_FORCE = 1 << 24
 
 
 MOVEMENT = np.dtype([(name, np.int64) for name in (
     "key", "kind", "cause", "causes", "before", "after", "commits", "log_offset", "log_timestamp", "last_log_offset",
-    "last_log_timestamp", "transaction", "generation", "owner", "signals", "confidence",
+    "last_log_timestamp", "decided_offset", "decided_timestamp", "transaction", "generation", "owner", "signals",
+    "confidence",
 )])  # fmt: skip
 _SAME = ("kind", "generation", "owner", "signals", "transaction")  # what commits of one movement have in common
+
+_TAKEN = (
+    "log_offset", "log_timestamp", "decided_offset", "decided_timestamp", "transaction", "generation", "owner"
+)  # fmt: skip
+_TIMES = ("commit_timestamp", "expire_timestamp")
 
 _STARTS = ("before", "log_offset", "log_timestamp")  # of the first commit of a movement
 
 _LEFT = np.dtype([
-    ("offset", np.int64), ("topic_id", np.int64), ("committed", np.int64), ("expires", np.int64),
-    ("steps", np.int64), ("distance", np.int64),
+    ("offset", np.int64), ("topic_id", np.int64), ("commit_timestamp", np.int64), ("expire_timestamp", np.int64),
+    ("place", np.int64), ("steps", np.int64), ("distance", np.int64),
 ])  # fmt: skip
 
 Movements = npt.NDArray[np.void]
@@ -88,9 +98,9 @@ Columns = dict[str, Vector]
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """A chunk's commits beside what their keys were left at; sorted by key, within it in log order.
+    """A chunk's events beside what their keys were left at; sorted by key, within it as they take effect.
 
-    index: the commit of the chunk; movement: its movement for itself, a vector for each field; effective: whether
+    index: of the event; movement: its movement for itself, a vector for each field; effective: whether
     it moved the offset; committed, expires: commit and expire timestamp of the offset before it; ABSENT = not known.
     """
 
@@ -104,18 +114,20 @@ class Steps:
 class Movement:
     """Turns chunks into movements. Keeps, for each key, what it was left at and the movement still going on."""
 
-    def __init__(self) -> None:
+    def __init__(self, coordinator: Coordinator = Coordinator.NEW) -> None:
+        self._old_load = coordinator is Coordinator.OLD_LOAD
         self._left = np.empty(0, _LEFT)
         self._open = np.empty(0, MOVEMENT)
-        self._topic_ids: dict[str, int] = {}
 
-    def steps(self, commits: CommitColumns, joined: Joined, keys: int) -> Steps:
-        """Each commit as a movement of its own. keys: how many keys there are by now."""
+    def steps(self, events: Events, keys: int) -> Steps:
+        """Each event as a movement of its own. keys: how many keys there are by now."""
         self._grow(keys)
-        order = _by_key(commits.key)
-        key, effective = commits.key[order], commits.transaction[order] <= COMMITTED
+        order = _by_effect(events)
+        events = {name: values[order] for name, values in events.items()}
+        key = events["key"]
         starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
         start = np.repeat(starts, np.diff(np.append(starts, len(key))))
+        effective = self._effective(events, start)
         # The effective commit before each one, in its key.
         latest = np.maximum.accumulate(np.where(effective, np.arange(len(key)), -1))
         previous = np.concatenate(([-1], latest[:-1]))
@@ -126,41 +138,55 @@ class Movement:
             found[outside] = self._left[name][key[outside]]
             return found
 
-        offset = commits.numbers("offset")[order]
-        topic_id = commits.codes("topic_id", self._topic_ids)[order]
-        committed, expires = commits.numbers("commit_timestamp")[order], commits.numbers("expire_timestamp")[order]
+        offset, topic_id = events["offset"], events["topic_id"]
         movement = {
             "key": key,
             "cause": np.full(len(key), -1, np.int64),
             "causes": np.zeros(len(key), np.int64),
             "before": before(offset, "offset"),
             "after": offset,
-            "log_offset": commits.log_offset[order],
-            "log_timestamp": commits.log_timestamp[order],
-            "transaction": commits.transaction[order],
-            "generation": joined.generation[order],
-            "owner": joined.owner[order],
+            **{name: events[name] for name in _TAKEN},
         }
-        self._name(movement, order, commits, joined, effective, start)
+        self._name(movement, events, effective, start)
         known = (movement["before"] != ABSENT) & (movement["after"] != ABSENT)
         had_id = before(topic_id, "topic_id")
         changed = known & (topic_id >= 0) & (had_id >= 0) & (topic_id != had_id)
         movement["signals"][changed] |= int(Signal.TOPIC_ID_CHANGED)
-        found = Steps(order, movement, effective, before(committed, "committed"), before(expires, "expires"))
+        found = Steps(order, movement, effective, *(before(events[name], name) for name in _TIMES))
         ends = np.append(starts[1:], len(key)) - 1
         last = latest[ends]
         moved = last >= starts
-        values = {"offset": offset, "topic_id": topic_id, "committed": committed, "expires": expires}
-        for name, column in values.items():
-            self._left[name][key[ends[moved]]] = column[last[moved]]
+        place = np.where(self._old_load & (events["tombstone"] == 1), -1, events["place"])
+        for name, column in {**events, "place": place}.items():
+            if name in ("offset", "topic_id", "place", *_TIMES):
+                self._left[name][key[ends[moved]]] = column[last[moved]]
         return found
 
-    def _name(
-        self, movement: Columns, order: Vector, commits: CommitColumns, joined: Joined, effective: Mask, start: Vector
-    ) -> None:
-        """Kind, signals and confidence of each commit, tombstones but for their cause."""
+    def _effective(self, events: Events, start: Vector) -> Mask:
+        """Which events take effect: those that may, unless a record that stands after theirs is in force already.
+
+        A tombstone is in force like an offset; but to the old coordinator that loads the log it is nothing.
+        """
+        may, place = events["may"] == 1, events["place"]
+        if (events["effect"] == place).all():
+            return np.asarray(may)
+        part = start.copy()
+        if self._old_load:
+            nothing = np.concatenate(([False], (may & (events["tombstone"] == 1))[:-1]))
+            part = np.maximum.accumulate(np.where(nothing, np.arange(len(place)), start))
+        span = int(place.max()) + 2
+        number = np.cumsum(np.concatenate(([False], part[1:] != part[:-1])))
+        latest = np.maximum.accumulate(np.where(may, place, -1) + number * span) - number * span
+        in_force = np.concatenate(([-1], latest[:-1]))
+        in_force[part == np.arange(len(place))] = -1
+        first = part == start
+        in_force[first] = np.maximum(in_force, self._left["place"][events["key"]])[first]
+        return np.asarray(may & (place > in_force))
+
+    def _name(self, movement: Columns, events: Events, effective: Mask, start: Vector) -> None:
+        """Kind, signals and confidence of each event, tombstones but for their cause."""
         before, after = movement["before"], movement["after"]
-        tombstone = commits.tombstone[order]
+        tombstone = events["tombstone"] == 1
         started = before == ABSENT
         back, ahead = ~started & ~tombstone & (after < before), ~started & ~tombstone & (after > before)
         jump = self._jumps(movement, ahead & effective, start)
@@ -168,13 +194,12 @@ class Movement:
             [tombstone, started, back, jump, ahead], [Kind.TOMBSTONE, Kind.FIRST, Kind.REWIND, Kind.JUMP, Kind.ADVANCE],
             Kind.REPEAT,
         )  # fmt: skip
-        leader_epoch = commits.numbers("leader_epoch")[order]
+        leader_epoch = events["leader_epoch"]
         no_epoch = ((leader_epoch == -1) | (leader_epoch == ABSENT)) & ~tombstone
-        bare = commits.is_text("metadata", "")[order]
-        empty = joined.members[order] == 0
-        known = joined.known[order] & ~joined.simple[order]
+        bare, empty = events["bare"] == 1, events["members"] == 0
+        known = (events["known"] == 1) & (events["simple"] == 0)
         reset = effective & (movement["transaction"] == PLAIN) & no_epoch & bare & empty & (known | back)
-        many = self._many(reset, order, commits)
+        many = _many(reset, events)
         owner = movement["owner"]
         unsure = kind != Kind.TOMBSTONE
         marks: tuple[tuple[Mask, Signal], ...] = (
@@ -200,9 +225,13 @@ class Movement:
             (TRANSACTIONS.index("open"), Kind.PENDING, Signal.TRANSACTION_OPEN),
             (TRANSACTIONS.index("unknown"), Kind.PENDING, Signal.TRANSACTION_UNKNOWN),
         ):
-            mine = movement["transaction"] == state
+            mine = (movement["transaction"] == state) & ~effective
             kind[mine] = name
             signals[mine] |= int(signal)
+        late = (movement["transaction"] == COMMITTED) & ~effective
+        decided = movement["decided_offset"] != ABSENT
+        kind[late] = np.where(decided, Kind.OVERTAKEN, Kind.PENDING)[late]
+        signals[late] |= np.where(decided, int(Signal.LATER_RECORD_IN_FORCE), int(Signal.TRANSACTION_OPEN))[late]
         movement["kind"], movement["signals"], movement["confidence"] = kind, signals, confidence
 
     def _jumps(self, movement: Columns, ahead: Mask, start: Vector) -> Mask:
@@ -219,16 +248,6 @@ class Movement:
         self._left["distance"][key[ends]] = distance[ends] + step[ends]
         return np.asarray(jump)
 
-    def _many(self, reset: Mask, order: Vector, commits: CommitColumns) -> Mask:
-        """Which of these commits came with others of their group, at the same time on the broker's clock."""
-        many = np.zeros(len(reset), np.bool_)
-        at = np.flatnonzero(reset)
-        if at.size:
-            pairs = np.stack((commits.group[order[at]], commits.numbers("commit_timestamp")[order[at]]), axis=1)
-            _, inverse, counts = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
-            many[at] = counts[inverse.reshape(-1)] > 1
-        return many
-
     def merged(self, steps: Steps) -> Movements:
         """The movements that ended by the chunk, in the order in which they ended; others stay open."""
         movement = steps.movement
@@ -244,6 +263,8 @@ class Movement:
         runs["after"] = movement["after"][last]
         runs["last_log_offset"] = movement["log_offset"][last]
         runs["last_log_timestamp"] = movement["log_timestamp"][last]
+        runs["decided_offset"] = movement["decided_offset"][last]
+        runs["decided_timestamp"] = movement["decided_timestamp"][last]
         runs["commits"] = last - first + 1
         starts = np.concatenate(([True], runs["key"][1:] != runs["key"][:-1]))
         ends = np.append(starts[1:], True)
@@ -272,16 +293,30 @@ class Movement:
         if missing:
             more = max(missing, len(self._left))
             fresh = np.zeros(more, _LEFT)
-            fresh["offset"] = fresh["committed"] = fresh["expires"] = ABSENT
-            fresh["topic_id"] = -1
+            fresh["offset"] = fresh["commit_timestamp"] = fresh["expire_timestamp"] = ABSENT
+            fresh["topic_id"] = fresh["place"] = -1
             self._left = np.concatenate((self._left, fresh))
             self._open = np.concatenate((self._open, np.zeros(more, MOVEMENT)))
 
 
-def _by_key(key: Vector) -> Vector:
-    """The order by key, within it as before: a sort of numbers that hold both takes a third of a stable sort."""
-    bits = len(key).bit_length()
+def _by_effect(events: Events) -> Vector:
+    """The order by key and effect. Of one transaction's commits the last counts, so it comes first."""
+    key, place, effect = events["key"], events["place"], events["effect"]
+    if (effect != place).any():
+        return np.lexsort((-place, effect, key))
+    bits = len(key).bit_length()  # a sort of numbers that hold key and place takes a third of a stable sort
     return np.sort(key << bits | np.arange(len(key))) & (1 << bits) - 1
+
+
+def _many(reset: Mask, events: Events) -> Mask:
+    """Which of these commits came with others of their group, at the same time on the broker's clock."""
+    many = np.zeros(len(reset), np.bool_)
+    at = np.flatnonzero(reset)
+    if at.size:
+        pairs = np.stack((events["group"][at], events["commit_timestamp"][at]), axis=1)
+        _, inverse, counts = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+        many[at] = counts[inverse.reshape(-1)] > 1
+    return many
 
 
 def _merges(kind: Vector) -> Mask:
@@ -296,7 +331,8 @@ def _rows(movements: Movements, index: Vector) -> Movements:
 
 
 def _in_order(movements: Movements) -> Movements:
-    return _rows(movements, np.argsort(movements["last_log_offset"], kind="stable"))
+    decided = np.maximum(movements["last_log_offset"], movements["decided_offset"])
+    return _rows(movements, np.argsort(decided, kind="stable"))
 
 
 def _sums_before(values: Vector, start: Vector) -> Vector:

@@ -14,9 +14,9 @@ from enum import IntEnum
 import numpy as np
 
 from offdecode.history.groups.images import Member
-from offdecode.history.movements.commit_columns import ABSENT, CommitColumns, CommitKeys
+from offdecode.history.movements.commit_columns import ABSENT, CommitKeys
+from offdecode.history.movements.effects import Events
 from offdecode.history.movements.movement import Columns, Confidence, Kind, Signal, Steps
-from offdecode.history.movements.owners import Joined
 from offdecode.model import Mask, Vector
 
 DEFAULT_RETENTION_MS = 7 * 24 * 3600 * 1000  # offsets.retention.minutes since Kafka 2.0
@@ -77,28 +77,27 @@ class Tombstones:
         self._deleted: dict[str, int] = {}  # by topic, when several groups lost it at once
 
     def name(
-        self, steps: Steps, commits: CommitColumns, joined: Joined, ended: set[tuple[int, int]],
-        turned: set[tuple[int, int]],
-    ) -> None:  # fmt: skip
+        self, steps: Steps, events: Events, ended: set[tuple[int, int]], turned: set[tuple[int, int]]
+    ) -> None:
         """Fill in cause, signals and confidence of the chunk's tombstones.
 
         ended, turned: (group, log timestamp) of group tombstones and of changes of type.
         """
         self._learn_pairs()
         movement = steps.movement
-        group = commits.group[steps.index]
+        group = events["group"][steps.index]
         pair = self._keys.pairs_of(movement["key"])
         numbers = {"group": group, "pair": pair, "topic": self._pair_topic[pair]}
         gone = movement["kind"] == Kind.TOMBSTONE
         change = np.where(steps.effective & (movement["before"] == ABSENT) & ~gone, 1, 0)
         change[gone & (movement["before"] != ABSENT)] = -1
         if gone.any():
-            place = commits.place[steps.index]
+            place = events["effect"][steps.index]
             left = {name: self._left(name, number, change, place, gone) for name, number in numbers.items()}
             appends = _appends(np.flatnonzero(gone), group, movement, place, numbers["topic"], left)
             bursts = _bursts(appends, left["topic"], int(movement["log_timestamp"].max()))
             for append, burst in zip(appends, bursts, strict=True):
-                self._judge(append, burst, steps, joined, group, ended, turned)
+                self._judge(append, burst, steps, events, ended, turned)
         for name, number in numbers.items():
             np.add.at(self._live[name], number, change)
 
@@ -125,15 +124,15 @@ class Tombstones:
         return found
 
     def _judge(
-        self, append: _Append, burst: _Burst, steps: Steps, joined: Joined, group: Vector,
+        self, append: _Append, burst: _Burst, steps: Steps, events: Events,
         ended: set[tuple[int, int]], turned: set[tuple[int, int]],
     ) -> None:  # fmt: skip
         rows = append.rows
         movement, index = steps.movement, steps.index[rows]
-        when = int(group[rows[0]]), append.timestamp
+        when = int(events["group"][index[0]]), append.timestamp
         valued = movement["before"][rows] != ABSENT
         expires = steps.expires[rows][valued]
-        age = append.timestamp - np.maximum(steps.committed[rows], joined.empty_since[index])[valued]
+        age = append.timestamp - np.maximum(steps.committed[rows], events["empty_since"][index])[valued]
         timed = bool(valued.any()) and append.timestamp != ABSENT
         names = {self._keys.pairs[pair][1] for pair in np.unique(self._keys.pairs_of(movement["key"][rows])).tolist()}
         before = min((self._deleted.get(name, ABSENT) for name in names), default=ABSENT)
@@ -142,8 +141,8 @@ class Tombstones:
             valued=bool(valued.any()),
             past=timed and bool((expires >= 0).all() and (expires <= append.timestamp).all()),
             old=timed and bool((age >= self._retention_ms).all()),
-            empty=bool((joined.members[index] == 0).all()),
-            owned=self._subscribed(joined.owner[index], names),
+            empty=bool((events["members"][index] == 0).all()),
+            owned=self._subscribed(events["owner"][index], names),
             ended=when in ended,
             turned=when in turned,
             group_left=append.group_left,
@@ -152,7 +151,7 @@ class Tombstones:
             others_keep=one_topic and burst.kept and burst.over,
             over=burst.over,
             others_too=one_topic and (burst.groups > 1 or abs(append.timestamp - before) <= _ONE_DELETION_MS),
-            always_ends=bool(joined.new_coordinator[index].all()),
+            always_ends=bool((events["new_coordinator"][index] == 1).all()),
         )
         cause, confidence = found.cause()
         if cause is Cause.TOPIC_DELETED and confidence is not Confidence.LOW:

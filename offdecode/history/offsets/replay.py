@@ -24,13 +24,17 @@ from offdecode.model import DecodedChunk, Vector
 from offdecode.schemas import offset_commit
 
 _SMALL_PART_ROWS = 4096  # smaller parts become one with others of their size: a table takes kilobytes by itself
-_SUPERSEDED_ROWS = 1 << 18  # rows that may be held beyond twice the live ones
+_SUPERSEDED_ROWS = 1 << 18
 
 
 class OffsetReplay:
-    """The offsets of one partition of the offsets topic."""
+    """The offsets of one partition of the offsets topic.
 
-    def __init__(self) -> None:
+    superseded_rows: how many rows may be held beyond twice the live ones.
+    """
+
+    def __init__(self, superseded_rows: int = _SUPERSEDED_ROWS) -> None:
+        self._superseded_rows = superseded_rows
         self._codes = KeyCodes()
         none = commits_of(None, np.empty(0, np.int64), self._codes)
         self._settled = [none]  # of several rows of a key the last one counts
@@ -55,7 +59,7 @@ class OffsetReplay:
             self._add_with_transactions(commits, ends_of(chunk, places, first))
         else:
             self._settle(commits)
-        if self._settled_rows > 2 * self._live_rows + _SUPERSEDED_ROWS:
+        if self._settled_rows > 2 * self._live_rows + self._superseded_rows:
             self._compact()
 
     def committed(self, coordinator: Coordinator) -> Commits:
@@ -103,7 +107,7 @@ class OffsetReplay:
             self._settle(settled)
             left = joined([left, still])
         self._waiting = left
-        if len(left) > 2 * self._waiting_rows + _SUPERSEDED_ROWS:
+        if len(left) > 2 * self._waiting_rows + self._superseded_rows:
             self._waiting = left.last_waiting().compacted(self._codes)
             self._waiting_rows = len(self._waiting)
 
