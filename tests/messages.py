@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 import cramjam
 import numpy as np
-from crc32c import crc32c
 
 from offdecode.log.batches import Frames, ReadChunk, iter_frames
 from offdecode.log.records import iter_records
 from offdecode.model import PADDING, Chunk, Problem
+from tests import segment_builder
+from tests.segment_builder import Header, batch_around
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 LOG_APPEND_TIME = 0x08
@@ -54,29 +55,17 @@ def compressed(codec: int, data: bytes) -> bytes:
     return bytes((cramjam.lz4 if codec == LZ4 else cramjam.zstd).compress(data))
 
 
-def varint(number: int) -> bytes:
-    zigzag = number << 1 ^ number >> 63
-    out = bytearray()
-    while zigzag > 0x7F:
-        out.append(zigzag & 0x7F | 0x80)
-        zigzag >>= 7
-    return bytes((*out, zigzag))
-
-
 def record(offset_delta: int, key: bytes | None, value: bytes | None, timestamp_delta: int = 0) -> bytes:
     """A record of format 2."""
-    fields = [varint(-1) if data is None else varint(len(data)) + data for data in (key, value)]
-    body = b"\x00" + varint(timestamp_delta) + varint(offset_delta) + b"".join(fields) + b"\x00"
-    return varint(len(body)) + body
+    return segment_builder.record(offset_delta, key, value, timestamp_delta)
 
 
 def batch(offset: int, records: Sequence[bytes], timestamp: int = 0, codec: int = 0, count: int | None = None) -> bytes:
     """A batch of format 2."""
     body = b"".join(records)
-    fields = (codec, max(len(records) - 1, 0), timestamp, timestamp, -1, -1, -1)
-    covered = struct.pack(">hiqqqhi", *fields) + struct.pack(">i", len(records) if count is None else count)
-    covered += compressed(codec, body) if codec else body
-    return struct.pack(">qiibI", offset, 9 + len(covered), 0, 2, crc32c(covered)) + covered
+    head = Header(offset, codec, timestamp=timestamp)
+    told, last = len(records) if count is None else count, max(len(records) - 1, 0)
+    return batch_around(compressed(codec, body) if codec else body, head, told, last, timestamp)
 
 
 @dataclass

@@ -39,9 +39,10 @@ def text(value: str) -> bytes:
     return struct.pack(">h", len(data)) + data
 
 
-def record(delta: int, key: bytes | None, value: bytes | None) -> bytes:
-    """One record of a batch: `delta` is its offset within the batch and its milliseconds behind the first."""
-    body = b"\0" + varint(delta) + varint(delta) + sized(key) + sized(value) + varint(0)
+def record(delta: int, key: bytes | None, value: bytes | None, time_delta: int | None = None) -> bytes:
+    """One record of a batch. delta: its offset within the batch, and its milliseconds after the first if not given."""
+    body = b"\0" + varint(delta if time_delta is None else time_delta) + varint(delta) + sized(key) + sized(value)
+    body += varint(0)
     return varint(len(body)) + body
 
 
@@ -60,10 +61,15 @@ def batch(records: Sequence[Pair], header: Header | None = None) -> bytes:
     """One whole batch with a right checksum."""
     head = header or Header()
     count = len(records)
-    times = (head.timestamp, head.timestamp + count - 1)
+    body = b"".join(record(index, key, value) for index, (key, value) in enumerate(records))
+    return batch_around(body, head, count, count - 1, head.timestamp + count - 1)
+
+
+def batch_around(body: bytes, head: Header, count: int, last_delta: int, last_timestamp: int) -> bytes:
+    """A batch with a right checksum around its records' bytes, compressed or not."""
+    times = (head.timestamp, last_timestamp)
     producer = (head.producer_id, head.producer_epoch, -1, count)
-    covered = struct.pack(">hiqqqhii", head.attributes, count - 1, *times, *producer)
-    covered += b"".join(record(index, key, value) for index, (key, value) in enumerate(records))
+    covered = struct.pack(">hiqqqhii", head.attributes, last_delta, *times, *producer) + body
     start = struct.pack(">qiibI", head.base_offset, 9 + len(covered), 0, 2, crc32c.crc32c(covered))
     return start + covered
 

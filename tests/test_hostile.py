@@ -30,6 +30,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured by /proc")
 @pytest.mark.parametrize("name", CASES)
 def test_time_and_memory_are_bounded(name: str, tmp_path: Path) -> None:

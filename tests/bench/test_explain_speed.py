@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import pytest
+
 from offdecode.model import DecodedChunk
 from offdecode.schemas.rows import DEFAULT_OPTIONS
 from offdecode.sinks.jsonl import JsonLinesSink
@@ -40,6 +42,7 @@ def seconds(run: Callable[[], Iterable[DecodedChunk]]) -> float:
     return time.process_time() - start
 
 
+@pytest.mark.slow
 def test_explaining_adds_no_more_than_decoding_takes(tmp_path: Path) -> None:
     segment = tmp_path / "__consumer_offsets-0" / f"{0:020}.log"
     segment.parent.mkdir()

@@ -28,7 +28,7 @@ WARM_UP_SECONDS = 3
 MOST_LAG_SECONDS = 1.0 if BY_HAND else 5.0
 MOST_GROWTH_BYTES = 16 << 20
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 
 def loading(broker: Broker, commits: int, rate: int = 0) -> list[str]:

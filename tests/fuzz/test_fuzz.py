@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.fuzz.inputs import seeds
 from tests.fuzz.run import fuzz
 from tests.truth import log_sets
@@ -13,6 +15,7 @@ SECONDS = float(os.environ.get("OFFDECODE_FUZZ_SECONDS", "40"))
 SEED = int(os.environ.get("OFFDECODE_FUZZ_SEED", "1"))
 
 
+@pytest.mark.slow
 def test_any_damage_keeps_the_invariant(tmp_path: Path) -> None:
     pool = seeds([log_set.log for log_set in log_sets()])
     count, seed = fuzz(SEED, SECONDS, pool, tmp_path)

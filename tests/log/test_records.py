@@ -12,7 +12,8 @@ import offdecode.log.records
 from offdecode.errors import DecompressionError
 from offdecode.log.compression import decompress
 from offdecode.log.doubtful import MOST_PROBLEMS
-from tests.messages import GZIP, LZ4, SNAPPY, ZSTD, batch, compressed, message, read, record, varint, wrapper
+from tests.messages import GZIP, LZ4, SNAPPY, ZSTD, batch, compressed, message, read, record, wrapper
+from tests.segment_builder import varint
 
 CODECS = {"none": 0, "gzip": GZIP, "snappy": SNAPPY, "lz4": LZ4, "zstd": ZSTD}
 

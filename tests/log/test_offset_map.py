@@ -18,9 +18,9 @@ from offdecode.log import offset_map
 from offdecode.log.offset_map import VERDICTS, Verdict
 from offdecode.model import SpanState
 from tests.command import ROOT
+from tests.log.test_transactions import emptied
 from tests.messages import message
 from tests.segment_builder import TRANSACTIONAL, Header, batch, commit, marker
-from tests.test_transactions import emptied
 
 
 def plain(offset: int, count: int = 1) -> bytes:

@@ -37,6 +37,7 @@ def test_older_shape_is_read_by_its_own_layout(record: RecordType, layout: Layou
     assert_read(load(older_shapes.FILE, sample_only=True), record, layout)
 
 
+@pytest.mark.slow
 @pytest.mark.broker
 def test_older_shapes_written_now() -> None:
     rows = older_shapes.write(seed=1, each=80)

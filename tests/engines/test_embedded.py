@@ -192,6 +192,7 @@ def test_samples_have_every_kind_and_version() -> None:
     assert kinds(samples()) == ALL_KINDS
 
 
+@pytest.mark.slow
 @pytest.mark.broker
 def test_opaque_bytes_written_now() -> None:
     rows = opaque_vectors.write(seed=random.randrange(2**31), each=40)
@@ -414,7 +415,6 @@ def shown_in_row(kind: str, row: dict[str, Any]) -> tuple[str, Any]:
     return part["user_data"], part.get("user_data_decoded")
 
 
-@pytest.mark.parametrize("engine", ["auto", "reference"])
 @pytest.mark.parametrize("kind", PLACES)
 def test_rows_show_what_members_hold(kind: str, engine: Engine) -> None:
     data = [bytes_of(row) for row in samples() if row["kind"] == kind]
@@ -425,7 +425,6 @@ def test_rows_show_what_members_hold(kind: str, engine: Engine) -> None:
     assert sum(shown is not None for _, shown in expected) >= len(data) // 2
 
 
-@pytest.mark.parametrize("engine", ["auto", "reference"])
 def test_rows_show_what_commits_hold(engine: Engine) -> None:
     texts = [row["text"] for row in samples() if row["kind"] == "streams-metadata"]
     texts += [text for text in OTHER_TEXTS.values() if text.isprintable() and len(text) < 1000]

@@ -23,12 +23,12 @@ from tests.brokers import KAFKA_3, KAFKA_4, OFFSETS_PARTITIONS, Broker, StartBro
 from tests.kafka_jars import run_java
 from tests.tail_runs import Follower, offdecode, rows_of
 
-WORKLOAD = Path(__file__).parent / "java" / "GroupWorkload.java"
+WORKLOAD = Path(__file__).parent.parent / "java" / "GroupWorkload.java"
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")  # offsets.topic.compression.codec is the index
 KILLS = int(os.environ.get("OFFDECODE_KILLS", "4"))  # of each format
 ALL_CODECS = "OFFDECODE_ALL_CODECS" in os.environ
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 
 def group_list(broker: Broker) -> list[object]:

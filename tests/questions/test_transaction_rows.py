@@ -12,7 +12,7 @@ from offdecode.model import Coverage, Problem, rows_of
 from offdecode.request import Request
 from tests.asking import a_request, transactions
 from tests.chunks import chunk_of
-from tests.test_offsets import pieces
+from tests.history.test_offsets import pieces
 from tests.truth import LogSet, Row, log_sets, set_id
 
 SETS = [log_set for log_set in log_sets() if any(record["control"] for record in log_set.records)]

@@ -25,7 +25,7 @@ from tests.asking import a_request, decode
 from tests.records_builder import Pair, records_of
 from tests.truth import LogSet, log_sets, set_id
 
-VECTORS = Path(__file__).parent.parent / "fixtures" / "vectors" / "records.jsonl.gz"
+VECTORS = Path(__file__).parent.parent.parent / "fixtures" / "vectors" / "records.jsonl.gz"
 MUTATIONS = int(os.environ.get("OFFDECODE_MUTATIONS", "200000"))
 CHUNK = 2000
 ALL = Selection()
@@ -176,6 +176,7 @@ def seeds() -> Iterator[int]:
     yield from range(MUTATIONS // CHUNK)
 
 
+@pytest.mark.slow
 def test_damaged_vectors() -> None:
     left = 0
     for seed in seeds():

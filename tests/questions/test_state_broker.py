@@ -22,9 +22,9 @@ from tests.brokers import KAFKA_3, KAFKA_4, Broker, StartBroker
 from tests.kafka_jars import classpath, run_java
 from tests.truth import Row
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
-JAVA = Path(__file__).parent / "java"
+JAVA = Path(__file__).parent.parent / "java"
 TOOLS = "4.3.1"
 QUOTED = 'grün, "quoted"'
 

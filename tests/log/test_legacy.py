@@ -32,7 +32,7 @@ from tests.messages import (
     wrapper,
 )
 
-FIXTURES = Path(__file__).parent.parent / "fixtures" / "segments"
+FIXTURES = Path(__file__).parent.parent.parent / "fixtures" / "segments"
 SETS = {
     "kafka-0.9-magic0": {0},
     "kafka-0.10.2-lz4-magic0-compacted": {0},

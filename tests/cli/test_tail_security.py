@@ -13,7 +13,7 @@ from tests.commit_load import load
 from tests.kafka_jars import require_java, run_java
 from tests.tail_runs import offdecode, properties
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 PASSWORD = "s3cret=of;the-store"
 SECURITY = "org.apache.kafka.common.security"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from offdecode.engines.decode import Engine
 from offdecode.model import Problem
 from offdecode.request import Request
 from offdecode.schemas.registry import RECORD_TYPES
@@ -23,8 +24,8 @@ SETS = log_sets()
 
 
 @cache
-def decoded(log_set: LogSet) -> tuple[list[Row], list[Problem]]:
-    return _decoded(a_request(log_set.log))
+def decoded(log_set: LogSet, engine: Engine) -> tuple[list[Row], list[Problem]]:
+    return _decoded(a_request(log_set.log, engine=engine))
 
 
 def _decoded(request: Request) -> tuple[list[Row], list[Problem]]:
@@ -85,8 +86,8 @@ def test_there_are_sets() -> None:
     assert len(SETS) >= 2
 
 
-def test_rows_equal_kafkas_reading(log_set: LogSet) -> None:
-    rows, problems = decoded(log_set)
+def test_rows_equal_kafkas_reading(log_set: LogSet, engine: Engine) -> None:
+    rows, problems = decoded(log_set, engine)
     records = log_set.records
     assert problems == []
     assert len(rows) == len(records)
@@ -98,22 +99,22 @@ def test_rows_equal_kafkas_reading(log_set: LogSet) -> None:
     assert wrong == []
 
 
-def test_keys_stand_in_the_contracts_order(log_set: LogSet) -> None:
-    for row in decoded(log_set)[0]:
+def test_keys_stand_in_the_contracts_order(log_set: LogSet, engine: Engine) -> None:
+    for row in decoded(log_set, engine)[0]:
         columns = row_type(row["type"]).columns
         assert list(row) == [column.name for column in columns if not column.optional or column.name in row]
 
 
-def test_transaction_status_follows_the_markers(log_set: LogSet) -> None:
-    rows = decoded(log_set)[0]
+def test_transaction_status_follows_the_markers(log_set: LogSet, engine: Engine) -> None:
+    rows = decoded(log_set, engine)[0]
     assert [row["transaction"] for row in rows] == expected_transactions(log_set)
 
 
-def test_transaction_status_agrees_with_the_journal(log_set: LogSet) -> None:
+def test_transaction_status_agrees_with_the_journal(log_set: LogSet, engine: Engine) -> None:
     """Every transactional commit that the journal knows by its content ended as the journal says."""
     outcomes = journalled_outcomes(log_set.journal)
     rows = [
-        row for row in decoded(log_set)[0]
+        row for row in decoded(log_set, engine)[0]
         if row["type"] == "offset_commit" and row["transaction"] is not None and not row["tombstone"]
     ]  # fmt: skip
     by_content: dict[tuple[Any, ...], set[str]] = defaultdict(set)
@@ -157,10 +158,10 @@ def journalled_outcomes(journal: list[Row]) -> dict[tuple[Any, ...], set[str]]:
     return {content: ends for content, ends in outcomes.items() if "unclear" not in ends}
 
 
-def test_raw_adds_the_records_own_bytes(log_set: LogSet) -> None:
+def test_raw_adds_the_records_own_bytes(log_set: LogSet, engine: Engine) -> None:
     rows, _ = _decoded(a_request(log_set.log, columns=RowOptions(raw=True)))
     without = [{name: value for name, value in row.items() if name not in ("key_hex", "value_hex")} for row in rows]
-    assert without == decoded(log_set)[0]
+    assert without == decoded(log_set, engine)[0]
     records = {(record["log_partition"], record["log_offset"]): record for record in log_set.records}
     for row in rows:
         record = records[row["log_partition"], row["log_offset"]]

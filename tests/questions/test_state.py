@@ -20,9 +20,9 @@ from offdecode.history.offsets.moment import AsOf, Cut
 from offdecode.schemas.rows import row_type
 from offdecode.sources.topic_ids import named_in_file
 from tests.chunks import chunk_of
+from tests.history.test_offsets import pieces
+from tests.log.test_transactions import emptied
 from tests.segment_builder import BASE_TIME_MS, TRANSACTIONAL, Header, Pair, batch, commit, marker, text
-from tests.test_offsets import pieces
-from tests.test_transactions import emptied
 from tests.truth import FIXTURES, Row
 
 ALL_GROUPS = FIXTURES / "kafka-4.4.0-all-groups" / "log"

@@ -13,7 +13,7 @@ from offdecode.history.offsets.rules import Coordinator
 from offdecode.model import DecodedChunk
 from tests.asking import a_request, explain, state
 from tests.chunks import chunk_of
-from tests.test_offsets import Key, PlainCoordinator, pieces, random_log
+from tests.history.test_offsets import Key, PlainCoordinator, pieces, random_log
 from tests.truth import LogSet, Row, log_sets, set_id
 
 EFFECTIVE = {"first", "advance", "repeat", "rewind", "jump", "reset_like", "tombstone"}
