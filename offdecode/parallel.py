@@ -136,9 +136,10 @@ def _feed(feed: Feed, lanes: list[_Lane]) -> Any:
 
 
 class _Lane:
-    """Pieces on their way to one worker. Their buffers lie in memory that both processes share, in one of two slots:
+    """Pieces on their way to one worker.
 
-    one is filled while the other is worked on. What is too large for a slot goes through the pipe.
+    Their buffers lie in memory that both processes share, in one of two slots: one is filled while the other is
+    worked on. What is too large for a slot goes through the pipe.
     """
 
     def __init__(self) -> None:
@@ -264,7 +265,7 @@ class _Processes:
         os.close(outlet)
         self._started[inlet] = process
 
-    def collect(self, on_note: Callable[[Any], None]) -> list[Any]:
+    def collect(self, on_note: Callable[[Any], None]) -> list[Any]:  # noqa: C901 - one loop over pipes, and its end
         """What the jobs return. Gives on_note what they note meanwhile."""
         results: list[Any] = []
         errors: list[BaseException] = []

@@ -31,6 +31,8 @@ Meter = Callable[[int, int], None]  # called with the bytes read and the rows wr
 
 
 class Sink(Protocol):
+    """Takes chunks of rows."""
+
     def write(self, chunk: DecodedChunk) -> None: ...
 
 

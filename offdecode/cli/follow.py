@@ -163,7 +163,7 @@ class _Status:
 
 
 @contextmanager
-def _target(
+def _target(  # noqa: C901 - a refusal each for what a checkpoint cannot go on from
     request: Request, following: Following, output: Output, report: ProblemLines, saved: Checkpoint | None, tail: Tail
 ) -> Iterator[_Target]:
     if following.checkpoint is None:

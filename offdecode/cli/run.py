@@ -69,6 +69,7 @@ def _meter(size: int) -> Iterator[Meter]:
 
 
 def print_stats(stats: Stats, seconds: float) -> None:
+    """Print counts and rates to stderr."""
     seconds = max(seconds, 1e-9)
     lines = [
         f"{stats.rows:,} rows in {seconds:.2f} s: {stats.rows / seconds:,.0f} rows/s, "

@@ -148,7 +148,7 @@ class VectorReader:
             length = np.where(wrong, 0, length)
         return length, after
 
-    def _array(
+    def _array(  # noqa: PLR0913 - where the walk stands is five vectors; an object around them costs each step
         self,
         element: WireType | Struct,
         form: Form,
@@ -194,7 +194,7 @@ class VectorReader:
         fits[owner[~good]] = False
         return Items(shown, fields), at
 
-    def _nullable_struct(
+    def _nullable_struct(  # noqa: PLR0913 - where the walk stands is five vectors; an object around them costs each step
         self,
         struct: Struct,
         tagged: bool,
@@ -219,7 +219,7 @@ class VectorReader:
         after[rows] = last
         return Sparse(rows, fields), after
 
-    def _tagged_fields(
+    def _tagged_fields(  # noqa: PLR0913 - where the walk stands is five vectors; an object around them costs each step
         self,
         known: dict[int, Field],
         form: Form,
@@ -263,7 +263,7 @@ class VectorReader:
         unknown = UnknownTags(row[strange], tag[strange], position[strange], size[strange])
         return (unknown if strange.any() else None), at
 
-    def _tagged(
+    def _tagged(  # noqa: PLR0913 - where the walk stands is five vectors; an object around them costs each step
         self,
         item: Field,
         form: Form,

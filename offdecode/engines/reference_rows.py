@@ -60,7 +60,9 @@ class ReferenceEngine:
             rows.values.append(values)
         return [rows.part(name) for name, rows in found.items()]
 
-    def _decode(self, key: bytes | None, value: bytes | None) -> tuple[str, Values] | None:
+    def _decode(  # noqa: C901 - a branch for each way in which a record may not be what it says
+        self, key: bytes | None, value: bytes | None
+    ) -> tuple[str, Values] | None:
         """The row type and its values, or None where the selection does not want the record."""
         key_type: int | None = None
         version: int | None = None

@@ -108,6 +108,7 @@ def varint(buffer: Buffer, at: Vector, end: Vector, fits: Mask) -> tuple[Vector,
 
 
 def advance(at: Vector, width: int, end: Vector, fits: Mask) -> Vector:
+    """The positions `width` bytes on; rows that end before do not fit, which is noted."""
     after = at + width
     wrong = after > end
     if np.count_nonzero(wrong):

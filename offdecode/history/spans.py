@@ -6,7 +6,10 @@ from offdecode.model import LARGEST_INT64
 
 
 def difference(later: int | None, earlier: int | None) -> int | None:
-    """later - earlier; null where one of them is not known, and where 64 bits do not hold what damaged ones give."""
+    """The difference later - earlier.
+
+    Null where one of them is not known, and where 64 bits do not hold what damaged ones give.
+    """
     if later is None or earlier is None:
         return None
     found = later - earlier

@@ -1,0 +1,1 @@
+"""Bytes of a log to batches and records, and to what is wrong with them."""

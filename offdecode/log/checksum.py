@@ -21,5 +21,5 @@ def crc32c_each(view: memoryview, starts: Sequence[int], ends: Sequence[int]) ->
 
 
 def crc32_each(view: memoryview, starts: Sequence[int], ends: Sequence[int]) -> Vector:
-    """zlib's CRC-32 of each range of `view`."""
+    """CRC-32 of zlib of each range of `view`."""
     return np.array([crc32(view[a:b]) for a, b in zip(starts, ends, strict=True)], np.int64)

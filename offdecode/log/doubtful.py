@@ -62,7 +62,7 @@ def read_doubtful(buffer: Buffer, start: int, end: int, count: int) -> Doubtful:
     return next(iter_doubtful(buffer, start, end, count, start, count, max(end - start, 1)))
 
 
-def iter_doubtful(
+def iter_doubtful(  # noqa: PLR0913 - a place in a batch, and how far to go from it
     buffer: Buffer, start: int, end: int, count: int, at: int, left: int, most: int
 ) -> Iterator[Doubtful]:
     """The same from byte `at` on, where `left` records are still to come, at most `most` of them at a time."""

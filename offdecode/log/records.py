@@ -327,7 +327,7 @@ class _Located:
     problems: Sequence[Problem]
 
 
-def _walk_doubtful(
+def _walk_doubtful(  # noqa: PLR0913 - the vectors of one batch
     frames: Frames,
     chosen: Vector,
     buffer: Buffer,

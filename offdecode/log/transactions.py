@@ -190,7 +190,9 @@ class TransactionResolver:
         last = self._ahead[-1] if self._ahead else self._current
         yield from self._chunks(last.after, last.end, last.reached)
 
-    def _look_ahead(self, chunk: _Chunk, producers: Vector) -> Iterator[tuple[int, _Verdict]]:
+    def _look_ahead(  # noqa: C901 - what is known, what is ahead, what is beyond: in this order
+        self, chunk: _Chunk, producers: Vector
+    ) -> Iterator[tuple[int, _Verdict]]:
         """For each producer the next marker behind the chunk, or that there is none."""
         wanted: set[int] = set()
         for producer in producers.tolist():

@@ -1,0 +1,1 @@
+"""What records and rows consist of: tables, and what follows from them."""

@@ -1,0 +1,1 @@
+"""Rows to their forms: JSON lines, Parquet, CSV, text."""

@@ -1,0 +1,1 @@
+"""Group records to groups, their members and their generations."""

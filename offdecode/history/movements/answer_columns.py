@@ -43,10 +43,12 @@ def named(numbers: Vector, names: Sequence[str | None]) -> pa.Array:
 
 
 def number(numbers: Vector) -> pa.Array:
+    """Numbers as int64; ABSENT is null."""
     return pa.array(numbers, pa.int64(), mask=numbers == ABSENT)
 
 
 def time(numbers: Vector) -> pa.Array:
+    """Milliseconds since 1970 UTC as timestamps; ABSENT is null."""
     return number(numbers).cast(pa.timestamp("ms", tz="UTC"))
 
 

@@ -25,6 +25,8 @@ _STEP_LIMIT = 1 << 31  # a longer step counts as this in the mean
 
 
 class Kind(IntEnum):
+    """What a movement is. The last three have no effect on the offset, so far or for good."""
+
     FIRST = 0
     ADVANCE = 1
     REPEAT = 2
@@ -38,6 +40,8 @@ class Kind(IntEnum):
 
 
 class Confidence(IntEnum):
+    """How sure the signals make a kind or a cause."""
+
     LOW = 0
     MEDIUM = 1
     HIGH = 2

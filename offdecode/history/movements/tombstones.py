@@ -24,6 +24,8 @@ _ONE_DELETION_MS = 2000  # tombstones of one topic's deletion in several groups 
 
 
 class Cause(IntEnum):
+    """Why an offset was deleted."""
+
     EXPIRY = 0
     GROUP_DELETED = 1
     OFFSETS_DELETED = 2

@@ -1,0 +1,1 @@
+"""Commits and markers to the offsets that a coordinator holds."""

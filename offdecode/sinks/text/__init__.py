@@ -1,0 +1,1 @@
+"""Rows to lines for a person."""
