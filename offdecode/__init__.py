@@ -6,51 +6,24 @@ Every command of the command line is a function here: `decode`, `state`, `genera
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from offdecode.api import (
-        Answer,
-        ProblemWarning,
-        check,
-        decode,
-        explain,
-        generations,
-        read,
-        read_table,
-        state,
-        transactions,
-    )
-    from offdecode.errors import OffdecodeError, SourceError, UsageError
-    from offdecode.model import Problem
+    from offdecode.api import *  # noqa: F403 - its __all__ is this package's
 
 __version__ = "0.1.0"
-__all__ = [
-    "Answer",
-    "OffdecodeError",
-    "Problem",
-    "ProblemWarning",
-    "SourceError",
-    "UsageError",
-    "check",
-    "decode",
-    "explain",
-    "generations",
-    "read",
-    "read_table",
-    "state",
-    "transactions",
-]
-
-_HOMES = dict.fromkeys(__all__, "api") | {
-    "OffdecodeError": "errors", "SourceError": "errors", "UsageError": "errors", "Problem": "model",
-}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: `offdecode --help` needs none of it."""
-    if name not in _HOMES:
+    """Import the API when something of it is asked for: `offdecode --help` needs none of it."""
+    if name != "__all__" and name.startswith("__"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    api = import_module("offdecode.api")  # a from-import would ask here for `api`
+    if name != "__all__" and name not in api.__all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(api, name)
 
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+def __dir__() -> list[str]:
+    return [*globals(), *__getattr__("__all__")]

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from offdecode.errors import UsageError
+from offdecode.errors import OffdecodeError, SourceError, UsageError
 from offdecode.model import DecodedChunk, Problem
 from offdecode.options import (
     COMMITS,
@@ -45,6 +45,23 @@ from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import DEFAULT_OPTIONS, row_type, row_type_names
 from offdecode.schemas.state_rows import STATE_ROW_TYPES, TRANSACTION_ROW
 from offdecode.sinks.parquet import within_calendar
+
+__all__ = [
+    "Answer",
+    "OffdecodeError",
+    "Problem",
+    "ProblemWarning",
+    "SourceError",
+    "UsageError",
+    "check",
+    "decode",
+    "explain",
+    "generations",
+    "read",
+    "read_table",
+    "state",
+    "transactions",
+]
 
 Paths = PathLike | Sequence[PathLike]
 OnProblem = Callable[[Problem], None]

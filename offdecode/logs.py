@@ -21,7 +21,7 @@ from offdecode.model import PADDING, Chunk, Problem, Vector
 from offdecode.sources.segments import PartitionLog, Segment, open_segment, read_chunk
 
 _NOTHING_IN_IT = "this does not look like an offsets log: there is no batch in it"
-NOT_OFFSETS = "this does not look like an offsets log: its keys are no coordinator's"
+NOT_OFFSETS = "this does not look like an offsets log: its record keys are not those of consumer offsets or groups"
 
 
 def offset_map(log: PartitionLog) -> OffsetMap:

@@ -35,11 +35,11 @@ _SIZE = struct.Struct("<q")
 
 
 class Stopped(Exception):
-    """Another process has failed: this one has nothing more to do."""
+    """Another process has failed, so this one stops too."""
 
 
 class WorkerError(OffdecodeError):
-    """A process ended without a word, killed by the system perhaps."""
+    """A worker process ended without a result; the system may have killed it."""
 
 
 class Turns:
@@ -245,7 +245,7 @@ def _wide_pipe() -> tuple[int, int]:
 
 
 class _Processes:
-    """Forked processes, each with a pipe through which it sends this one its notes and what came of it."""
+    """Forked processes, each with a pipe on which it sends its notes and its result to the parent."""
 
     def __init__(self, pipes: set[int]) -> None:
         self._pipes = pipes

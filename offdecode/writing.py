@@ -49,7 +49,7 @@ class Answer:
 
 
 class StrictStop(OffdecodeError):
-    """The first problem, where none is accepted."""
+    """The run has stopped at its first problem, as --strict asks."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem

@@ -214,7 +214,7 @@ def _refuse_changed(path: Path, saved: Checkpoint | None) -> None:
 
 
 class _Plain:
-    """A run that is not gone on with."""
+    """Output without a checkpoint."""
 
     def __init__(self, sink: Any, stream: Any) -> None:
         self._sink = sink

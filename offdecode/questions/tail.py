@@ -144,7 +144,7 @@ class Tail:
 
     @property
     def _one_place(self) -> bool:
-        """Whether the wanted groups tell the partitions; a copy of the topic may be partitioned otherwise."""
+        """Whether the wanted groups tell which partitions to read. A copy of the topic may have other ones."""
         rows, topic = self._request.rows, self._request.source.topic_name
         return bool(rows.groups) and rows.group_regex is None and topic == OFFSETS_TOPIC
 

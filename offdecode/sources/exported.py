@@ -45,7 +45,7 @@ def _whole_lines(stream: BinaryIO, path: Path) -> Iterator[tuple[int, list[bytes
             position += len(rest) + len(head) + 1
             rest = tail
         elif len(rest) > _MAX_LINE_BYTES:
-            raise SourceError(path_text(path), f"a line of more than {_MAX_LINE_BYTES} bytes: this is no export")
+            raise SourceError(path_text(path), f"a line of more than {_MAX_LINE_BYTES} bytes: this is not an export")
         else:
             rest += data
     if rest:

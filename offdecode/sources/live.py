@@ -131,7 +131,7 @@ class LiveTopic:
             return jump.to, jump.problem
 
     def kept_until(self, number: int) -> int:
-        """The offset behind what is already fetched and kept; 0 where that is nothing."""
+        """End offset of the buffered data, 0 if the buffer is empty."""
         with self._changed:
             return self._partitions[number].kept_until or 0
 
@@ -202,7 +202,7 @@ class LiveTopic:
                 self._changed.wait(_POLL_SECONDS)
 
     def _beyond(self, number: int, offset: int) -> tuple[int, list[memoryview]]:
-        """Bytes that are not kept, fetched for this one look at them."""
+        """Fetch bytes beyond the read-ahead buffer; they are not cached."""
         partition = self._partitions[number]
         while True:
             self._raise_failure()
