@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from offdecode.model import Column, Kind
+from offdecode.schemas import offset_commit
 from offdecode.schemas.history_rows import MEMBER_FIELDS
 
 COMMITTED_ROW = "committed_offset"
@@ -14,8 +15,8 @@ TRANSACTION_ROW = "transaction"
 STATE_ROW_TYPES = (COMMITTED_ROW, PENDING_ROW, GROUP_ROW)
 
 # What a row of the state takes over from the record that set it, in this order.
-_KEY = ("group", "topic", "partition")
-_VALUE = ("offset", "leader_epoch", "metadata", "commit_timestamp", "expire_timestamp", "topic_id")
+_KEY = tuple(field.name for field in offset_commit.KEY.fields)
+_VALUE = tuple(field.name for field in offset_commit.VALUE.fields)
 _ORIGIN = ("log_partition", "log_offset", "log_timestamp", "transaction")
 _HEADERS = "headers"  # a record's, not the offset's
 
