@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from offdecode.history.offsets.commits import WithTexts
 from offdecode.history.offsets.moment import AsOf, Cut
 from offdecode.history.offsets.replay import OffsetReplay
 from offdecode.history.offsets.rules import Coordinator
@@ -208,7 +209,7 @@ def test_earlier_moments_equal_a_replay_of_the_journal(log_set: LogSet) -> None:
             cut, replay = Cut(AsOf(moment)), OffsetReplay()
             for chunk in chunks:
                 replay.add(cut.cut(chunk))
-            for row in replay.committed(coordinator).rows.to_pylist():
+            for row in WithTexts(replay.codes).rows(replay.committed(coordinator).rows).to_pylist():
                 ours[row["group"], row["topic"], row["partition"]] = row["offset"], row["metadata"]
         for key, writes in keys.items():
             if all(abs(write.time - moment) >= _MARGIN_MS for write in writes):

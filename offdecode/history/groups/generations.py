@@ -70,7 +70,7 @@ class GenerationRows:
             ],
             "joined": [name for name in now if name not in then and name not in predecessor],
             "left": [
-                {**_identity(member), "lost": _assignment(member.assignment)}
+                {**_identity(member), "lost": assignment_rows(member.assignment)}
                 for name, member in then.items()
                 if name not in now and name not in replaced
             ],
@@ -91,10 +91,10 @@ class GenerationRows:
             "subscribed_regex": member.subscribed_regex,
             "rebalance_timeout_ms": member.rebalance_timeout_ms,
             "session_timeout_ms": member.session_timeout_ms,
-            "assignment": _assignment(member.assignment),
-            "target": _assignment(member.target),
-            "gained": _assignment(self._beyond(member.assignment, had)) if moved else None,
-            "lost": _assignment(self._beyond(had, member.assignment)) if moved else None,
+            "assignment": assignment_rows(member.assignment),
+            "target": assignment_rows(member.target),
+            "gained": assignment_rows(self._beyond(member.assignment, had)) if moved else None,
+            "lost": assignment_rows(self._beyond(had, member.assignment)) if moved else None,
         }
 
     def _beyond(self, assignment: Assignment | None, other: Assignment | None) -> Assignment:
@@ -128,7 +128,8 @@ def _wishes(member: Member) -> tuple[Any, ...]:
     return member.client_id, member.client_host, topics, member.subscribed_regex, timeouts
 
 
-def _assignment(assignment: Iterable[Assigned] | None) -> list[Row] | None:
+def assignment_rows(assignment: Iterable[Assigned] | None) -> list[Row] | None:
+    """An assignment as rows show it."""
     if assignment is None:
         return None
     return [

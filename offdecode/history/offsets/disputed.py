@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from offdecode.history.offsets.commits import Commits, joined
+from offdecode.history.offsets.commits import Commits, WithTexts, joined
 from offdecode.history.offsets.ends import Ends, Happening
 from offdecode.history.offsets.keys import KeyCodes
 from offdecode.history.offsets.rules import Coordinator, Event, KeyReplay, KeyState
@@ -43,11 +43,15 @@ class DisputedKeys:
     def keys(self) -> Vector:
         return np.fromiter(self._replays, np.int64, len(self._replays))
 
-    def start(self, keys: Collection[int], base: Commits, waiting: Commits, first: Commits) -> None:
+    def start(
+        self, keys: Collection[int], base: Commits, waiting: Commits, first: Commits, codes: KeyCodes
+    ) -> None:
         """Begin with keys: what is committed before the chunk (or deleted), what waits, the chunk's own rows."""
         groups: dict[int, str] = {}
+        texts = WithTexts(codes)
         for rows in (base, waiting, first):
-            groups.update(zip(rows.key.tolist(), rows.rows.column("group").to_pylist(), strict=True))
+            names = texts.rows(rows.rows.select(["group"])).column("group").to_pylist()
+            groups.update(zip(rows.key.tolist(), names, strict=True))
         states = {key: KeyState() for key in keys}
         for entry in base.entries():
             states[entry.key].committed = None if entry.tombstone else entry.place
@@ -112,10 +116,10 @@ class DisputedKeys:
         """The rows of these keys that are not decided."""
         return self._at(set().union(*(replay.states[coordinator].waiting() for replay in self._replays.values())))
 
-    def differences(self) -> Iterator[Difference]:
+    def differences(self, codes: KeyCodes) -> Iterator[Difference]:
         """The keys for which the coordinators hold different committed offsets."""
         index = {place: number for number, place in enumerate(self._rows.place.tolist())}
-        shown = self._rows.rows.select(["group", "topic", "partition", "offset", "log_offset"])
+        shown = WithTexts(codes).rows(self._rows.rows.select(["group", "topic", "partition", "offset", "log_offset"]))
         for replay in self._replays.values():
             held = {coordinator: state.committed for coordinator, state in replay.states.items()}
             if len(set(held.values())) > 1:
@@ -128,9 +132,9 @@ class DisputedKeys:
                     coordinator: None if place is None else rows[place] for coordinator, place in held.items()
                 })  # fmt: skip
 
-    def renumber(self, codes: KeyCodes) -> None:
+    def renumber(self, old: KeyCodes, new: KeyCodes) -> None:
         """Take other numbers for the keys. Every key has a row here: else all coordinators would agree on it."""
-        rows = self._rows.compacted(codes)
+        rows = self._rows.renumbered(old, new)
         numbers = dict(zip(self._rows.key.tolist(), rows.key.tolist(), strict=True))
         self._replays = {numbers[key]: replay for key, replay in self._replays.items()}
         self._rows = rows

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from offdecode.history.offsets.keys import Texts
 from offdecode.history.offsets.rules import Event
 from offdecode.model import DecodedChunk, Mask, Vector
 from offdecode.schemas import group_metadata
@@ -50,12 +51,11 @@ class Ends:
         found[known] = np.where(self.producer[next_] == producer[known], next_, -1)
         return found
 
-    def is_deleted(self, group: pa.ChunkedArray) -> Mask:
-        """Which of the groups have a tombstone in the chunk."""
+    def is_deleted(self, group: Vector, names: Texts) -> Mask:
+        """Which of the groups, numbers of names, have a tombstone in the chunk."""
         if not self.deleted:
             return np.zeros(len(group), np.bool_)
-        names = pa.array(list(self.deleted), pa.string())
-        return np.asarray(pc.is_in(group.cast(pa.string()), value_set=names).to_numpy())
+        return np.isin(group, [names.number(name) for name in self.deleted])
 
     def by_producer(self) -> dict[int, list[Happening]]:
         """Each producer's markers as events."""

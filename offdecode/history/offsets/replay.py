@@ -24,21 +24,22 @@ from offdecode.model import DecodedChunk, Vector
 from offdecode.schemas import offset_commit
 
 _SMALL_PART_ROWS = 4096  # smaller parts become one with others of their size: a table takes kilobytes by itself
-_SUPERSEDED_ROWS = 1 << 18
+_SUPERSEDED = 1 << 18
 
 
 class OffsetReplay:
     """The offsets of one partition of the offsets topic.
 
-    superseded_rows: how many rows may be held beyond twice the live ones.
+    superseded: how many rows may be held beyond twice the live ones, and texts beyond one for each row and twice the
+    live ones.
     """
 
-    def __init__(self, superseded_rows: int = _SUPERSEDED_ROWS) -> None:
-        self._superseded_rows = superseded_rows
-        self._codes = KeyCodes()
-        none = commits_of(None, np.empty(0, np.int64), self._codes)
+    def __init__(self, superseded: int = _SUPERSEDED) -> None:
+        self._superseded = superseded
+        self.codes = KeyCodes()
+        none = commits_of(None, np.empty(0, np.int64), self.codes)
         self._settled = [none]  # of several rows of a key the last one counts
-        self._settled_rows = self._live_rows = 0
+        self._settled_rows = self._live_rows = self._live_texts = 0
         self._waiting = none
         self._waiting_rows = 0
         self._disputed = DisputedKeys(none)
@@ -53,25 +54,28 @@ class OffsetReplay:
         places = places_by_type(chunk, first)
         none = np.empty(0, np.int64)
         commits = commits_of(
-            chunk.batches.get(offset_commit.ROW_TYPE), places.get(offset_commit.ROW_TYPE, none), self._codes
+            chunk.batches.get(offset_commit.ROW_TYPE), places.get(offset_commit.ROW_TYPE, none), self.codes
         )
         if commits.transactional.any() or len(self._waiting) or self._disputed:
             self._add_with_transactions(commits, ends_of(chunk, places, first))
         else:
             self._settle(commits)
-        if self._settled_rows > 2 * self._live_rows + self._superseded_rows:
-            self._compact()
+        if self._settled_rows > 2 * self._live_rows + self._superseded:
+            self._drop_superseded()
+        texts = 2 * self._live_texts + self._settled_rows + len(self._waiting)
+        if self.codes.texts_held > texts + self._superseded:
+            self._renumber()
 
     def committed(self, coordinator: Coordinator) -> Commits:
-        """The rows that set the committed offsets, one for each key that has one."""
-        self._compact()
+        """The rows that set the committed offsets, one for each key that has one; texts as numbers of `codes`."""
+        self._drop_superseded()
         settled = self._settled[0]
         agreed = settled.where(~np.isin(settled.key, self._disputed.keys))
         return joined([agreed, self._disputed.committed(coordinator)])
 
     def waiting(self, coordinator: Coordinator) -> Commits:
         """The rows that wait for the end of their transaction, or whose transaction's end is lost."""
-        self._compact()
+        self._drop_superseded()
         waiting, settled = self._waiting, self._settled[0]
         order = np.argsort(settled.key)
         overtaken = np.zeros(len(waiting), np.bool_)
@@ -82,7 +86,7 @@ class OffsetReplay:
 
     def differences(self) -> Iterator[Difference]:
         """The keys for which the coordinators hold different committed offsets."""
-        return self._disputed.differences()
+        return self._disputed.differences(self.codes)
 
     def _add_with_transactions(self, commits: Commits, ends: Ends) -> None:
         plain = ~commits.transactional
@@ -107,8 +111,8 @@ class OffsetReplay:
             self._settle(settled)
             left = joined([left, still])
         self._waiting = left
-        if len(left) > 2 * self._waiting_rows + self._superseded_rows:
-            self._waiting = left.last_waiting().compacted(self._codes)
+        if len(left) > 2 * self._waiting_rows + self._superseded:
+            self._waiting = left.last_waiting()
             self._waiting_rows = len(self._waiting)
 
     def _keys_apart(self, commits: Commits, waiting: Commits, until: Vector, ends: Ends) -> Vector:
@@ -121,14 +125,14 @@ class OffsetReplay:
         waits = np.repeat((1, -1, 0), (count, count, len(tombstones)))
         order = np.lexsort((place, key))
         inside = order[(waits[order] == 0) & (np.cumsum(waits[order]) > 0)]
-        in_groups = waiting.key[ends.is_deleted(waiting.rows.column("group"))]
+        in_groups = waiting.key[ends.is_deleted(waiting.rows.column("group").to_numpy(), self.codes.names)]
         transactional = tombstones.key[tombstones.transactional]
         return np.unique(np.concatenate((self._disputed.keys, key[inside], in_groups, transactional)))
 
     def _replay_apart(self, keys: Vector, waiting: Commits, own: Commits, ends: Ends) -> None:
         fresh = np.setdiff1d(keys, self._disputed.keys)
         base = joined([part.where(np.isin(part.key, fresh)) for part in self._settled]).last_of_each_key()
-        self._disputed.start(fresh.tolist(), base, waiting, own.where(np.isin(own.key, fresh)))
+        self._disputed.start(fresh.tolist(), base, waiting, own.where(np.isin(own.key, fresh)), self.codes)
         self._disputed.replay(own, ends)
 
     def _settle(self, commits: Commits) -> None:
@@ -138,13 +142,19 @@ class OffsetReplay:
             while len(self._settled) > 2 and len(self._settled[-2]) <= len(self._settled[-1]) < _SMALL_PART_ROWS:
                 self._settled[-2:] = [joined(self._settled[-2:])]
 
-    def _compact(self) -> None:
-        """Drop what is superseded, and the numbers of keys that are gone."""
-        self._codes = KeyCodes()
+    def _drop_superseded(self) -> None:
         live = joined(self._settled).last_of_each_key()
-        live = live.where(~live.tombstone).compacted(self._codes)
+        live = live.where(~live.tombstone)
         self._settled = [live]
         self._settled_rows = self._live_rows = len(live)
-        self._waiting = self._waiting.last_waiting().compacted(self._codes)
+        self._waiting = self._waiting.last_waiting()
         self._waiting_rows = len(self._waiting)
-        self._disputed.renumber(self._codes)
+
+    def _renumber(self) -> None:
+        """Drop the numbers of texts and keys that are gone."""
+        self._drop_superseded()
+        old, self.codes = self.codes, KeyCodes()
+        self._settled = [part.renumbered(old, self.codes) for part in self._settled]
+        self._waiting = self._waiting.renumbered(old, self.codes)
+        self._disputed.renumber(old, self.codes)
+        self._live_texts = self.codes.texts_held

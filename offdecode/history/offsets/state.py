@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from offdecode.filtering import key_mask, matches
-from offdecode.history.groups.images import GroupImage
+from offdecode.history.groups.generations import assignment_rows
+from offdecode.history.groups.images import Assigned, GroupImage, Member
 from offdecode.history.groups.replay import GroupReplay
-from offdecode.history.offsets.commits import Commits
+from offdecode.history.offsets.commits import Commits, WithTexts
+from offdecode.history.offsets.keys import KeyCodes
 from offdecode.history.offsets.moment import AsOf, Cut
 from offdecode.history.offsets.replay import OffsetReplay
 from offdecode.history.offsets.rules import Coordinator
+from offdecode.history.offsets.state_chunks import DescribedGroups, iter_state
 from offdecode.history.offsets.trust import group_reasons, log_reasons
 from offdecode.history.topic_names import learn_topic_names
-from offdecode.model import Coverage, DecodedChunk, Vector
+from offdecode.model import Coverage, DecodedChunk, arrow
 from offdecode.options import ALL_ROWS, Filter
 from offdecode.schemas.registry import RECORD_TYPES
 from offdecode.schemas.rows import UNKNOWN_ROW, row_type
-from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW, PENDING_ROW
+from offdecode.schemas.state_rows import GROUP_ROW
 
 Row = dict[str, Any]
 
-_GROUPS_A_CHUNK = 500
 _KNOWN_KEY_TYPES = pa.array([record.key_type for record in RECORD_TYPES], pa.int32())
 
 
@@ -83,59 +84,43 @@ class LogState:
         question = self._question
         committed = self._wanted(self._offsets.committed(question.coordinator))
         pending = self._wanted(self._offsets.waiting(question.coordinator))
-        rows = self._group_rows(coverage, committed, pending)
-        offsets = {
-            COMMITTED_ROW: _offset_rows(COMMITTED_ROW, committed.rows),
-            PENDING_ROW: _offset_rows(PENDING_ROW, _with_age(pending.rows, now)),
-        }
-        number = {row["group"]: index for index, row in enumerate(rows)}
-        owners = {name: _owner(table.column("group"), number) for name, table in offsets.items()}
-        for start in range(0, len(rows), _GROUPS_A_CHUNK):
-            schema = row_type(GROUP_ROW).arrow_schema
-            batches = {GROUP_ROW: pa.RecordBatch.from_pylist(rows[start : start + _GROUPS_A_CHUNK], schema=schema)}
-            owner = [np.arange(start, start + len(batches[GROUP_ROW]))]
-            for name, table in offsets.items():
-                first, end = np.searchsorted(owners[name], (start, start + _GROUPS_A_CHUNK))
-                if end > first:
-                    batches[name] = table.slice(first, end - first).combine_chunks().to_batches()[0]
-                    owner.append(owners[name][first:end])
-            yield DecodedChunk(batches, np.argsort(np.concatenate(owner), kind="stable"))
+        described = self._described_groups(coverage, committed, pending)
+        yield from iter_state(committed, pending, described, self._offsets.codes, now)
 
     def _wanted(self, commits: Commits) -> Commits:
-        """The offsets that are asked for, by group, topic and partition."""
-        commits = commits.where(key_mask(self._question.commits, commits.rows))
-        keys = [commits.rows.column("partition").to_numpy()]
-        keys += [_rank(commits.rows.column(name)) for name in ("topic", "group")]
-        return commits.take(np.lexsort(keys))
+        """The offsets that are asked for."""
+        number = commits.rows.column("topic").combine_chunks()
+        topic = pa.DictionaryArray.from_arrays(number, self._offsets.codes.names.all())
+        keys = pa.table({"topic": topic, "partition": commits.rows.column("partition")})
+        return commits.where(key_mask(self._question.commits, keys))
 
-    def _group_rows(self, coverage: Coverage, committed: Commits, pending: Commits) -> list[Row]:
-        question = self._question
-        images = {image.group: image for image in self._groups.images()}
-        held, waiting = (_counts(commits.rows.column("group")) for commits in (committed, pending))
-        names = held.keys() | waiting.keys()
-        differences = self._differences()
-        names |= differences.keys()
-        if question.commits == ALL_ROWS:
-            names |= images.keys()
+    def _described_groups(self, coverage: Coverage, committed: Commits, pending: Commits) -> DescribedGroups:
+        question, codes = self._question, self._offsets.codes
         if self._undecoded is not None:
             coverage = replace(coverage, undecoded=self._undecoded)
         general = list(log_reasons(coverage, question.as_of, self._cut))
-        own = group_reasons(coverage, committed.rows, pending.rows)
-        found = []
-        for name in sorted(names):
+        texts = WithTexts(codes)
+        outlived = committed.rows.select(["key_type", "group"]).filter(pc.field("key_type") == 0)
+        own = group_reasons(coverage, texts.rows(outlived), texts.rows(_producers(pending, codes)))
+        images = {image.group: image for image in self._groups.images()}
+        differences = self._differences()
+        shown = set(differences)
+        if question.commits == ALL_ROWS:
+            shown |= images.keys()
+        simple = {**_simple(coverage.log_partition), **_trust(general)}
+        rows: dict[int, Row] = {}
+        for name in images.keys() | differences.keys() | own.keys():
             image = images.get(name)
             reasons = [*general, *own.get(name, ())]
             if image is not None and image.incomplete_reason is not None:
                 reasons.append(image.incomplete_reason)
-            found.append({
-                **(_simple(name, coverage.log_partition) if image is None else _described(image)),
-                "committed_offsets": held.get(name, 0),
-                "pending_offsets": waiting.get(name, 0),
+            rows[codes.names.number(name)] = {
+                **(simple if image is None else _described(image)),
+                "group": name,
                 "differences": differences.get(name),
-                "complete": not reasons,
-                "incomplete_reason": "; ".join(reasons) or None,
-            })
-        return found
+                **_trust(reasons),
+            }
+        return DescribedGroups(simple, rows, [codes.names.number(name) for name in shown])
 
     def _differences(self) -> dict[str, list[Row]]:
         found: dict[str, list[Row]] = defaultdict(list)
@@ -150,11 +135,16 @@ class LogState:
         return found
 
 
-def _simple(name: str, log_partition: int | None) -> Row:
-    return {"type": GROUP_ROW, "group": name, "group_type": "simple", "state": "Empty", "log_partition": log_partition}
+def _simple(log_partition: int | None) -> Row:
+    return {"type": GROUP_ROW, "group_type": "simple", "state": "Empty", "log_partition": log_partition}
+
+
+def _trust(reasons: list[str]) -> Row:
+    return {"complete": not reasons, "incomplete_reason": "; ".join(reasons) or None}
 
 
 _SHOWN = {item.name for item in fields(GroupImage)} & set(row_type(GROUP_ROW).arrow_schema.names)
+_SHOWN_OF_MEMBER = tuple(item.name for item in fields(Member))
 
 
 def _described(image: GroupImage) -> Row:
@@ -165,47 +155,22 @@ def _described(image: GroupImage) -> Row:
         "type": GROUP_ROW,
         "generation": image.generation if classic else None,
         "epoch": None if classic else image.generation,
-        "members": [asdict(member) for member in image.members],
+        "members": [_shown(member) for member in image.members],
     }
 
 
-def _offset_rows(name: str, rows: pa.Table) -> pa.Table:
-    schema = row_type(name).arrow_schema
-    kind = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int32)), pa.array([name], pa.string()))
-    return pa.table([kind if name == "type" else rows.column(name) for name in schema.names], schema=schema)
+def _shown(member: Member) -> Row:
+    values = {name: getattr(member, name) for name in _SHOWN_OF_MEMBER}
+    for name, value in values.items():
+        if isinstance(value, tuple) and value and isinstance(value[0], Assigned):
+            values[name] = assignment_rows(value)
+    return values
 
 
-def _with_age(rows: pa.Table, now: int | None) -> pa.Table:
-    written = rows.column("log_timestamp").cast(pa.int64())
-    age = pa.nulls(len(rows), pa.int64())
-    if now is not None:
-        age = pc.subtract(pa.scalar(now, pa.int64()), written)
-        fits = pc.equal(pc.greater_equal(age, 0), pc.greater_equal(now, written))  # else 64 bits were too few
-        age = pc.if_else(fits, age, None)
-    return rows.append_column("age_ms", age)
-
-
-def _texts(column: pa.ChunkedArray) -> tuple[Vector, list[str]]:
-    """The texts that a column has, and which of them each row has."""
-    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
-    return encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
-
-
-def _counts(groups: pa.ChunkedArray) -> dict[str, int]:
-    """How many rows each group has."""
-    index, names = _texts(groups)
-    return dict(zip(names, np.bincount(index, minlength=len(names)).tolist(), strict=True))
-
-
-def _owner(groups: pa.ChunkedArray, number: Mapping[str, int]) -> Vector:
-    """For each row the number of its group."""
-    index, names = _texts(groups)
-    return np.fromiter((number[name] for name in names), np.int64, len(names))[index]
-
-
-def _rank(column: pa.ChunkedArray) -> Vector:
-    """Numbers that sort as the texts do."""
-    index, texts = _texts(column)
-    rank = np.empty(len(texts), np.int64)
-    rank[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
-    return np.asarray(rank[index])
+def _producers(pending: Commits, codes: KeyCodes) -> pa.Table:
+    """Each group's transactions and producers, once, in the order of the pending offsets."""
+    rows = pending.rows.select(["group", "transaction", "producer_id"])
+    if not len(rows):
+        return rows
+    rows = rows.take(arrow(codes.order(pending.key, codes.names.rank())))
+    return rows.group_by(rows.schema.names, use_threads=False).aggregate([])

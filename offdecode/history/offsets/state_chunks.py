@@ -1,0 +1,148 @@
+"""Committed and pending offsets, and what is told of groups, to the chunks of a state: group by group."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from offdecode.history.offsets.commits import Commits, WithTexts
+from offdecode.history.offsets.keys import KeyCodes
+from offdecode.model import DecodedChunk, Vector, arrow, distinct
+from offdecode.schemas.rows import row_type
+from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW, PENDING_ROW
+
+Row = dict[str, Any]
+
+_ROWS_A_CHUNK = 1 << 15
+_DESCRIBED_A_CHUNK = 500  # groups with members
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedGroups:
+    """The rows of groups without the numbers of their offsets.
+
+    simple: of every group that is not among `rows`, without its name; rows: by number of the group's name;
+    shown: groups that have a row though they have no offset.
+    """
+
+    simple: Row
+    rows: dict[int, Row]
+    shown: Collection[int]
+
+
+def iter_state(
+    committed: Commits, pending: Commits, described: DescribedGroups, codes: KeyCodes, now: int | None
+) -> Iterator[DecodedChunk]:
+    """The chunks. now: the moment from which ages count, in milliseconds."""
+    texts, with_texts = codes.names.all(), WithTexts(codes)
+    rank = codes.names.rank()
+    offsets = {COMMITTED_ROW: committed, PENDING_ROW: pending}
+    of_group = {name: commits.rows.column("group").to_numpy() for name, commits in offsets.items()}
+    shown = np.fromiter(described.shown, np.int64, len(described.shown))
+    groups = distinct(np.concatenate((shown, *of_group.values())))
+    groups = groups[np.argsort(rank[groups])]
+    count = {name: np.bincount(found, minlength=len(texts))[groups] for name, found in of_group.items()}
+    order = {name: codes.order(commits.key, rank) for name, commits in offsets.items()}
+    place = _places(count)
+    for start, end in _cuts(place[GROUP_ROW], groups, described, sum(map(len, place.values()))):
+        batches, places = {}, []
+        for name, at in place.items():
+            first, last = np.searchsorted(at, (start, end))
+            if last == first:
+                continue
+            places.append(at[first:last] - start)
+            if name == GROUP_ROW:
+                counts = {kind: found[first:last] for kind, found in count.items()}
+                batches[name] = _group_batch(groups[first:last], counts, described, texts)
+            else:
+                rows = offsets[name].rows.take(arrow(order[name][first:last]))
+                batches[name] = _offset_batch(name, with_texts.rows(rows), now)
+        number = np.empty(end - start, np.int64)
+        number[np.concatenate(places)] = np.arange(end - start)
+        yield DecodedChunk(batches, number)
+
+
+def _places(count: dict[str, Vector]) -> dict[str, Vector]:
+    """Where among all rows those of each type stand: each group, its committed offsets, its pending ones."""
+    begin = np.cumsum(1 + count[COMMITTED_ROW] + count[PENDING_ROW]) - count[COMMITTED_ROW] - count[PENDING_ROW] - 1
+    behind = {GROUP_ROW: begin, COMMITTED_ROW: begin + 1, PENDING_ROW: begin + 1 + count[COMMITTED_ROW]}
+    found = {GROUP_ROW: begin}
+    for name, counts in count.items():
+        before = np.cumsum(counts) - counts
+        found[name] = np.repeat(behind[name] - before, counts) + np.arange(counts.sum())
+    return found
+
+
+def _cuts(
+    group_place: Vector, groups: Vector, described: DescribedGroups, rows: int
+) -> Iterator[tuple[int, int]]:
+    """Where to cut the rows: so many in a chunk, and not too many groups with members."""
+    with_row = group_place[np.isin(groups, np.fromiter(described.rows, np.int64, len(described.rows)))]
+    cuts = distinct(np.concatenate((
+        np.arange(0, rows, _ROWS_A_CHUNK), with_row[_DESCRIBED_A_CHUNK::_DESCRIBED_A_CHUNK], np.array([rows])
+    )))  # fmt: skip
+    return zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)
+
+
+def _group_batch(
+    groups: Vector, count: dict[str, Vector], described: DescribedGroups, texts: pa.Array
+) -> pa.RecordBatch:
+    numbers = {
+        "committed_offsets": count[COMMITTED_ROW].astype(np.int32),
+        "pending_offsets": count[PENDING_ROW].astype(np.int32),
+    }  # fmt: skip
+    has_row = np.array([group in described.rows for group in groups.tolist()], np.bool_)
+    schema = row_type(GROUP_ROW).arrow_schema
+    parts, places = [], []
+    if not has_row.all():
+        simple = np.flatnonzero(~has_row)
+        names = texts.take(arrow(groups[simple]))
+        own = {"group": pa.DictionaryArray.from_arrays(arrow(np.arange(len(simple), dtype=np.int32)), names)}
+        own |= {name: arrow(found[simple]) for name, found in numbers.items()}
+        parts.append(pa.table([
+            own.get(field.name) or _repeated(described.simple.get(field.name), field.type, len(simple))
+            for field in schema
+        ], schema=schema))  # fmt: skip
+        places.append(simple)
+    if has_row.any():
+        told = np.flatnonzero(has_row)
+        rows = [
+            described.rows[group] | {name: int(found[at]) for name, found in numbers.items()}
+            for at, group in zip(told.tolist(), groups[told].tolist(), strict=True)
+        ]  # fmt: skip
+        parts.append(pa.Table.from_pylist(rows, schema=schema))
+        places.append(told)
+    table = pa.concat_tables(parts)
+    if len(parts) > 1:
+        table = table.unify_dictionaries().take(arrow(np.argsort(np.concatenate(places))))
+    return table.combine_chunks().to_batches()[0]
+
+
+def _repeated(value: Any, kind: pa.DataType, count: int) -> pa.Array:
+    if value is None:
+        return pa.nulls(count, kind)
+    if pa.types.is_dictionary(kind):
+        return pa.DictionaryArray.from_arrays(arrow(np.zeros(count, np.int32)), pa.array([value], kind.value_type))
+    return pa.repeat(pa.scalar(value, kind), count)
+
+
+def _offset_batch(name: str, rows: pa.Table, now: int | None) -> pa.RecordBatch:
+    schema = row_type(name).arrow_schema
+    own = {"type": _repeated(name, schema.field("type").type, len(rows))}
+    if "age_ms" in schema.names:
+        own["age_ms"] = _age(rows.column("log_timestamp").cast(pa.int64()), now)
+    columns = [own[field] if field in own else rows.column(field) for field in schema.names]
+    return pa.table(columns, schema=schema).combine_chunks().to_batches()[0]
+
+
+def _age(written: pa.ChunkedArray, now: int | None) -> pa.ChunkedArray | pa.Array:
+    if now is None:
+        return pa.nulls(len(written), pa.int64())
+    age = pc.subtract(pa.scalar(now, pa.int64()), written)
+    fits = pc.equal(pc.greater_equal(age, 0), pc.greater_equal(now, written))  # else 64 bits were too few
+    return pc.if_else(fits, age, None)
