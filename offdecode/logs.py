@@ -71,7 +71,7 @@ def _place(log: PartitionLog) -> str:
 def _refuse_foreign(log: PartitionLog) -> None:
     for segment in log.segments:
         try:
-            with open_segment(segment.path) as reader:
+            with open_segment(segment) as reader:
                 head = reader.read(0, 61)
         except OSError:
             continue  # reported where it is read
@@ -87,11 +87,11 @@ def _frames_from(log: PartitionLog, chunk_bytes: int, place: Place) -> Iterator[
     for index in range(place.segment, len(log.segments)):
         segment = log.segments[index]
         try:
-            with open_segment(segment.path) as reader:
+            with open_segment(segment) as reader:
                 read = partial(read_chunk, reader, segment, log.log_partition)
                 for frames in iter_frames(read, chunk_bytes, position):
                     last = frames.chunk.final
-                    if last and (changed := reader.changed(segment)) is not None:
+                    if last and (changed := reader.changed(segment.size)) is not None:
                         problem = Problem("changed_while_read", segment.name, changed, log.log_partition)
                         frames = replace(frames, problems=(*frames.problems, problem))
                     yield (Place(index + 1, 0) if last else Place(index, frames.next_position)), frames

@@ -14,6 +14,7 @@ import pytest
 import offdecode.logs
 from offdecode.model import Problem
 from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
+from offdecode.sources.locations import LocalLocation
 from offdecode.sources.segments import read_chunk
 from tests.asking import a_request, decode
 from tests.command import run
@@ -147,8 +148,8 @@ def test_checkpoint_lines(tmp_path: Path) -> None:
     (place / "replication-offset-checkpoint").write_text(lines, "utf-8")
     (place / "cleaner-offset-checkpoint").write_text("0\n1\n__consumer_offsets 0 x\n", "utf-8")
     (place / "log-start-offset-checkpoint").write_text(f"0\n1\n__consumer_offsets 0 {'9' * 30}\n", "utf-8")
-    assert read_checkpoints(place, "__consumer_offsets", 0) == Checkpoints(7, (1 << 63) - 1, None, None)
-    assert read_checkpoints(place, "__consumer_offsets", 10).high_watermark == 5
+    assert read_checkpoints(LocalLocation(place), "__consumer_offsets", 0) == Checkpoints(7, (1 << 63) - 1, None, None)
+    assert read_checkpoints(LocalLocation(place), "__consumer_offsets", 10).high_watermark == 5
 
 
 def test_many_open_producers_are_looked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

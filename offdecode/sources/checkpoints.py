@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from offdecode.model import LARGEST_INT64
-from offdecode.sources.opening import read_side_file
+from offdecode.sources.locations import Location
 
 _MOST_BYTES = 64 << 20  # a line a partition; no broker has a million
 
@@ -40,12 +39,12 @@ _FILES = {
 }
 
 
-def read_checkpoints(data_directory: Path, topic: str, partition: int) -> Checkpoints:
+def read_checkpoints(data_directory: Location, topic: str, partition: int) -> Checkpoints:
     """What the checkpoint files of a data directory say of one partition."""
-    return Checkpoints(**{name: _entry(data_directory / file, topic, partition) for name, file in _FILES.items()})
+    return Checkpoints(**{name: _entry(data_directory, file, topic, partition) for name, file in _FILES.items()})
 
 
-def _entry(path: Path, topic: str, partition: int) -> int | None:
+def _entry(directory: Location, file: str, topic: str, partition: int) -> int | None:
     line = rb"(?m)^[ \t]*%s[ \t]+%d[ \t]+([0-9]+)[ \t\r]*$" % (re.escape(os.fsencode(topic)), partition)
-    found = re.search(line, read_side_file(path, _MOST_BYTES) or b"")
+    found = re.search(line, directory.side_file(file, _MOST_BYTES) or b"")
     return min(int(found[1][:19]), LARGEST_INT64) if found else None

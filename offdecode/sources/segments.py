@@ -1,11 +1,10 @@
-"""Files and directories to segments, and segments to chunks: the only place that reads evidence.
+"""Files and directories to segments, and segments to chunks.
 
 Files are read with plain reads, never mapped: a file that is cut short under a mapping kills the process.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,8 @@ from offdecode.errors import SourceError
 from offdecode.model import LARGEST_INT32, LARGEST_INT64, PADDING, Chunk, Problem, path_text
 from offdecode.options import OFFSETS_TOPIC
 from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
-from offdecode.sources.opening import open_evidence
+from offdecode.sources.locations import LocalLocation, Location
+from offdecode.sources.readers import Reader
 
 _SUFFIX = ".log"
 _PARTITION_DIRECTORY = re.compile(r"(?P<topic>.+)-(?P<partition>\d{1,10})")
@@ -30,14 +30,14 @@ class Segment:
     base_offset: of its first batch; named_offset: that in its name, which cleaning leaves as it is.
     """
 
-    path: Path
+    location: Location
     size: int
     base_offset: int
     named_offset: int | None = None
 
     @property
     def name(self) -> str:
-        return path_text(self.path)
+        return self.location.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +65,30 @@ class Found:
 class _Search:
     topic: str
     as_partition: int | None
-    files: dict[tuple[str, int | None], dict[str, Path]] = field(default_factory=dict)
+    files: dict[tuple[str, int | None], dict[str, Location]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     met: int = 0  # segments, those that were met before too
 
-    def add(self, path: Path) -> None:
+    def add(self, file: Location) -> None:
         self.met += 1
-        partition = partition_of(path.parent)
-        place = str(path.parent.absolute())
+        directory = file.parent
+        partition = partition_of(directory)
+        place = directory.key
         if partition is None:
             partition = self.as_partition
             place = "" if partition is not None else place
-        self.files.setdefault((place, partition), {})[os.path.realpath(path)] = path
+        self.files.setdefault((place, partition), {})[file.identity] = file
 
-    def problem(self, kind: str, path: Path, message: str) -> None:
-        self.problems.append(Problem(kind, path_text(path), message))
+    def problem(self, kind: str, place: Location, message: str) -> None:
+        self.problems.append(Problem(kind, place.text, message))
+
+    def unreadable(self, place: Location, error: OSError) -> None:
+        self.problem("unreadable", place, f"cannot be read: {error.strerror}")
 
 
-def partition_of(directory: Path) -> int | None:
+def partition_of(directory: Location) -> int | None:
     """The partition number in a directory's name `<topic>-<partition>`, or None."""
-    match = _PARTITION_DIRECTORY.fullmatch(directory.absolute().name)
+    match = _PARTITION_DIRECTORY.fullmatch(directory.name)
     return int(match["partition"]) if match and int(match["partition"]) <= LARGEST_INT32 else None
 
 
@@ -101,17 +105,7 @@ def find_logs(
     """
     search = _Search(topic, as_log_partition)
     for path in paths:
-        if not path.exists():
-            raise SourceError(path_text(path), "there is no such file or directory")
-        before = search.met
-        if path.is_dir():
-            _add_directory(search, path)
-            if search.met == before and not search.problems:
-                raise SourceError(path_text(path), _nothing_found(path, topic))
-        elif path.is_file():
-            search.add(path)
-        else:
-            raise SourceError(path_text(path), "is neither a file nor a directory")
+        _add_place(search, LocalLocation(path))
     missing = set(log_partitions) - {partition for _, partition in search.files}
     if missing:
         there = ", ".join(map(str, sorted({partition for _, partition in search.files if partition is not None})))
@@ -125,13 +119,27 @@ def find_logs(
             continue
         segments = sorted(_segments(search, files.values()), key=lambda item: (item.base_offset, item.name))
         if segments:
-            logs.append(PartitionLog(partition, tuple(segments), _checkpoints(segments[0].path, partition)))
+            logs.append(PartitionLog(partition, tuple(segments), _checkpoints(segments[0].location.parent, partition)))
     logs.sort(key=lambda log: (log.log_partition is None, log.log_partition or 0, log.segments[0].name))
     return Found(tuple(logs), tuple(search.problems))
 
 
-def _nothing_found(path: Path, topic: str) -> str:
-    if not any(path.iterdir()):
+def _add_place(search: _Search, place: Location) -> None:
+    if not place.exists():
+        raise SourceError(place.text, "there is no such file or directory")
+    before = search.met
+    if place.is_directory():
+        _add_directory(search, place)
+        if search.met == before and not search.problems:
+            raise SourceError(place.text, _nothing_found(place, search.topic))
+    elif place.is_file():
+        search.add(place)
+    else:
+        raise SourceError(place.text, "is neither a file nor a directory")
+
+
+def _nothing_found(directory: Location, topic: str) -> str:
+    if not directory.names():
         return "the directory is empty"
     return (
         f"no segment (*{_SUFFIX}) and no directory {topic}-<partition> is in it; "
@@ -139,112 +147,72 @@ def _nothing_found(path: Path, topic: str) -> str:
     )
 
 
-def _add_directory(search: _Search, directory: Path) -> None:
+def _add_directory(search: _Search, directory: Location) -> None:
     if _add_segments(search, directory):
         return
     pattern = re.compile(re.escape(search.topic) + r"-\d{1,10}")
-
-    def complain(error: OSError) -> None:
-        search.problem("unreadable", Path(error.filename or directory), f"cannot be read: {error.strerror}")
-
-    for place, names, _ in os.walk(directory, onerror=complain):
-        for name in sorted(names):
-            if pattern.fullmatch(name):
-                _add_segments(search, Path(place, name))
-        names[:] = [name for name in names if not pattern.fullmatch(name)]
+    for found in directory.directories(pattern, search.unreadable):
+        _add_segments(search, found)
 
 
-def _add_segments(search: _Search, directory: Path) -> bool:
+def _add_segments(search: _Search, directory: Location) -> bool:
     try:
-        entries = sorted(directory.iterdir())
+        names = directory.names()
     except OSError as error:
-        search.problem("unreadable", directory, f"cannot be read: {error.strerror}")
+        search.unreadable(directory, error)
         return False
     found = False
-    for path in entries:
-        if not path.name.endswith(_SUFFIX):
+    for name in names:
+        if not name.endswith(_SUFFIX):
             continue
+        file = directory.child(name)
         try:
-            usable, reason = path.is_file(), "is not a regular file"
+            usable = file.is_file()
         except OSError as error:
-            usable, reason = False, f"cannot be read: {error.strerror}"
+            search.unreadable(file, error)
+            continue
         if usable:
-            search.add(path)
+            search.add(file)
             found = True
         else:
-            search.problem("unreadable", path, reason)
+            search.problem("unreadable", file, "is not a regular file")
     return found
 
 
-def _segments(search: _Search, paths: Iterable[Path]) -> Iterator[Segment]:
-    for path in paths:
+def _segments(search: _Search, files: Iterable[Location]) -> Iterator[Segment]:
+    for file in files:
         try:
-            with open_segment(path) as reader:
+            with file.open() as reader:
                 head = reader.read(0, 8)
                 size = reader.size
         except OSError as error:
-            search.problem("unreadable", path, f"cannot be read: {error.strerror}")
+            search.unreadable(file, error)
             continue
-        stem = path.name.split(".")[0]
+        stem = file.name.split(".")[0]
         named = int(stem) if re.fullmatch("[0-9]{1,20}", stem) and int(stem) <= LARGEST_INT64 else None
         base = int.from_bytes(head, "big", signed=True) if len(head) == 8 else named or 0
-        yield Segment(path, size, base, named)
+        yield Segment(file, size, base, named)
 
 
-def _checkpoints(segment: Path, partition: int | None) -> Checkpoints:
-    directory = segment.absolute().parent
+def _checkpoints(directory: Location, partition: int | None) -> Checkpoints:
     match = _PARTITION_DIRECTORY.fullmatch(directory.name)
     if match is None or partition is None:
         return Checkpoints()
     return read_checkpoints(directory.parent, match["topic"], partition)
 
 
-class SegmentReader:
-    """An open segment file, read by position."""
-
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self.path = path
-        self.descriptor = descriptor
-        self.size = os.fstat(descriptor).st_size
-
-    def __enter__(self) -> SegmentReader:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        os.close(self.descriptor)
-
-    def read(self, position: int, size: int) -> bytes:
-        """Up to `size` bytes from `position`."""
-        return os.pread(self.descriptor, size, position)
-
-    def changed(self, segment: Segment) -> str | None:
-        """What has become of the file since it was found, if it is another size now or not there any more."""
-        size = os.fstat(self.descriptor).st_size
-        if size != segment.size:
-            verb = "grew" if size > segment.size else "was cut"
-            return f"the file {verb} from {segment.size} to {size} bytes while it was read"
-        if not segment.path.exists():
-            return "the file was deleted or renamed while it was read; it was read to its end"
-        return None
-
-
-def open_segment(path: Path) -> SegmentReader:
-    """Open a segment file for reading."""
-    return SegmentReader(path, open_evidence(path))
+def open_segment(segment: Segment) -> Reader:
+    """Open a segment for reading."""
+    return segment.location.open()
 
 
 def read_chunk(
-    reader: SegmentReader, segment: Segment, log_partition: int | None, position: int, size: int
+    reader: Reader, segment: Segment, log_partition: int | None, position: int, size: int
 ) -> Chunk:
     """Bytes of a segment from `position` on, up to `size` of them; fewer only at the segment's end."""
     wanted = max(min(size, segment.size - position), 0)
     buffer = np.empty(wanted + PADDING, np.uint8)
-    filled = 0
-    while filled < wanted:
-        got = os.preadv(reader.descriptor, [buffer.data[filled:wanted]], position + filled)
-        if not got:
-            break
-        filled += got
+    filled = reader.read_into(buffer.data[:wanted], position)
     buffer[filled:] = 0
     if filled < wanted:  # the file was cut short meanwhile
         buffer = buffer[: filled + PADDING].copy()

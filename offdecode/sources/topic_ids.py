@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from offdecode.errors import SourceError
 from offdecode.model import path_text
-from offdecode.sources.opening import read_side_file
+from offdecode.sources.locations import Location
 from offdecode.sources.segments import PartitionLog
 
 PARTITION_METADATA = "partition.metadata"
@@ -26,10 +25,11 @@ def data_directory_names(logs: Iterable[PartitionLog]) -> dict[str, str]:
     A `partition.metadata` file (KIP-516) has lines `version: 0` and `topic_id: ID`. What cannot be read is passed over.
     """
     names: dict[str, str] = {}
-    for directory in sorted({log.segments[0].path.absolute().parent.parent for log in logs}):
+    directories = {found.key: found for log in logs for found in (log.segments[0].location.parent.parent,)}
+    for _, directory in sorted(directories.items()):
         seen: set[str] = set()
         try:
-            entries = sorted(os.listdir(directory))
+            entries = directory.names()
         except OSError:
             continue
         for entry in entries:
@@ -37,7 +37,7 @@ def data_directory_names(logs: Iterable[PartitionLog]) -> dict[str, str]:
             cut_short = match is not None and match["suffix"] and len(entry) >= 255
             if match is None or cut_short or (match["topic"] in seen and not match["suffix"]):
                 continue
-            topic_id = _read_id(directory / entry / PARTITION_METADATA)
+            topic_id = _read_id(directory.child(entry))
             if topic_id is not None:
                 names[topic_id] = match["topic"]
                 if not match["suffix"]:
@@ -45,8 +45,8 @@ def data_directory_names(logs: Iterable[PartitionLog]) -> dict[str, str]:
     return names
 
 
-def _read_id(path: Path) -> str | None:
-    lines = (read_side_file(path, _MOST_BYTES) or b"").decode("utf-8", "replace").splitlines()
+def _read_id(partition: Location) -> str | None:
+    lines = (partition.side_file(PARTITION_METADATA, _MOST_BYTES) or b"").decode("utf-8", "replace").splitlines()
     found = [line.split(":", 1)[1].strip() for line in lines if line.startswith("topic_id:")]
     return found[0] if len(found) == 1 else None
 

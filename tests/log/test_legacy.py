@@ -72,7 +72,7 @@ def test_frames_and_positions_equal_kafkas_reading(name: str, chunk_bytes: int) 
     batches, rows = [], []
     for log in found.logs:
         for segment in log.segments:
-            with open_segment(segment.path) as reader:
+            with open_segment(segment) as reader:
 
                 def chunk_at(
                     position: int, size: int, reader: Any = reader, segment: Any = segment, log: Any = log
@@ -86,7 +86,7 @@ def test_frames_and_positions_equal_kafkas_reading(name: str, chunk_bytes: int) 
                         batches.append(
                             {
                                 "log_partition": log.log_partition,
-                                "segment": segment.path.name,
+                                "segment": segment.location.name,
                                 "batch_position": frames.chunk.position + int(frames.position[index]),
                                 "size": int(frames.end[index] - frames.position[index]),
                                 "batch_base_offset": int(frames.base_offset[index]),
@@ -113,7 +113,7 @@ def test_frames_and_positions_equal_kafkas_reading(name: str, chunk_bytes: int) 
                             rows.append(
                                 (
                                     log.log_partition,
-                                    segment.path.name,
+                                    segment.location.name,
                                     int(records.log_offset[index]),
                                     int(records.log_timestamp[index]),
                                     None if key is None else key.hex(),

@@ -1,0 +1,149 @@
+"""Where evidence lies: files and directories, whatever holds them.
+
+Segments and the small files beside them are found and opened through a Location, never by a path. A new form of
+input is a subclass.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from offdecode.model import path_text
+from offdecode.sources.opening import read_side_file
+from offdecode.sources.readers import FileReader, Reader
+
+Complain = Callable[["Location", OSError], None]
+
+
+class Location(ABC):
+    """A file or directory. `text` names it in rows and problems; OSError where the system refuses an answer."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The last part of its path."""
+
+    @property
+    @abstractmethod
+    def text(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def parent(self) -> Location: ...
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """The same for a directory, however it was reached, as far as the names tell."""
+
+    @property
+    def identity(self) -> str:
+        """The same for two names of one file."""
+        return self.key
+
+    @abstractmethod
+    def exists(self) -> bool: ...
+
+    @abstractmethod
+    def is_file(self) -> bool: ...
+
+    @abstractmethod
+    def is_directory(self) -> bool: ...
+
+    @abstractmethod
+    def child(self, name: str) -> Location: ...
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """Names of what is in a directory, sorted."""
+
+    @abstractmethod
+    def open(self) -> Reader: ...
+
+    def directories(self, pattern: re.Pattern[str], complain: Complain) -> Iterator[Location]:
+        """The directories at any depth whose name is of the pattern; those are not looked into."""
+        try:
+            inside = [self.child(name) for name in self.names()]
+        except OSError as error:
+            complain(self, error)
+            return
+        deeper = [one for one in inside if one.is_directory()]
+        yield from (one for one in deeper if pattern.fullmatch(one.name))
+        for one in deeper:
+            if not pattern.fullmatch(one.name):
+                yield from one.directories(pattern, complain)
+
+    def side_file(self, name: str, most_bytes: int) -> bytes | None:
+        """All of a file of at most so many bytes in this directory; None where it is not there, or anything else."""
+        try:
+            found = self.child(name)
+            if not found.is_file():
+                return None
+            with found.open() as reader:
+                return reader.read(0, reader.size) if reader.size <= most_bytes else None
+        except OSError:
+            return None
+
+
+class LocalLocation(Location):
+    """A file or directory of this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        return self.path.name or self.path.absolute().name
+
+    @property
+    def text(self) -> str:
+        return path_text(self.path)
+
+    @property
+    def parent(self) -> Location:
+        return LocalLocation(self.path.absolute().parent)
+
+    @property
+    def key(self) -> str:
+        return str(self.path.absolute())
+
+    @property
+    def identity(self) -> str:
+        return os.path.realpath(self.path)
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def is_file(self) -> bool:
+        return self.path.is_file()
+
+    def is_directory(self) -> bool:
+        return self.path.is_dir()
+
+    def child(self, name: str) -> Location:
+        return LocalLocation(self.path / name)
+
+    def names(self) -> list[str]:
+        return sorted(os.listdir(self.path))
+
+    def open(self) -> Reader:
+        return FileReader(self.path)
+
+    def directories(self, pattern: re.Pattern[str], complain: Complain) -> Iterator[Location]:
+        """As above; a link is taken for the directory that it leads to, but not looked into."""
+
+        def on_error(error: OSError) -> None:
+            complain(LocalLocation(Path(error.filename or self.path)), error)
+
+        for place, names, _ in os.walk(self.path, onerror=on_error):
+            for name in sorted(names):
+                if pattern.fullmatch(name):
+                    yield LocalLocation(Path(place, name))
+            names[:] = [name for name in names if not pattern.fullmatch(name)]
+
+    def side_file(self, name: str, most_bytes: int) -> bytes | None:
+        return read_side_file(self.path / name, most_bytes)

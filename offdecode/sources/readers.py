@@ -1,0 +1,101 @@
+"""Open evidence, read by position: a local file, a range of another reader."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol, Self
+
+from offdecode.sources.opening import open_evidence
+
+
+class Reader(Protocol):
+    """An open file of known size. `read` and `read_into` give fewer bytes than wanted only at its end.
+
+    Both raise OSError where bytes cannot be read.
+    """
+
+    size: int
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def read(self, position: int, size: int) -> bytes:
+        """Up to `size` bytes from `position`."""
+        ...
+
+    def read_into(self, target: memoryview, position: int) -> int:
+        """Fill `target` with the bytes from `position` on; how many there were."""
+        ...
+
+    def changed(self, size: int) -> str | None:
+        """What has become of the file since it was found with this size, if it is not what it was."""
+        ...
+
+
+class FileReader:
+    """An open local file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = open_evidence(path)
+        self.size = os.fstat(self._descriptor).st_size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self._descriptor)
+
+    def read(self, position: int, size: int) -> bytes:
+        return os.pread(self._descriptor, size, position)
+
+    def read_into(self, target: memoryview, position: int) -> int:
+        return read_descriptor(self._descriptor, target, position)
+
+    def changed(self, size: int) -> str | None:
+        now = os.fstat(self._descriptor).st_size
+        if now != size:
+            verb = "grew" if now > size else "was cut"
+            return f"the file {verb} from {size} to {now} bytes while it was read"
+        if not self._path.exists():
+            return "the file was deleted or renamed while it was read; it was read to its end"
+        return None
+
+
+class WindowReader:
+    """A range of another reader, which is closed with it. outer_size: what the other one's file held when found."""
+
+    def __init__(self, outer: Reader, start: int, size: int, outer_size: int) -> None:
+        self._outer = outer
+        self._start = start
+        self._outer_size = outer_size
+        self.size = size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._outer.__exit__(*exc)
+
+    def read(self, position: int, size: int) -> bytes:
+        return self._outer.read(self._start + position, max(min(size, self.size - position), 0))
+
+    def read_into(self, target: memoryview, position: int) -> int:
+        room = max(min(len(target), self.size - position), 0)
+        return self._outer.read_into(target[:room], self._start + position)
+
+    def changed(self, size: int) -> str | None:
+        return self._outer.changed(self._outer_size)
+
+
+def read_descriptor(descriptor: int, target: memoryview, position: int) -> int:
+    """Fill `target` from an open file; fewer bytes only at its end."""
+    filled = 0
+    while filled < len(target):
+        got = os.preadv(descriptor, [target[filled:]], position + filled)
+        if not got:
+            break
+        filled += got
+    return filled
