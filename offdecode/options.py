@@ -226,9 +226,10 @@ class ExplainOptions:
 
     coordinator: Literal["new", "old-live", "old-load"] = _COORDINATOR
 
-    offsets_retention_minutes: int = option(
-        "--offsets-retention-minutes", kind=Kind.COUNT, metavar="N", default=10080,
-        help="The broker's offsets.retention.minutes: an offset that was gone earlier did not expire.",
+    offsets_retention_minutes: int | None = option(
+        "--offsets-retention-minutes", kind=Kind.COUNT, metavar="N",
+        help="The broker's offsets.retention.minutes: an offset that was gone earlier did not expire. Default: 10080, "
+        "which is assumed and excludes nothing.",
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def decode(request: Request, report: Report = no_problem, stats: Stats | None = 
     return rows.decode(Run(request, report, stats))
 
 
-def explain(request: Request, report: Report = no_problem, minutes: int = 10080) -> Iterator[DecodedChunk]:
+def explain(request: Request, report: Report = no_problem, minutes: int | None = None) -> Iterator[DecodedChunk]:
     return movements.explain(Run(request, report), ExplainOptions(offsets_retention_minutes=minutes), TopicIds())
 
 

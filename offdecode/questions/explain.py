@@ -28,19 +28,19 @@ _MINUTE_MS = 60_000
 def explain(run: Run, asked: ExplainOptions, names: TopicIds) -> Iterator[DecodedChunk]:
     """The movements of the request's offsets as they end, and where others could have hidden: log by log.
 
-    The request's topics, partitions and since choose among movements. What is not chosen is read all the same:
-    other topics and earlier records tell of those that are.
+    The request's groups, topics, partitions and since choose among movements. What is not chosen is read all the
+    same: other groups, other topics and earlier records tell of those that are.
     """
     rows = run.request.rows
-    wanted = pushed(rows, (*COMMITS, "since"))
+    wanted = pushed(rows, (*GROUPS, *COMMITS, "since"))
+    minutes = asked.offsets_retention_minutes
+    retention_ms = None if minutes is None else minutes * _MINUTE_MS
     known_names = run.evidence.topic_names(names.topic_ids)
     logs: dict[LogId, Explanation] = {}
-    read = replace(pushed(rows, (*GROUPS, "until")), row_types=(*EXPLAINED, MARKER_ROW))
+    read = replace(pushed(rows, ("until",)), row_types=(*EXPLAINED, MARKER_ROW))
     for item in run.rows_by_log(read):
         if item.log not in logs:
-            logs[item.log] = Explanation(
-                asked.offsets_retention_minutes * _MINUTE_MS, known_names, Coordinator(asked.coordinator)
-            )
+            logs[item.log] = Explanation(retention_ms, known_names, Coordinator(asked.coordinator))
         if isinstance(item, LogRows):
             found = logs[item.log].rows(item.chunk, item.first_gap)
         else:

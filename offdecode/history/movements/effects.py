@@ -21,10 +21,10 @@ Events = dict[str, Vector]  # one entry a commit in each vector
 ABORTED = TRANSACTIONS.index("aborted")
 
 _NAMES = (
-    "key", "group", "producer", "place", "effect", "log_offset", "log_timestamp", "decided_offset",
-    "decided_timestamp", "offset", "tombstone", "transaction", "topic_id", "commit_timestamp", "expire_timestamp",
-    "leader_epoch", "bare", "owner", "generation", "members", "known", "simple", "empty_since", "new_coordinator",
-    "may",
+    "key", "key_type", "leftover", "group", "producer", "place", "effect", "log_offset", "log_timestamp",
+    "decided_offset", "decided_timestamp", "offset", "tombstone", "transaction", "topic_id", "commit_timestamp",
+    "expire_timestamp", "leader_epoch", "bare", "owner", "generation", "members", "known", "simple", "empty_since",
+    "new_coordinator", "may",
 )  # fmt: skip
 
 
@@ -41,17 +41,20 @@ class Effects:
         self._waiting = _none()
         self._places = 0
 
-    def take(self, chunk: DecodedChunk, commits: CommitColumns | None, joined: Joined | None) -> Events:
+    def take(
+        self, chunk: DecodedChunk, commits: CommitColumns | None, joined: Joined | None, *, cleaned: bool = False
+    ) -> Events:
         """The commits that are decided by the chunk's end, and those that its evidence never decides.
 
         place: where in the log the commit stands, effect: where it takes effect, both counted over all rows; may:
         whether it takes effect, if no later record of its key has done so before; decided_offset,
-        decided_timestamp: of the marker, ABSENT where there is none; bare: its metadata is empty. The rest is
-        CommitColumns' and Joined's.
+        decided_timestamp: of the marker, ABSENT where there is none; bare: its metadata is empty; leftover: the
+        log was cleaned, and the record may have outlived its deletion, as those of key type 0 do (their tombstones
+        may have another key). The rest is CommitColumns' and Joined's.
         """
         first = self._places
         self._places += chunk.row_count
-        own = _none() if commits is None or joined is None else self._columns(commits, joined, first)
+        own = _none() if commits is None or joined is None else self._columns(commits, joined, first, cleaned)
         delayed = (own["transaction"] > PLAIN) & (own["transaction"] <= ABORTED) & (own["tombstone"] == 0)
         if not delayed.any() and not len(self._waiting["key"]):
             return own
@@ -76,8 +79,9 @@ class Effects:
         found["may"][:] = 0
         return found
 
-    def _columns(self, commits: CommitColumns, joined: Joined, first: int) -> Events:
+    def _columns(self, commits: CommitColumns, joined: Joined, first: int, cleaned: bool) -> Events:
         place = commits.place + first
+        key_type = commits.numbers("key_type")
         tombstone = commits.tombstone.astype(np.int64)
         may = commits.transaction <= COMMITTED
         if self._coordinator is not Coordinator.OLD_LOAD:
@@ -87,6 +91,8 @@ class Effects:
         nothing = np.full(len(place), ABSENT)
         return {
             "key": commits.key,
+            "key_type": key_type,
+            "leftover": ((key_type == 0) & cleaned).astype(np.int64),
             "group": commits.group,
             "producer": np.where(commits.transaction == PLAIN, -1, commits.numbers("producer_id")),
             "place": place,

@@ -12,7 +12,7 @@ from offdecode.history.movements.commit_columns import ABSENT, TRANSACTIONS, Com
 from offdecode.history.movements.effects import Effects, Events
 from offdecode.history.movements.movement import Columns, Confidence, Kind, Movement, Movements, Signal
 from offdecode.history.movements.owners import Owners
-from offdecode.history.movements.tombstones import DEFAULT_RETENTION_MS, Cause, Tombstones
+from offdecode.history.movements.tombstones import Cause, Tombstones
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.model import DecodedChunk
 from offdecode.schemas.history_rows import MOVEMENT_ROW
@@ -20,10 +20,13 @@ from offdecode.schemas.rows import row_type
 
 
 class Explanation:
-    """Explains the chunks of one log, in their order. retention_ms: for how long the broker kept offsets."""
+    """Explains the chunks of one log, in their order.
+
+    retention_ms: for how long the broker kept offsets, None = not known.
+    """
 
     def __init__(
-        self, retention_ms: int = DEFAULT_RETENTION_MS, topic_names: dict[str, str] | None = None,
+        self, retention_ms: int | None = None, topic_names: dict[str, str] | None = None,
         coordinator: Coordinator = Coordinator.NEW,
     ) -> None:  # fmt: skip
         self._keys = CommitKeys()
@@ -38,7 +41,7 @@ class Explanation:
         commits = commit_columns(chunk, self._keys)
         joined = self._owners.join(chunk, commits)
         self._first_gap = first_gap
-        yield from self._moved(self._effects.take(chunk, commits, joined))
+        yield from self._moved(self._effects.take(chunk, commits, joined, cleaned=first_gap is not None))
 
     def finish(self) -> Iterator[DecodedChunk]:
         """The movements still going on where the log ends."""

@@ -75,6 +75,8 @@ class Signal(IntFlag):
     TYPE_CHANGED = 1 << 22
     EARLIER_RECORDS_MISSING = 1 << 23
     LATER_RECORD_IN_FORCE = 1 << 24
+    DELETED_BEFORE = 1 << 25
+    RETENTION_ASSUMED = 1 << 26
 
 
 MOVEMENT = np.dtype([(name, np.int64) for name in (
@@ -93,7 +95,7 @@ _STARTS = ("before", "log_offset", "log_timestamp")  # of the first commit of a 
 
 _LEFT = np.dtype([
     ("offset", np.int64), ("topic_id", np.int64), ("commit_timestamp", np.int64), ("expire_timestamp", np.int64),
-    ("place", np.int64), ("steps", np.int64), ("distance", np.int64),
+    ("leftover", np.int64), ("place", np.int64), ("seen", np.int64), ("steps", np.int64), ("distance", np.int64),
 ])  # fmt: skip
 
 Movements = npt.NDArray[np.void]
@@ -105,7 +107,8 @@ class Steps:
     """A chunk's events beside what their keys were left at; sorted by key, within it as they take effect.
 
     index: of the event; movement: its movement for itself, a vector for each field; effective: whether
-    it moved the offset; committed, expires: commit and expire timestamp of the offset before it; ABSENT = not known.
+    it moved the offset; committed, expires: commit and expire timestamp of the offset before it; ABSENT = not known;
+    leftover: whether the offset before it may have outlived its deletion.
     """
 
     index: Vector
@@ -113,6 +116,7 @@ class Steps:
     effective: Mask
     committed: Vector
     expires: Vector
+    leftover: Mask
 
 
 class Movement:
@@ -156,14 +160,17 @@ class Movement:
         had_id = before(topic_id, "topic_id")
         changed = known & (topic_id >= 0) & (had_id >= 0) & (topic_id != had_id)
         movement["signals"][changed] |= int(Signal.TOPIC_ID_CHANGED)
-        found = Steps(order, movement, effective, *(before(events[name], name) for name in _TIMES))
+        committed, expires = (before(events[name], name) for name in _TIMES)
+        leftover = before(events["leftover"], "leftover") == 1
+        found = Steps(order, movement, effective, committed, expires, leftover)
         ends = np.append(starts[1:], len(key)) - 1
         last = latest[ends]
         moved = last >= starts
         place = np.where(self._old_load & (events["tombstone"] == 1), -1, events["place"])
         for name, column in {**events, "place": place}.items():
-            if name in ("offset", "topic_id", "place", *_TIMES):
+            if name in ("offset", "topic_id", "place", "leftover", *_TIMES):
                 self._left[name][key[ends[moved]]] = column[last[moved]]
+        self._left["seen"][key[effective]] = 1
         return found
 
     def _effective(self, events: Events, start: Vector) -> Mask:
@@ -202,19 +209,22 @@ class Movement:
         no_epoch = ((leader_epoch == -1) | (leader_epoch == ABSENT)) & ~tombstone
         bare, empty = events["bare"] == 1, events["members"] == 0
         known = (events["known"] == 1) & (events["simple"] == 0)
-        reset = effective & (movement["transaction"] == PLAIN) & no_epoch & bare & empty & (known | back)
+        # A group without records of its own may be a simple consumer, whose every commit looks so.
+        alike = effective & (movement["transaction"] == PLAIN) & no_epoch & bare & empty & (known | back)
+        reset = alike & known
         many = _many(reset, events)
         owner = movement["owner"]
         unsure = kind != Kind.TOMBSTONE
         marks: tuple[tuple[Mask, Signal], ...] = (
-            (reset, Signal.NO_LEADER_EPOCH | Signal.EMPTY_METADATA),
+            (alike, Signal.NO_LEADER_EPOCH | Signal.EMPTY_METADATA),
             (reset & many, Signal.MANY_PARTITIONS),
             (unsure & (owner == NoOwner.GROUP_EMPTY), Signal.GROUP_EMPTY),
             (unsure & (owner == NoOwner.GROUP_UNKNOWN), Signal.GROUP_UNKNOWN),
             (unsure & (owner == NoOwner.PARTITION_UNOWNED), Signal.PARTITION_UNOWNED),
-            (reset & back, Signal.BACKWARDS),
+            (alike & back, Signal.BACKWARDS),
             (reset & ahead, Signal.AHEAD),
             (jump, Signal.LARGE_STEP),
+            ((kind == Kind.FIRST) & effective & self._seen(events, effective, start), Signal.DELETED_BEFORE),
         )
         signals = np.zeros(len(kind), np.int64)
         for mask, signal in marks:
@@ -223,7 +233,6 @@ class Movement:
         confidence = np.full(len(kind), Confidence.HIGH, np.int64)
         confidence[jump] = Confidence.MEDIUM
         confidence[reset] = np.where(many | back, Confidence.HIGH, Confidence.MEDIUM)[reset]
-        confidence[reset & ~known] = Confidence.LOW
         for state, name, signal in (
             (TRANSACTIONS.index("aborted"), Kind.ABORTED, Signal.TRANSACTION_ABORTED),
             (TRANSACTIONS.index("open"), Kind.PENDING, Signal.TRANSACTION_OPEN),
@@ -237,6 +246,11 @@ class Movement:
         kind[late] = np.where(decided, Kind.OVERTAKEN, Kind.PENDING)[late]
         signals[late] |= np.where(decided, int(Signal.LATER_RECORD_IN_FORCE), int(Signal.TRANSACTION_OPEN))[late]
         movement["kind"], movement["signals"], movement["confidence"] = kind, signals, confidence
+
+    def _seen(self, events: Events, effective: Mask, start: Vector) -> Mask:
+        """Which events have an effective one of their key before them."""
+        earlier = _sums_before(effective.astype(np.int64), start) > 0
+        return np.asarray(earlier | (self._left["seen"][events["key"]] == 1))
 
     def _jumps(self, movement: Columns, ahead: Mask, start: Vector) -> Mask:
         """Which advances are far beyond the key's steps before them; the steps are counted for later ones."""

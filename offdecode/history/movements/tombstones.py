@@ -20,6 +20,7 @@ from offdecode.history.movements.movement import Columns, Confidence, Kind, Sign
 from offdecode.model import Mask, Vector
 
 DEFAULT_RETENTION_MS = 7 * 24 * 3600 * 1000  # offsets.retention.minutes since Kafka 2.0
+_LEAST_RETENTION_MS = 60_000  # the broker's least: a minute
 _ONE_DELETION_MS = 2000  # tombstones of one topic's deletion in several groups lie within this
 
 
@@ -64,15 +65,17 @@ class _Burst:
 class Tombstones:
     """Names the causes of tombstones, chunk by chunk.
 
-    members: what the numbers of owners stand for; retention_ms: the broker's offsets.retention.minutes.
+    members: what the numbers of owners stand for; retention_ms: the broker's offsets.retention.minutes, None = not
+    known: then the default is assumed, which excludes nothing.
     """
 
     def __init__(
-        self, keys: CommitKeys, members: Sequence[Member], retention_ms: int = DEFAULT_RETENTION_MS
+        self, keys: CommitKeys, members: Sequence[Member], retention_ms: int | None = None
     ) -> None:
         self._keys = keys
         self._members = members
-        self._retention_ms = retention_ms
+        self._assumed = retention_ms is None
+        self._retention_ms = DEFAULT_RETENTION_MS if retention_ms is None else retention_ms
         self._topics: dict[tuple[int | None, str], int] = {}  # by log partition and name
         self._pair_topic = np.empty(0, np.int64)
         self._live: dict[str, Vector] = {name: np.zeros(0, np.int64) for name in ("group", "pair", "topic")}
@@ -91,8 +94,9 @@ class Tombstones:
         pair = self._keys.pairs_of(movement["key"])
         numbers = {"group": group, "pair": pair, "topic": self._pair_topic[pair]}
         gone = movement["kind"] == Kind.TOMBSTONE
-        change = np.where(steps.effective & (movement["before"] == ABSENT) & ~gone, 1, 0)
-        change[gone & (movement["before"] != ABSENT)] = -1
+        # What may have outlived its deletion does not show that a group or a topic keeps offsets.
+        lives = (movement["before"] != ABSENT) & ~steps.leftover
+        change = np.where(steps.effective, (~gone & (events["leftover"][steps.index] == 0)).astype(np.int64) - lives, 0)
         if gone.any():
             place = events["effect"][steps.index]
             left = {name: self._left(name, number, change, place, gone) for name, number in numbers.items()}
@@ -136,6 +140,8 @@ class Tombstones:
         expires = steps.expires[rows][valued]
         age = append.timestamp - np.maximum(steps.committed[rows], events["empty_since"][index])[valued]
         timed = bool(valued.any()) and append.timestamp != ABSENT
+        least = _LEAST_RETENTION_MS if self._assumed else self._retention_ms
+        left = np.where(expires >= 0, expires > append.timestamp, age < least)
         names = {self._keys.pairs[pair][1] for pair in np.unique(self._keys.pairs_of(movement["key"][rows])).tolist()}
         before = min((self._deleted.get(name, ABSENT) for name in names), default=ABSENT)
         one_topic = len(append.topics) == 1
@@ -143,6 +149,11 @@ class Tombstones:
             valued=bool(valued.any()),
             past=timed and bool((expires >= 0).all() and (expires <= append.timestamp).all()),
             old=timed and bool((age >= self._retention_ms).all()),
+            young=timed and bool(left.any()),
+            timed=timed,
+            assumed=self._assumed and timed and bool((expires < 0).any()),
+            first_era=bool((events["key_type"][index] == 0).any()),
+            known=bool((events["known"][index] == 1).all()),
             empty=bool((events["members"][index] == 0).all()),
             owned=self._subscribed(events["owner"][index], names),
             ended=when in ended,
@@ -176,7 +187,9 @@ class _Found:
     """What is known of the tombstones of one append.
 
     valued: some offset that they end is in the evidence; past: its expire timestamp is over, old: it is older
-    than the retention; empty: the group had no members; owned: a member held one of the partitions and subscribes
+    than the retention; young: some offset cannot have expired; timed: times tell of that; assumed: by a retention
+    that is not known; first_era: written by Kafka 0.8.2, which can do nothing to offsets but let them expire; known:
+    the group has records; empty: it had no members; owned: a member held one of the partitions and subscribes
     to the topic; ended: the group's own tombstone came along; turned: the group changed its type; group_left,
     topic_left: offsets of the group, or of the one topic in it, stay; others_keep, others_too: other groups keep,
     lose offsets of the topic; over: no more groups can lose it at that time; always_ends: written by the new
@@ -186,6 +199,11 @@ class _Found:
     valued: bool
     past: bool
     old: bool
+    young: bool
+    timed: bool
+    assumed: bool
+    first_era: bool
+    known: bool
     empty: bool
     owned: bool
     ended: bool
@@ -206,7 +224,9 @@ class _Found:
 
     def _excluded(self, cause: Cause) -> bool:
         if cause is Cause.EXPIRY:
-            return self.valued and not (self.past or self.old)
+            return self.young
+        if self.first_era:
+            return True
         if cause is Cause.GROUP_DELETED:
             return not self.ended and (self.group_left or not self.empty or self.always_ends)
         # The old coordinator ends an empty group with its last offset, whatever took that.
@@ -227,7 +247,9 @@ class _Found:
             return Cause.TOPIC_DELETED, sure if self.valued else Confidence.LOW
         if not self.valued:
             return Cause.UNKNOWN, Confidence.LOW
-        if Cause.EXPIRY in possible:
+        if Cause.EXPIRY in possible and not self.timed:
+            return Cause.EXPIRY, Confidence.LOW
+        if Cause.EXPIRY in possible and (self.past or self.old):
             return Cause.EXPIRY, Confidence.HIGH if self.empty else Confidence.MEDIUM
         if Cause.GROUP_DELETED in possible:
             sure = Confidence.HIGH if self.ended else Confidence.LOW if whole_topic else Confidence.MEDIUM
@@ -240,12 +262,14 @@ class _Found:
             Signal.PAST_EXPIRE_TIMESTAMP: self.past,
             Signal.PAST_RETENTION: self.old,
             Signal.GROUP_TOMBSTONE: self.ended,
-            Signal.GROUP_EMPTY: self.empty,
+            Signal.RETENTION_ASSUMED: self.assumed,
+            Signal.GROUP_EMPTY: self.empty and self.known,
+            Signal.GROUP_UNKNOWN: not self.known,
             Signal.PARTITION_OWNED: self.owned,
             Signal.WHOLE_GROUP: not self.group_left,
             Signal.WHOLE_TOPIC: self.one_topic and not self.topic_left,
             Signal.OTHER_GROUPS_TOO: self.others_too,
-            Signal.OTHER_GROUPS_KEEP_TOPIC: self.others_keep,
+            Signal.OTHER_GROUPS_KEEP_TOPIC: self.others_keep and not self.others_too,
         }
         found = Signal(0)
         for signal, marked in marks.items():

@@ -11,12 +11,20 @@ from offdecode.sinks.text.words import name_words, time_words
 Row = dict[str, Any]
 
 
+_UNKNOWN_GROUP = "no record of the group up to here: it is simple, or its records are not in the evidence"
+
+
+def _unknown(row: Row) -> bool:
+    return row["owner"] is None and row["no_owner_reason"] == _UNKNOWN_GROUP
+
+
 class Timeline:
     """The lines of each row; a heading comes before the first row of a key."""
 
     def __init__(self) -> None:
         self._any_hidden = False
         self._key: tuple[Any, ...] | None = None
+        self._noted = False  # whether the heading says that the group has no records
 
     def __call__(self, row: Row) -> Iterator[str]:
         if row["type"] == HIDDEN_RANGE_ROW:
@@ -27,8 +35,12 @@ class Timeline:
             if self._key is not None:
                 yield ""
             self._key = key
-            yield f"group {name_words(row['group'])}, topic {name_words(row['topic'])}, partition {row['partition']}"
-        words = [f"  {time_words(row['log_timestamp'])}", f"{_kind(row):<28}", _offsets(row), _owner(row), _why(row)]
+            note = f" ({_UNKNOWN_GROUP})" if _unknown(row) else ""
+            self._noted = bool(note)
+            names = f"group {name_words(row['group'])}, topic {name_words(row['topic'])}"
+            yield f"{names}, partition {row['partition']}{note}"
+        words = [f"  {time_words(row['log_timestamp'])}", f"{_kind(row):<28}", _offsets(row)]
+        words += ["" if self._noted and _unknown(row) else _owner(row), _why(row)]
         place = f"[{row['log_partition']}:{row['log_offset']}]"
         yield "  ".join(word for word in [*words, place] if word)
 
@@ -43,7 +55,11 @@ class Timeline:
 
 def _kind(row: Row) -> str:
     name = str(row["kind"]).replace("_", "-")
-    return f"{name}: {row['cause'].replace('_', ' ')}?" if row["cause"] else name
+    if "deleted_before" in row["signals"]:
+        name += " again"
+    if not row["cause"]:
+        return name
+    return f"{name}: {row['cause'].replace('_', ' ')}{'' if row['confidence'] == 'high' else '?'}"
 
 
 def _offsets(row: Row) -> str:
@@ -67,4 +83,5 @@ def _owner(row: Row) -> str:
 def _why(row: Row) -> str:
     if not row["signals"]:
         return ""
-    return f"{row['confidence']}: {', '.join(signal.replace('_', ' ') for signal in row['signals'])}"
+    shown = [signal.replace("_", " ") for signal in row["signals"] if signal not in ("group_unknown", "deleted_before")]
+    return f"{row['confidence']}: {', '.join(shown)}" if shown else ""

@@ -1,0 +1,100 @@
+"""What a tombstone may be, and what it cannot be: small logs with one answer each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from offdecode.history.movements.explanation import Explanation
+from tests.asking import a_request, explain
+from tests.chunks import chunk_of
+from tests.truth import LogSet, Row, log_sets, set_id
+
+MINUTE = 60_000
+TIME = 1_700_000_000_000
+
+
+def commit(log_offset: int, topic: str = "t", offset: int | None = 7, **more: Any) -> Row:
+    """A commit, or with offset=None a tombstone, a minute after the one before."""
+    time = TIME + log_offset * MINUTE
+    return {
+        "type": "offset_commit", "log_offset": log_offset, "log_partition": 0, "log_timestamp": time,
+        "producer_id": -1, "transaction": None, "key_type": 1, "tombstone": offset is None, "group": "g",
+        "topic": topic, "partition": 0, "offset": offset, "leader_epoch": -1, "metadata": "",
+        "commit_timestamp": None if offset is None else time, **more,
+    }  # fmt: skip
+
+
+def told(*rows: Row, retention_ms: int | None = None, first_gap: int | None = None) -> list[Row]:
+    explanation = Explanation(retention_ms)
+    chunks = [*explanation.rows(chunk_of(rows), first_gap), *explanation.finish()]
+    return [row for chunk in chunks for _, batch in chunk for row in batch.to_pylist()]
+
+
+def tombstones(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row["kind"] == "tombstone"]
+
+
+def test_a_broker_that_can_only_let_offsets_expire_did() -> None:
+    """Kafka 0.8.2, which alone writes keys of type 0, deletes neither groups nor offsets nor those of topics."""
+    old: dict[str, Any] = {"key_type": 0, "log_timestamp": None}
+    (found,) = tombstones(told(commit(0, **old), commit(1, offset=None, **old)))
+    assert (found["cause"], found["possible_causes"], found["confidence"]) == ("expiry", ["expiry"], "high")
+
+
+def test_expiry_is_not_excluded_where_no_time_tells() -> None:
+    (found,) = tombstones(told(commit(0, log_timestamp=None), commit(1, offset=None, log_timestamp=None)))
+    assert "expiry" in found["possible_causes"]
+
+
+@pytest.mark.parametrize(("retention_ms", "possible"), [(None, True), (7 * 24 * 60 * MINUTE, False), (MINUTE, True)])
+def test_a_retention_that_is_assumed_excludes_nothing(retention_ms: int | None, possible: bool) -> None:
+    (found,) = tombstones(told(commit(0), commit(5, offset=None), retention_ms=retention_ms))
+    assert ("expiry" in found["possible_causes"]) is possible
+    assert ("retention_assumed" in found["signals"]) is (retention_ms is None)
+    assert found["confidence"] != "high" or retention_ms == MINUTE
+
+
+def test_nothing_expires_within_the_least_retention() -> None:
+    (found,) = tombstones(told(commit(0), {**commit(1, offset=None), "log_timestamp": TIME + 59_000}))
+    assert "expiry" not in found["possible_causes"]
+
+
+@pytest.mark.parametrize(("first_gap", "whole"), [(0, True), (None, False)])
+def test_leftovers_of_a_cleaned_log_do_not_keep_a_group(first_gap: int | None, whole: bool) -> None:
+    """In a log that was cleaned a record of key type 0 may have outlived a deletion whose tombstone is gone."""
+    rows = told(commit(0, "left", key_type=0), commit(1), commit(2, offset=None), first_gap=first_gap)
+    (found,) = tombstones(rows)
+    assert ("whole_group" in found["signals"]) is whole
+    assert ("group_deleted" in found["possible_causes"]) is whole
+
+
+def test_a_group_without_records_rewinds() -> None:
+    """A simple consumer's commits look like a reset, every one of them."""
+    rewind = told(commit(0, offset=9), commit(1, offset=3))[-1]
+    assert (rewind["kind"], rewind["before"], rewind["after"]) == ("rewind", 9, 3)
+    assert {"no_leader_epoch", "empty_metadata", "backwards", "group_unknown"} <= set(rewind["signals"])
+
+
+def test_an_offset_that_was_deleted_begins_again() -> None:
+    first, again = [row for row in told(commit(0), commit(1, offset=None), commit(2)) if row["kind"] == "first"]
+    assert "deleted_before" not in first["signals"]
+    assert "deleted_before" in again["signals"]
+
+
+@pytest.mark.parametrize("log_set", log_sets(), ids=set_id)
+def test_a_selection_does_not_change_what_is_said(log_set: LogSet) -> None:
+    every = movements(log_set)
+    deleted = sorted({row["group"] for row in every if row["kind"] == "tombstone"})
+    for group in deleted[:: max(len(deleted) // 3, 1)]:
+        assert movements(log_set, groups=(group,)) == [row for row in every if row["group"] == group]
+    topics = sorted({row["topic"] for row in every if row["kind"] == "tombstone"})
+    for topic in topics[:1]:
+        wanted = [row for row in every if row["topic"] == topic and row["partition"] == 0]
+        assert movements(log_set, topics=(topic,), partitions=(0,)) == wanted
+
+
+def movements(log_set: LogSet, **wanted: Any) -> list[Row]:
+    chunks = explain(a_request(log_set.log, **wanted))
+    return [row for chunk in chunks for name, batch in chunk if name == "movement" for row in batch.to_pylist()]
