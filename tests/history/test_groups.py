@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from offdecode.history.groups.group_records import GROUP_ROW_TYPES, GroupRecord, GroupType, Part
-from offdecode.history.groups.images import Assignment, Generation, GroupImage, Holding, Standing
+from offdecode.history.groups.group_records import GROUP_ROW_TYPES, GroupRecord, Part
+from offdecode.history.groups.images import Assignment, Generation, GroupImage, GroupType, Holding, Standing
 from offdecode.history.groups.replay import GroupReplay
 from tests.asking import a_request, decode
 from tests.truth import LogSet, log_sets, set_id

@@ -11,17 +11,10 @@ from enum import Enum
 from operator import attrgetter
 from typing import Any
 
+from offdecode.history.groups.classic_members import ClassicMembers
+from offdecode.history.groups.images import GroupType, Member
 from offdecode.history.movements.commit_columns import places
 from offdecode.model import DecodedChunk, rows_of
-
-
-class GroupType(Enum):
-    """Kafka's types of groups, by the name that rows show."""
-
-    CLASSIC = "classic"
-    CONSUMER = "consumer"
-    SHARE = "share"
-    STREAMS = "streams"
 
 
 class Part(Enum):
@@ -40,7 +33,7 @@ class Part(Enum):
 # Row type: the type of its group, what it tells, and the columns for it beyond COMMON.
 _RECORDS: dict[str, tuple[GroupType, Part, tuple[str, ...]]] = {
     "group_metadata": (GroupType.CLASSIC, Part.GENERATION, (
-        "protocol_type", "generation", "protocol", "leader", "current_state_timestamp", "members")),
+        "protocol_type", "generation", "protocol", "leader", "current_state_timestamp")),
     "consumer_group_metadata": (GroupType.CONSUMER, Part.EPOCH, ("epoch",)),
     "consumer_group_partition_metadata": (GroupType.CONSUMER, Part.TOPICS, ("topics",)),
     "consumer_group_member_metadata": (GroupType.CONSUMER, Part.MEMBER, (
@@ -81,21 +74,22 @@ GROUP_ROW_TYPES = tuple(_RECORDS)
 class GroupRecord:
     """One group record. values: the columns of its row type, times as milliseconds; all null in a tombstone.
 
-    place: where it stands among all rows of its chunk.
+    place: where it stands among all rows of its chunk. members: of a classic generation.
     """
 
     group_type: GroupType
     part: Part
     values: dict[str, Any]
     place: int = 0
+    members: tuple[Member, ...] = ()
 
     @property
     def tombstone(self) -> bool:
         return bool(self.values["tombstone"])
 
 
-def iter_group_records(chunk: DecodedChunk) -> Iterator[GroupRecord]:
-    """The group records of a chunk in log order."""
+def iter_group_records(chunk: DecodedChunk, classic: ClassicMembers) -> Iterator[GroupRecord]:
+    """The group records of a chunk in log order. classic: what has read the chunks before."""
     found: list[GroupRecord] = []
     place = places(chunk)
     for name, batch in chunk:
@@ -103,7 +97,8 @@ def iter_group_records(chunk: DecodedChunk) -> Iterator[GroupRecord]:
         if known is not None:
             group_type, part, columns = known
             rows = rows_of(batch, (*COMMON, *columns))
+            members = classic.read(batch.column("members")) if part is Part.GENERATION else [()] * len(rows)
             at = place[name].tolist()
-            found += [GroupRecord(group_type, part, row, where) for where, row in zip(at, rows, strict=True)]
+            found += [GroupRecord(group_type, part, *parts) for parts in zip(rows, at, members, strict=True)]
     found.sort(key=attrgetter("place"))
     return iter(found)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-
-from offdecode.history.groups.group_records import GroupType
+from enum import Enum
 
 EMPTY, STABLE, ASSIGNING, RECONCILING = "Empty", "Stable", "Assigning", "Reconciling"
 STATIC_MEMBER_AWAY = -2  # upstream's LEAVE_GROUP_STATIC_MEMBER_EPOCH
+
+
+class GroupType(Enum):
+    """Kafka's types of groups, by the name that rows show."""
+
+    CLASSIC = "classic"
+    CONSUMER = "consumer"
+    SHARE = "share"
+    STREAMS = "streams"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +133,20 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassicHolding:
+    """From this log offset on, these members of a classic group hold their assignments, and no one else of it any.
+
+    epoch: the generation.
+    """
+
+    log_partition: int | None
+    group: str
+    log_offset: int | None
+    epoch: int | None
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """From this log offset on, the group is in this generation or epoch and has so many members.
 
@@ -141,4 +163,4 @@ class Standing:
     readable: bool  # whether its assignments can be read
 
 
-GroupEvent = Generation | Holding | Standing
+GroupEvent = Generation | Holding | ClassicHolding | Standing

@@ -1,4 +1,4 @@
-"""The records of a member to a Member: classic groups have all of it in one record, the others in three."""
+"""The three records of a member of a consumer, share or streams group to a Member."""
 
 from __future__ import annotations
 
@@ -6,35 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from offdecode.history.groups.group_records import GroupType
-from offdecode.history.groups.images import Assigned, Assignment, Member
+from offdecode.history.groups.images import Assigned, Assignment, GroupType, Member
 
 Row = Mapping[str, Any]
 TopicNames = Mapping[str, str]
 
 # Upstream's MemberState.STABLE of the types that have states.
 _STABLE_STATE = {GroupType.CONSUMER: 0, GroupType.SHARE: 0, GroupType.STREAMS: 1}
-
-
-def classic_member(row: Row) -> Member:
-    """A member as the record of a classic generation lists it."""
-    subscription, assignment = row["subscription"], row["assignment"]
-    topics = subscription["topics"] if subscription["hex"] is None else None
-    assigned: Assignment | None = None if assignment["hex"] else ()  # no bytes at all: nothing was assigned
-    if assignment["hex"] is None:
-        assigned = tuple(
-            Assigned(item["topic"], None, None, tuple(item["partitions"])) for item in assignment["assigned_partitions"]
-        )
-    return Member(
-        member_id=row["member_id"],
-        instance_id=row["group_instance_id"],
-        client_id=row["client_id"],
-        client_host=row["client_host"],
-        subscribed_topics=None if topics is None else tuple(topics),
-        rebalance_timeout_ms=row["rebalance_timeout"],
-        session_timeout_ms=row["session_timeout"],
-        assignment=assigned,
-    )
 
 
 @dataclass(slots=True)

@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from offdecode.history.groups.group_records import GroupRecord, GroupType, Part, iter_group_records
+from offdecode.history.groups.classic_members import ClassicMembers
+from offdecode.history.groups.group_records import GroupRecord, Part, iter_group_records
 from offdecode.history.groups.images import (
     ASSIGNING,
     EMPTY,
     RECONCILING,
     STABLE,
+    ClassicHolding,
     Generation,
     GroupEvent,
     GroupImage,
+    GroupType,
     Holding,
     Member,
     Standing,
 )
-from offdecode.history.groups.members import MemberRecords, classic_member
+from offdecode.history.groups.members import MemberRecords
 from offdecode.model import DecodedChunk
 from offdecode.schemas.history_rows import DEAD
 
@@ -37,12 +40,13 @@ class GroupReplay:
 
     def __init__(self, topic_names: dict[str, str] | None = None) -> None:
         self.topic_names: dict[str, str] = {} if topic_names is None else topic_names
+        self.classic_members = ClassicMembers()
         self._groups: dict[tuple[int | None, str], _Group] = {}
         self._ended: dict[int | None, _Group] = {}  # by log partition, a group whose tombstone was the last record
 
     def apply(self, chunk: DecodedChunk) -> Iterator[GroupEvent]:
         """Replay a chunk's group records; yields what they make happen. Must be exhausted."""
-        for record in iter_group_records(chunk):
+        for record in iter_group_records(chunk, self.classic_members):
             yield from self.apply_record(record)
 
     def apply_record(self, record: GroupRecord) -> Iterator[GroupEvent]:
@@ -141,7 +145,7 @@ class _Group:
         if ends:
             self.ended = True
         elif record.part is Part.GENERATION:
-            yield from self._apply_generation(record.values)
+            yield from self._apply_generation(record)
         else:
             yield from self._apply_part(record)
 
@@ -156,12 +160,11 @@ class _Group:
             return record.tombstone or record.values["member_id"] not in self._members
         return record.part is Part.EPOCH or (record.tombstone and record.part in (Part.TARGET, Part.HELD))
 
-    def _apply_generation(self, values: dict[str, Any]) -> Iterator[GroupEvent]:
-        self._classic = values
-        self._classic_members = tuple(classic_member(row) for row in values["members"])
-        yield from self._release(self._holders.keys() - {member.member_id for member in self._classic_members})
-        for member in self._classic_members:
-            yield self._hold(member, values["generation"])
+    def _apply_generation(self, record: GroupRecord) -> Iterator[GroupEvent]:
+        self._classic, self._classic_members = record.values, record.members
+        self._holders = {member.member_id: member for member in record.members}
+        generation = record.values["generation"]
+        yield ClassicHolding(self.log_partition, self.name, self.place[0], generation, record.members)
         image, told = self.image(), self._told
         told_already = told is not None and (told.group_type, told.generation, told.members) == (
             image.group_type, image.generation, image.members)  # fmt: skip

@@ -13,8 +13,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from offdecode.history.groups.group_records import GroupRecord, GroupType, Part, iter_group_records
-from offdecode.history.groups.images import STATIC_MEMBER_AWAY, Assignment, GroupEvent, Holding, Member, Standing
+from offdecode.history.groups.group_records import GroupRecord, Part, iter_group_records
+from offdecode.history.groups.images import (
+    STATIC_MEMBER_AWAY,
+    Assignment,
+    ClassicHolding,
+    GroupEvent,
+    GroupType,
+    Holding,
+    Member,
+    Standing,
+)
 from offdecode.history.groups.replay import GroupReplay
 from offdecode.history.movements.commit_columns import ABSENT, CommitColumns, CommitKeys
 from offdecode.model import DecodedChunk, Mask, Vector
@@ -49,6 +58,9 @@ _NO_HOLDER = np.array((-1, ABSENT), _KEY_STATE)
 _NEVER, _BEFORE = 1 << 62, -1
 _NEW_COORDINATORS_VERSION = 4  # of commit values: Kafka 4.1 writes it, which has no other coordinator
 
+_NO_KEYS = np.empty(0, np.int64)
+_MOST_ASSIGNED = 1 << 16  # assignments whose keys are kept
+
 _Partition = tuple[str, int]  # topic by name, partition
 
 
@@ -76,31 +88,47 @@ class _Timeline:
     def __init__(self, initial: Any) -> None:
         self._initial = initial
         self.now = np.full(1024, initial)
-        self._number: list[int] = []
-        self._place: list[int] = []
+        self._notes: list[tuple[Vector, Any]] = []  # number and place in one, and the states
+        self._when: list[int] = []  # the latest ones, not yet vectors
         self._state: list[Any] = []
 
     def note(self, number: int, place: int, *state: Any) -> None:
-        self._number.append(number)
-        self._place.append(place)
+        self._when.append(number << 32 | place)
         self._state.append(state)
+
+    def note_all(self, number: Vector, place: int, *state: Any) -> None:
+        """Several at once. state: a value, or a vector of one for each number."""
+        if not len(number):
+            return
+        self._take_single()
+        states = np.empty(len(number), self.now.dtype)
+        for name, values in zip(self.now.dtype.names or (), state, strict=True):
+            states[name] = values
+        self._notes.append((number << 32 | place, states))
+
+    def _take_single(self) -> None:
+        if self._when:
+            self._notes.append((np.array(self._when, np.int64), np.array(self._state, self.now.dtype)))
+            self._when, self._state = [], []
 
     def take(self, number: Vector, place: Vector, count: int) -> Any:
         """The state of each number at each place of the chunk; the chunk's notes then are the past. count: numbers."""
         if count > len(self.now):
             self.now = np.concatenate((self.now, np.full(max(count, len(self.now)), self._initial)))
         found = self.now[number]
-        if self._number:
-            when = np.array(self._number, np.int64) << 32 | np.array(self._place, np.int64)
+        self._take_single()
+        if self._notes:
+            when = np.concatenate([when for when, _ in self._notes])
+            states = np.concatenate([states for _, states in self._notes])
             order = np.argsort(when, kind="stable")
-            when, states = when[order], np.array(self._state, self.now.dtype)[order]
+            when, states = when[order], states[order]
             at = np.searchsorted(when, number << 32 | place, side="right") - 1
             since = (at >= 0) & (when[at] >> 32 == number)
             found[since] = states[at[since]]
-            self.now[when >> 32] = states  # the last one of each number stays
-            self._number, self._place, self._state = [], [], []
+            last = np.append(when[1:] >> 32 != when[:-1] >> 32, True)
+            self.now[when[last] >> 32] = states[last]
+            self._notes = []
         return found
-
 
     def end_chunk(self, count: int) -> None:
         """The chunk's notes are the past, though no row asks for them."""
@@ -122,7 +150,9 @@ class Owners:
         self._group_timeline = _Timeline(_NO_GROUP)
         self._key_timeline = _Timeline(_NO_HOLDER)
         self._held: dict[int, dict[str, _Held]] = defaultdict(dict)  # by group, by member id
-        self._holder: dict[int, int] = {}  # by key, the member that holds it
+        self._classic: dict[int, _ClassicHeld] = {}  # by group; what is here is not in _held
+        self._assigned: dict[tuple[int, int], tuple[Assignment, Vector]] = {}  # keys by group and identity of what is
+        self._holder = np.full(1024, -1)  # by key, the member that holds it
         self._empty_since: dict[int, int] = {}
         self._unnamed: dict[int, int] = {}  # by group, members that hold topics known by id only
 
@@ -133,7 +163,7 @@ class Owners:
         self.ended.clear()
         self.turned.clear()
         self._new_coordinator = _NEVER if self._new_coordinator == _NEVER else _BEFORE
-        for record in iter_group_records(chunk):
+        for record in iter_group_records(chunk, self.replay.classic_members):
             self._note_ends(record)
             if record.group_type is not GroupType.CLASSIC or record.values["generation"] == 0:
                 self._new_coordinator = min(self._new_coordinator, record.place)
@@ -174,7 +204,9 @@ class Owners:
         )
 
     def _apply(self, event: GroupEvent, place: int) -> None:
-        if isinstance(event, Holding) and event.group_type is not GroupType.SHARE:
+        if isinstance(event, ClassicHolding):
+            self._hold_all(event, place)
+        elif isinstance(event, Holding) and event.group_type is not GroupType.SHARE:
             self._hold(event, place)
         elif isinstance(event, Standing):
             number = self._keys.group((event.log_partition, event.group))
@@ -195,8 +227,70 @@ class Owners:
             elif when in self.ended:
                 self.turned.add(when)
 
+    def _hold_all(self, event: ClassicHolding, place: int) -> None:
+        """Take a generation at once: what its members hold, and what no one holds any more."""
+        group = self._keys.group((event.log_partition, event.group))
+        before = self._held_keys(group)
+        parts = self._keys_of(group, [member.assignment or () for member in event.members])
+        numbers = np.array([self._member(member) for member in event.members], np.int64)
+        keys = np.concatenate([_NO_KEYS, *parts])
+        owners = np.repeat(numbers, [len(part) for part in parts])
+        self._make_room()
+        self._holder[before] = -1
+        self._holder[keys] = owners  # of several members that list a partition the last one
+        left = before[self._holder[before] < 0]
+        self._key_timeline.note_all(left, place, -1, ABSENT)
+        epoch = ABSENT if event.epoch is None else event.epoch
+        self._key_timeline.note_all(keys, place, owners, epoch)
+        self._classic[group] = _ClassicHeld(keys, event)
+
+    def _held_keys(self, group: int) -> Vector:
+        """The keys that members of a group hold, which they then hold no more."""
+        if (classic := self._classic.pop(group, None)) is not None:
+            return classic.keys
+        members = self._held.pop(group, {})
+        self._unnamed.pop(group, None)
+        held = {partition for member in members.values() for partition in member.partitions}
+        return np.array([self._key(group, *partition) for partition in held], np.int64)
+
+    def _keys_of(self, group: int, assignments: list[Assignment]) -> list[Vector]:
+        """The keys of each assignment; those of equal ones, which are one object, are found once."""
+        if len(self._assigned) > _MOST_ASSIGNED:
+            self._assigned.clear()
+        known = self._assigned
+        new = [assignment for assignment in assignments if (group, id(assignment)) not in known]
+        if new:
+            pairs: list[int] = []
+            partitions: list[int] = []
+            ends = []
+            for assignment in new:
+                for item in assignment:
+                    pairs += [self._keys.pair(group, item.topic or "")] * len(item.partitions)
+                    partitions += item.partitions
+                ends.append(len(pairs))
+            keys = self._keys.keys(np.array(pairs, np.int64), np.array(partitions, np.int64))
+            for assignment, part in zip(new, np.split(keys, ends[:-1]), strict=True):
+                known[group, id(assignment)] = assignment, part
+        return [known[group, id(assignment)][1] for assignment in assignments]
+
+    def _one_by_one(self, group: int) -> None:
+        """Know again which member holds what: the group's members are changed one by one from here on."""
+        classic = self._classic.pop(group, None)
+        if classic is not None:
+            event, names = classic.event, self.replay.topic_names
+            for member in event.members:
+                held = _Held(self._member(member), event.epoch, member.assignment or (), {}, names)
+                self._held[group].pop(member.member_id, None)
+                if held.assignment:
+                    self._held[group][member.member_id] = held
+
+    def _make_room(self) -> None:
+        if len(self._keys) > len(self._holder):
+            self._holder = np.concatenate((self._holder, np.full(max(len(self._keys), len(self._holder)), -1)))
+
     def _hold(self, event: Holding, place: int) -> None:
         group = self._keys.group((event.log_partition, event.group))
+        self._one_by_one(group)
         member_id = event.member.member_id
         before = self._held[group].pop(member_id, None)
         member = self._member(event.member)
@@ -207,8 +301,8 @@ class Owners:
         if before is not None:
             for topic, partition in before.partitions - held.partitions:
                 key = self._key(group, topic, partition)
-                if self._holder.get(key) == before.member:  # else another member has it already
-                    del self._holder[key]
+                if self._holder[key] == before.member:  # else another member has it already
+                    self._holder[key] = -1
                     self._key_timeline.note(key, place, -1, ABSENT)
         self._note(group, held, place)
 
@@ -216,6 +310,7 @@ class Owners:
         epoch = ABSENT if held.epoch is None else held.epoch
         for topic, partition in held.partitions:
             key = self._key(group, topic, partition)
+            self._make_room()
             self._holder[key] = held.member
             self._key_timeline.note(key, place, held.member, epoch)
 
@@ -256,6 +351,14 @@ class Owners:
                     members[member_id] = named
                     self._count_unnamed(group, held, named)
                     self._note(group, named, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _ClassicHeld:
+    """What the members of a classic group hold since its last generation."""
+
+    keys: Vector
+    event: ClassicHolding
 
 
 class _Held:
