@@ -8,13 +8,12 @@ from dataclasses import replace
 from offdecode.filtering import keep, pushed
 from offdecode.history.groups.generations import GenerationRows, GenerationSummary
 from offdecode.history.groups.group_records import GROUP_ROW_TYPES
-from offdecode.history.groups.images import Generation, GroupEvent
+from offdecode.history.groups.images import GroupEvent
 from offdecode.history.groups.replay import GroupReplay
-from offdecode.model import DecodedChunk, rows_of
+from offdecode.model import DecodedChunk
 from offdecode.options import GROUPS, Filter, GenerationOptions, TopicIds
 from offdecode.questions.rows import chunk_of
 from offdecode.run import Run
-from offdecode.schemas.history_rows import GENERATION_ROW
 
 
 def generations(run: Run, asked: GenerationOptions, names: TopicIds) -> Iterator[DecodedChunk]:
@@ -28,8 +27,7 @@ def generations(run: Run, asked: GenerationOptions, names: TopicIds) -> Iterator
         return
     summary = GenerationSummary()
     for chunk in chunks:
-        for row in rows_of(chunk.batches[GENERATION_ROW], chunk.batches[GENERATION_ROW].schema.names):
-            summary.add(row)
+        summary.add(chunk)
     yield from chunk_of(summary.rows())
 
 
@@ -39,7 +37,7 @@ def _generations(run: Run, names: TopicIds) -> Iterator[DecodedChunk]:
     since = Filter(since=run.request.rows.since)
 
     def wanted(events: Iterator[GroupEvent]) -> Iterator[DecodedChunk]:
-        for chunk in chunk_of([rows.row(event) for event in events if isinstance(event, Generation)]):
+        for chunk in rows.chunk(events):
             found = keep(since, chunk)
             if found.row_count:
                 yield found

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from offdecode.history.groups.images import Assigned, Assignment, Generation, GroupImage, Member
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from offdecode.history.groups.images import Assigned, Assignment, Generation, GroupEvent, GroupImage, Member
+from offdecode.history.groups.member_columns import Standing, member_column
 from offdecode.history.spans import difference
+from offdecode.model import DecodedChunk, rows_of
 from offdecode.schemas.history_rows import DEAD, GENERATION_ROW, GENERATION_SUMMARY_ROW
+from offdecode.schemas.rows import row_type
 
 Row = dict[str, Any]
 TopicNames = Mapping[str, str]
@@ -22,8 +29,26 @@ class GenerationRows:
     def __init__(self, topic_names: TopicNames) -> None:
         self._names = topic_names
         self._last: dict[tuple[int | None, str], int | None] = {}  # when the group's last generation was opened
+        self._known: dict[int, tuple[Assignment, set[_PARTITION]]] = {}  # by identity
 
-    def row(self, event: Generation) -> Row:
+    def chunk(self, events: Iterable[GroupEvent]) -> Iterator[DecodedChunk]:
+        """The rows of the generations among these events as a chunk; none where there are none."""
+        rows: list[Row] = []
+        members: list[list[Standing]] = []
+        for event in events:
+            if isinstance(event, Generation):
+                changes = self._changes(event.image, event.previous)
+                members.append(changes.pop("members"))
+                rows.append(self._row(event, changes))
+        self._known.clear()
+        if rows:
+            schema = row_type(GENERATION_ROW).arrow_schema
+            batch = pa.RecordBatch.from_pylist(rows, schema=schema)
+            at = schema.get_field_index("members")
+            batch = batch.set_column(at, schema.field(at), member_column(members, schema.field(at).type))
+            yield DecodedChunk({GENERATION_ROW: batch}, np.arange(len(rows)))
+
+    def _row(self, event: Generation, changes: Row) -> Row:
         image, previous = event.image, event.previous
         key = (image.log_partition, image.group)
         before = self._last.pop(key, None)
@@ -45,7 +70,7 @@ class GenerationRows:
             "protocol_type": image.protocol_type,
             "protocol": image.protocol,
             "leader": image.leader,
-            **self._changes(image, previous),
+            **changes,
             "turned_from": previous.group_type if previous and previous.group_type != image.group_type else None,
             "since_previous_ms": difference(event.log_timestamp, before),
             "missing_before": missing,
@@ -65,7 +90,7 @@ class GenerationRows:
         replaced = {member.member_id for member in predecessor.values()}
         return {
             "members": [
-                self._member(member, then.get(member.member_id) or predecessor.get(member.member_id))
+                self._standing(member, then.get(member.member_id) or predecessor.get(member.member_id))
                 for member in image.members
             ],
             "joined": [name for name in now if name not in then and name not in predecessor],
@@ -78,35 +103,42 @@ class GenerationRows:
                 {"instance_id": old.instance_id, "old_member_id": old.member_id, "member_id": name}
                 for name, old in predecessor.items()
             ],
-            "changed": [name for name in now if name in then and _wishes(now[name]) != _wishes(then[name])],
-        }
+            "changed": [
+                name for name, member in now.items()
+                if name in then and then[name] is not member and _wishes(member) != _wishes(then[name])
+            ],
+        }  # fmt: skip
 
-    def _member(self, member: Member, before: Member | None) -> Row:
-        had = before.assignment if before is not None else ()
-        moved = member.assignment is not None and had is not None
-        return {
-            **_identity(member),
-            "member_epoch": member.member_epoch,
-            "subscribed_topics": member.subscribed_topics,
-            "subscribed_regex": member.subscribed_regex,
-            "rebalance_timeout_ms": member.rebalance_timeout_ms,
-            "session_timeout_ms": member.session_timeout_ms,
-            "assignment": assignment_rows(member.assignment),
-            "target": assignment_rows(member.target),
-            "gained": assignment_rows(self._beyond(member.assignment, had)) if moved else None,
-            "lost": assignment_rows(self._beyond(had, member.assignment)) if moved else None,
-        }
+    def _standing(self, member: Member, before: Member | None) -> Standing:
+        had, has = before.assignment if before is not None else (), member.assignment
+        if has is None or had is None:
+            return member, None, None
+        if has is had:
+            return member, (), ()
+        return member, self._beyond(has, had), self._beyond(had, has)
 
-    def _beyond(self, assignment: Assignment | None, other: Assignment | None) -> Assignment:
+    def _beyond(self, assignment: Assignment, other: Assignment) -> Assignment:
         """The part of an assignment that the other has not."""
-        known = {self._key(item, partition) for item in other or () for partition in item.partitions}
-        rest = (
-            Assigned(item.topic, item.topic_id, item.subtopology, tuple(
-                partition for partition in item.partitions if self._key(item, partition) not in known
-            ))
-            for item in assignment or ()
-        )  # fmt: skip
+        if not assignment or not other:
+            return tuple(item for item in assignment if item.partitions)
+        known = self._partitions(other)
+        rest = []
+        for item in assignment:
+            left = [partition for partition in item.partitions if self._key(item, partition) not in known]
+            if len(left) == len(item.partitions):
+                rest.append(item)
+            else:
+                rest.append(Assigned(item.topic, item.topic_id, item.subtopology, tuple(left)))
         return tuple(item for item in rest if item.partitions)
+
+    def _partitions(self, assignment: Assignment) -> set[_PARTITION]:
+        known = self._known.get(id(assignment))
+        if known is not None:
+            return known[1]
+        found = {self._key(item, partition) for item in assignment for partition in item.partitions}
+        if all(item.topic_id is None for item in assignment):  # else names may come that make it another
+            self._known[id(assignment)] = assignment, found
+        return found
 
     def _key(self, item: Assigned, partition: int) -> _PARTITION:
         topic = item.topic if item.topic_id is None else self._names.get(item.topic_id, item.topic_id)
@@ -185,6 +217,13 @@ class _Numbers:
     longest_stable_ms: int | None = None
 
 
+_SUMMED = (
+    "group", "group_type", "generation", "log_partition", "log_timestamp", "state", "since_previous_ms",
+    "missing_before",
+)  # fmt: skip
+_COUNTED = ("members", "joined", "left", "replaced")
+
+
 class GenerationSummary:
     """Counts over the rows of generations, one row per group in the end."""
 
@@ -192,7 +231,16 @@ class GenerationSummary:
         self._groups: dict[tuple[int | None, str], _Numbers] = {}
         self._had_members: set[tuple[int | None, str]] = set()
 
-    def add(self, row: Row) -> None:
+    def add(self, chunk: DecodedChunk) -> None:
+        """Take a chunk of generations."""
+        batch = chunk.batches[GENERATION_ROW]
+        rows = rows_of(batch, _SUMMED)
+        counts = (pc.list_value_length(batch.column(name)).to_pylist() for name in _COUNTED)
+        for row, *lengths in zip(rows, *counts, strict=True):
+            self._add({**row, **dict(zip(_COUNTED, lengths, strict=True))})
+
+    def _add(self, row: Row) -> None:
+        """Take a generation; of its lists, the lengths."""
         key = (row["log_partition"], row["group"])
         numbers = self._groups.setdefault(key, _Numbers(row["group_type"]))
         stable = row["since_previous_ms"] if key in self._had_members else None
@@ -214,10 +262,10 @@ class GenerationSummary:
                 numbers.rebalances += 1
             numbers.last_generation = row["generation"]
         numbers.missing += row["missing_before"]
-        numbers.joins += len(row["joined"])
-        numbers.leaves += len(row["left"])
-        numbers.replacements += len(row["replaced"])
-        numbers.most_members = max(numbers.most_members, len(row["members"]))
+        numbers.joins += row["joined"]
+        numbers.leaves += row["left"]
+        numbers.replacements += row["replaced"]
+        numbers.most_members = max(numbers.most_members, row["members"])
 
     def rows(self) -> list[Row]:
         return [self._row(key, numbers) for key, numbers in sorted(self._groups.items(), key=_by_partition)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,13 +25,14 @@ def generation_columns(generation: Vector, owner: Vector, owners: Owners) -> dic
 def _owners(owner: Vector, owners: Owners) -> pa.Array:
     """The members of these numbers as structs, null for a NoOwner."""
     found, index = np.unique(owner, return_inverse=True)
-    members: list[dict[str, Any] | None] = [
-        None if number < 0 else {
-            field.name: getattr(owners.members[number], field.name) for field in OWNER_FIELDS
-        } for number in found.tolist()
+    own = found[found >= 0].tolist()
+    columns = [
+        pa.array([getattr(owners.members[number], field.name) for number in own], field.arrow_type)
+        for field in OWNER_FIELDS
     ]  # fmt: skip
-    kind = pa.struct([pa.field(field.name, field.arrow_type) for field in OWNER_FIELDS])
-    return pa.array(members, kind).take(pa.array(index.reshape(-1)))
+    members = pa.StructArray.from_arrays(columns, [field.name for field in OWNER_FIELDS])
+    at = index.reshape(-1) - (len(found) - len(own))  # those below zero come first
+    return members.take(pa.array(at, mask=at < 0))
 
 
 def named(numbers: Vector, names: Sequence[str | None]) -> pa.Array:

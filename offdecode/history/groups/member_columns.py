@@ -1,0 +1,70 @@
+"""Members of generations to the Arrow column that rows show, equal lists made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from offdecode.history.groups.images import Assignment, Member
+from offdecode.model import arrow
+
+# A member, and what it gained and lost since the generation before; null where one of them is not known.
+Standing = tuple[Member, Assignment | None, Assignment | None]
+
+
+def member_column(members: Sequence[Sequence[Standing]], kind: pa.ListType) -> pa.ListArray:
+    """The members of each generation as lists of structs."""
+    flat = [standing for generation in members for standing in generation]
+    columns = []
+    for field in kind.value_type:
+        if field.name in ("gained", "lost"):
+            columns.append(_lists([standing[1 if field.name == "gained" else 2] for standing in flat], _assignments))
+        elif field.name in ("assignment", "target"):
+            columns.append(_lists([getattr(member, field.name) for member, _, _ in flat], _assignments))
+        elif field.name == "subscribed_topics":
+            columns.append(_lists([member.subscribed_topics for member, _, _ in flat], _texts))
+        else:
+            columns.append(pa.array([getattr(member, field.name) for member, _, _ in flat], field.type))
+    structs = pa.StructArray.from_arrays(columns, fields=list(kind.value_type))
+    return pa.ListArray.from_arrays(_offsets(members), structs, kind)
+
+
+def _lists(values: Sequence[Any], lists_of: Callable[[Sequence[Any]], pa.ListArray]) -> pa.Array:
+    """Lists by value: those that are one object are made once."""
+    numbers: dict[int, int] = {}
+    once: list[Any] = []
+    index = np.full(len(values), -1, np.int32)
+    for at, value in enumerate(values):
+        if value is not None:
+            number = numbers.setdefault(id(value), len(once))
+            if number == len(once):
+                once.append(value)
+            index[at] = number
+    return lists_of(once).take(arrow(index, index < 0))
+
+
+def _assignments(assignments: Sequence[Assignment]) -> pa.ListArray:
+    items = [item for assignment in assignments for item in assignment]
+    partitions = [partition for item in items for partition in item.partitions]
+    structs = pa.StructArray.from_arrays(
+        [
+            *(pa.array([getattr(item, name) for item in items], pa.string()) for name in _TEXTS),
+            pa.ListArray.from_arrays(_offsets([item.partitions for item in items]), pa.array(partitions, pa.int32())),
+        ],
+        [*_TEXTS, "partitions"],
+    )
+    return pa.ListArray.from_arrays(_offsets(assignments), structs)
+
+
+_TEXTS = ("topic", "topic_id", "subtopology")
+
+
+def _texts(lists: Sequence[Sequence[str]]) -> pa.ListArray:
+    return pa.ListArray.from_arrays(_offsets(lists), pa.array([text for texts in lists for text in texts], pa.string()))
+
+
+def _offsets(lists: Sequence[Sequence[Any]]) -> pa.Array:
+    return arrow(np.cumsum([0, *map(len, lists)], dtype=np.int32))
