@@ -20,7 +20,8 @@ from offdecode.schemas.rows import row_type
 Row = dict[str, Any]
 TopicNames = Mapping[str, str]
 
-_PARTITION = tuple[str | None, str | None, int]  # topic (by name, where known), subtopology, partition
+_Topic = tuple[str | None, str | None]  # topic (by name, where known), subtopology
+_NOTHING: frozenset[int] = frozenset()
 
 
 class GenerationRows:
@@ -29,7 +30,7 @@ class GenerationRows:
     def __init__(self, topic_names: TopicNames) -> None:
         self._names = topic_names
         self._last: dict[tuple[int | None, str], int | None] = {}  # when the group's last generation was opened
-        self._known: dict[int, tuple[Assignment, set[_PARTITION]]] = {}  # by identity
+        self._known: dict[int, tuple[Assignment, dict[_Topic, frozenset[int]]]] = {}  # by identity
 
     def chunk(self, events: Iterable[GroupEvent]) -> Iterator[DecodedChunk]:
         """The rows of the generations among these events as a chunk; none where there are none."""
@@ -110,6 +111,9 @@ class GenerationRows:
         }  # fmt: skip
 
     def _standing(self, member: Member, before: Member | None) -> Standing:
+        if before is member:
+            unchanged = None if member.assignment is None else ()
+            return member, unchanged, unchanged
         had, has = before.assignment if before is not None else (), member.assignment
         if has is None or had is None:
             return member, None, None
@@ -119,30 +123,32 @@ class GenerationRows:
 
     def _beyond(self, assignment: Assignment, other: Assignment) -> Assignment:
         """The part of an assignment that the other has not."""
-        if not assignment or not other:
-            return tuple(item for item in assignment if item.partitions)
-        known = self._partitions(other)
+        known = self._partitions(other) if other else {}
         rest = []
         for item in assignment:
-            left = [partition for partition in item.partitions if self._key(item, partition) not in known]
-            if len(left) == len(item.partitions):
+            own = known.get(self._key(item), _NOTHING)
+            if own.isdisjoint(item.partitions):
                 rest.append(item)
-            else:
-                rest.append(Assigned(item.topic, item.topic_id, item.subtopology, tuple(left)))
+            elif not own.issuperset(item.partitions):
+                left = tuple(partition for partition in item.partitions if partition not in own)
+                rest.append(Assigned(item.topic, item.topic_id, item.subtopology, left))
         return tuple(item for item in rest if item.partitions)
 
-    def _partitions(self, assignment: Assignment) -> set[_PARTITION]:
+    def _partitions(self, assignment: Assignment) -> dict[_Topic, frozenset[int]]:
         known = self._known.get(id(assignment))
         if known is not None:
             return known[1]
-        found = {self._key(item, partition) for item in assignment for partition in item.partitions}
+        found: dict[_Topic, frozenset[int]] = {}
+        for item in assignment:
+            key = self._key(item)
+            found[key] = found.get(key, _NOTHING).union(item.partitions)
         if all(item.topic_id is None for item in assignment):  # else names may come that make it another
             self._known[id(assignment)] = assignment, found
         return found
 
-    def _key(self, item: Assigned, partition: int) -> _PARTITION:
+    def _key(self, item: Assigned) -> _Topic:
         topic = item.topic if item.topic_id is None else self._names.get(item.topic_id, item.topic_id)
-        return topic, item.subtopology, partition
+        return topic, item.subtopology
 
 
 def _identity(member: Member) -> Row:

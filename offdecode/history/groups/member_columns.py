@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from offdecode.history.groups.images import Assignment, Member
@@ -18,31 +20,36 @@ Standing = tuple[Member, Assignment | None, Assignment | None]
 def member_column(members: Sequence[Sequence[Standing]], kind: pa.ListType) -> pa.ListArray:
     """The members of each generation as lists of structs."""
     flat = [standing for generation in members for standing in generation]
+    once, index = _once([member for member, _, _ in flat])
     columns = []
     for field in kind.value_type:
         if field.name in ("gained", "lost"):
             columns.append(_lists([standing[1 if field.name == "gained" else 2] for standing in flat], _assignments))
-        elif field.name in ("assignment", "target"):
-            columns.append(_lists([getattr(member, field.name) for member, _, _ in flat], _assignments))
+            continue
+        values = list(map(attrgetter(field.name), once))
+        if field.name in ("assignment", "target"):
+            column = _lists(values, _assignments)
         elif field.name == "subscribed_topics":
-            columns.append(_lists([member.subscribed_topics for member, _, _ in flat], _texts))
+            column = _lists(values, _texts)
         else:
-            columns.append(pa.array([getattr(member, field.name) for member, _, _ in flat], field.type))
+            column = pa.array(values, field.type)
+        columns.append(column.take(arrow(index)))
     structs = pa.StructArray.from_arrays(columns, fields=list(kind.value_type))
     return pa.ListArray.from_arrays(_offsets(members), structs, kind)
 
 
+def _once(values: Sequence[Any]) -> tuple[list[Any], npt.NDArray[np.int32]]:
+    """Each object once, and which of them each value is; -1 for None."""
+    found = {id(value): value for value in values}
+    found.pop(id(None), None)
+    numbers = dict(zip(found, range(len(found)), strict=True))
+    numbers[id(None)] = -1
+    return list(found.values()), np.fromiter(map(numbers.__getitem__, map(id, values)), np.int32, len(values))
+
+
 def _lists(values: Sequence[Any], lists_of: Callable[[Sequence[Any]], pa.ListArray]) -> pa.Array:
     """Lists by value: those that are one object are made once."""
-    numbers: dict[int, int] = {}
-    once: list[Any] = []
-    index = np.full(len(values), -1, np.int32)
-    for at, value in enumerate(values):
-        if value is not None:
-            number = numbers.setdefault(id(value), len(once))
-            if number == len(once):
-                once.append(value)
-            index[at] = number
+    once, index = _once(values)
     return lists_of(once).take(arrow(index, index < 0))
 
 
