@@ -31,7 +31,8 @@ class Checkpoints:
     recovery_point: int | None = None
 
 
-_FILES = {
+PARTITION_METADATA = "partition.metadata"  # in each partition's directory; see topic_ids
+CHECKPOINT_FILES = {
     "high_watermark": "replication-offset-checkpoint",
     "log_start": "log-start-offset-checkpoint",
     "cleaner": "cleaner-offset-checkpoint",
@@ -41,7 +42,8 @@ _FILES = {
 
 def read_checkpoints(data_directory: Location, topic: str, partition: int) -> Checkpoints:
     """What the checkpoint files of a data directory say of one partition."""
-    return Checkpoints(**{name: _entry(data_directory, file, topic, partition) for name, file in _FILES.items()})
+    found = {name: _entry(data_directory, file, topic, partition) for name, file in CHECKPOINT_FILES.items()}
+    return Checkpoints(**found)
 
 
 def _entry(directory: Location, file: str, topic: str, partition: int) -> int | None:

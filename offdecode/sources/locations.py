@@ -45,6 +45,11 @@ class Location(ABC):
         """The same for two names of one file."""
         return self.key
 
+    @property
+    @abstractmethod
+    def version(self) -> object:
+        """Another value when the file has changed. OSError where it cannot be told."""
+
     @abstractmethod
     def exists(self) -> bool: ...
 
@@ -114,6 +119,11 @@ class LocalLocation(Location):
     @property
     def identity(self) -> str:
         return os.path.realpath(self.path)
+
+    @property
+    def version(self) -> object:
+        found = self.path.stat()
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
     def exists(self) -> bool:
         return self.path.exists()

@@ -15,11 +15,15 @@ import numpy as np
 from offdecode.errors import SourceError
 from offdecode.model import LARGEST_INT32, LARGEST_INT64, PADDING, Chunk, Problem, path_text
 from offdecode.options import OFFSETS_TOPIC
+from offdecode.sources.archives import SEGMENT_NAME, partition_pattern
 from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
+from offdecode.sources.codecs import HEAD_BYTES, codec_of
+from offdecode.sources.containers import Containers
 from offdecode.sources.locations import LocalLocation, Location
 from offdecode.sources.readers import Reader
 
-_SUFFIX = ".log"
+_SUFFIX = ".log"  # of a compressed one too, before its own
+_NUMBERED = re.compile(r"(?s)\d{20}\.log.*")
 _PARTITION_DIRECTORY = re.compile(r"(?P<topic>.+)-(?P<partition>\d{1,10})")
 
 
@@ -65,6 +69,7 @@ class Found:
 class _Search:
     topic: str
     as_partition: int | None
+    containers: Containers
     files: dict[tuple[str, int | None], dict[str, Location]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     met: int = 0  # segments, those that were met before too
@@ -103,7 +108,7 @@ def find_logs(
     A directory that holds no segment itself is searched, at any depth, for directories `<topic>-<partition>`.
     Raises SourceError for a path that does not exist or leads to no log.
     """
-    search = _Search(topic, as_log_partition)
+    search = _Search(topic, as_log_partition, Containers(topic))
     for path in paths:
         _add_place(search, LocalLocation(path))
     missing = set(log_partitions) - {partition for _, partition in search.files}
@@ -120,6 +125,7 @@ def find_logs(
         segments = sorted(_segments(search, files.values()), key=lambda item: (item.base_offset, item.name))
         if segments:
             logs.append(PartitionLog(partition, tuple(segments), _checkpoints(segments[0].location.parent, partition)))
+    search.containers.keep()
     logs.sort(key=lambda log: (log.log_partition is None, log.log_partition or 0, log.segments[0].name))
     return Found(tuple(logs), tuple(search.problems))
 
@@ -131,16 +137,28 @@ def _add_place(search: _Search, place: Location) -> None:
     if place.is_directory():
         _add_directory(search, place)
         if search.met == before and not search.problems:
-            raise SourceError(place.text, _nothing_found(place, search.topic))
+            raise SourceError(place.text, _nothing_found(search.topic) if place.names() else "the directory is empty")
     elif place.is_file():
-        search.add(place)
+        archive = search.containers.archive(place)
+        if archive is None:
+            search.add(place)
+        else:
+            search.problems += archive.problems
+            _add_archive(search, archive.root)
+            if search.met == before and not archive.problems:
+                raise SourceError(place.text, _nothing_found(search.topic))
     else:
         raise SourceError(place.text, "is neither a file nor a directory")
 
 
-def _nothing_found(directory: Location, topic: str) -> str:
-    if not directory.names():
-        return "the directory is empty"
+def _with_all_below(directory: Location) -> Iterator[Location]:
+    yield directory
+    for name in directory.names():
+        if (inside := directory.child(name)).is_directory():
+            yield from _with_all_below(inside)
+
+
+def _nothing_found(topic: str) -> str:
     return (
         f"no segment (*{_SUFFIX}) and no directory {topic}-<partition> is in it; "
         "--topic-name names a copy of the topic"
@@ -150,9 +168,21 @@ def _nothing_found(directory: Location, topic: str) -> str:
 def _add_directory(search: _Search, directory: Location) -> None:
     if _add_segments(search, directory):
         return
-    pattern = re.compile(re.escape(search.topic) + r"-\d{1,10}")
-    for found in directory.directories(pattern, search.unreadable):
+    for found in directory.directories(partition_pattern(search.topic), search.unreadable):
         _add_segments(search, found)
+
+
+def _add_archive(search: _Search, root: Location) -> None:
+    """Partitions' directories at any depth; where there is none, whatever holds files named like segments."""
+    before = search.met
+    for found in root.directories(partition_pattern(search.topic), search.unreadable):
+        _add_segments(search, found)
+    if search.met > before:
+        return
+    holders = list(_with_all_below(root))
+    named = [one for one in holders if any(map(_NUMBERED.fullmatch, one.names()))]
+    for one in named or holders:
+        _add_segments(search, one)
 
 
 def _add_segments(search: _Search, directory: Location) -> bool:
@@ -163,7 +193,9 @@ def _add_segments(search: _Search, directory: Location) -> bool:
         return False
     found = False
     for name in names:
-        if not name.endswith(_SUFFIX):
+        if not SEGMENT_NAME.fullmatch(name):
+            continue
+        if not name.endswith(_SUFFIX) and name.rpartition(".")[0] in names:
             continue
         file = directory.child(name)
         try:
@@ -183,14 +215,21 @@ def _segments(search: _Search, files: Iterable[Location]) -> Iterator[Segment]:
     for file in files:
         try:
             with file.open() as reader:
-                head = reader.read(0, 8)
+                head = reader.read(0, HEAD_BYTES)
                 size = reader.size
+            codec = codec_of(head)
+            if codec is not None:
+                file, problems = search.containers.unpacked(file, codec)
+                search.problems += problems
+                with file.open() as reader:
+                    head = reader.read(0, 8)
+                    size = reader.size
         except OSError as error:
             search.unreadable(file, error)
             continue
         stem = file.name.split(".")[0]
         named = int(stem) if re.fullmatch("[0-9]{1,20}", stem) and int(stem) <= LARGEST_INT64 else None
-        base = int.from_bytes(head, "big", signed=True) if len(head) == 8 else named or 0
+        base = int.from_bytes(head[:8], "big", signed=True) if len(head) >= 8 else named or 0
         yield Segment(file, size, base, named)
 
 

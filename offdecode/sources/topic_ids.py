@@ -8,10 +8,10 @@ from pathlib import Path
 
 from offdecode.errors import SourceError
 from offdecode.model import path_text
+from offdecode.sources.checkpoints import PARTITION_METADATA
 from offdecode.sources.locations import Location
 from offdecode.sources.segments import PartitionLog
 
-PARTITION_METADATA = "partition.metadata"
 _MOST_BYTES = 1 << 16  # of such a file, which has two lines
 # Directories of deleted or moved partitions have a suffix, and may hold the id of an earlier topic of the same name.
 _PARTITION_DIRECTORY = re.compile(r"(?P<topic>.+)-\d+(?P<suffix>\.[0-9a-f]{32}-(?:delete|future|stray))?")

@@ -1,0 +1,398 @@
+"""Archives and compressed files to locations of what is in them. Nothing is unpacked beside the evidence.
+
+What an archive stores as it is, is read where it lies. What is compressed cannot be read from the middle, so the
+members that may be evidence, and no others, are unpacked into a nameless temporary file, in one pass.
+
+A member is named ARCHIVE!/PATH, as Java names entries of its archives; so is the content of a compressed file. A
+position in a problem is always a byte of what the problem names.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from offdecode.model import Problem
+from offdecode.sources import tar, zip
+from offdecode.sources.checkpoints import CHECKPOINT_FILES, PARTITION_METADATA
+from offdecode.sources.codecs import Codec, Damage, iter_decompressed
+from offdecode.sources.locations import Location
+from offdecode.sources.readers import Reader, WindowReader
+from offdecode.sources.spool import Spool, SpoolReader
+
+SEPARATOR = "!/"
+
+SEGMENT_NAME = re.compile(r"(?s).*\.log(\.(gz|zst|lz4|xz|bz2))?")
+_COMPRESSED_SUFFIX = re.compile(r"\.(tgz|tzst|txz|tbz2?|tar\.\w+|tar|zip|gz|zst|lz4|xz|bz2)$")
+_SIDE_FILES = {*CHECKPOINT_FILES.values(), PARTITION_METADATA}
+_A_PARTITION = re.compile(r"(?s).+-\d{1,10}(\.[0-9a-f]{32}-(delete|future|stray))?")
+_MOST_SIDE_BYTES = 64 << 20
+_MOST_FILES = 200_000
+_MOST_DEPTH = 64
+_MOST_PROBLEMS = 100
+_COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """Where a member's bytes lie: in the spool, or in the archive itself."""
+
+    start: int
+    size: int
+    spooled: bool
+
+
+@dataclass(slots=True)
+class Archive:
+    """The members of an archive that may be evidence. problems: what is wrong with it."""
+
+    outer: Location
+    topic: str
+    spool: Spool
+    size: int = 0
+    files: dict[str, _File] = field(default_factory=dict)
+    directories: dict[str, dict[str, None]] = field(default_factory=lambda: {"": {}})
+    problems: list[Problem] = field(default_factory=list)
+    problem_count: int = 0
+
+    @property
+    def root(self) -> Location:
+        return MemberLocation(self, "")
+
+    def problem(self, kind: str, source: str, message: str, position: int | None = None) -> None:
+        self.problem_count += 1
+        if self.problem_count <= _MOST_PROBLEMS:
+            self.problems.append(Problem(kind, source, message, position=position))
+
+    def damaged(self, damage: Damage, source: str | None = None) -> None:
+        self.problem("damaged_archive", source or self.outer.text, damage.reason, damage.position)
+
+    def unused(self, name: str, reason: str) -> None:
+        self.problem("unused_member", self.outer.text + SEPARATOR + printable(name.lstrip("/")), reason)
+
+    def wanted(self, name: str, size: int, reason: str | None = None) -> str | None:
+        """A member's path, where it may be evidence. reason: why it cannot be used all the same."""
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        directory, base = "" if len(parts) < 2 else parts[-2], parts[-1] if parts else ""
+        if base in _SIDE_FILES:
+            if size > _MOST_SIDE_BYTES:
+                return None
+        elif not SEGMENT_NAME.fullmatch(base) or (
+            _A_PARTITION.fullmatch(directory) and not partition_pattern(self.topic).fullmatch(directory)
+        ):
+            return None
+        if ".." in parts or len(parts) > _MOST_DEPTH:
+            reason = "its name leads out of the archive" if ".." in parts else "it lies too deep"
+        elif len(self.files) >= _MOST_FILES:
+            reason = f"the archive holds more than {_MOST_FILES} files of a log"
+        if reason is not None:
+            self.unused(name, reason)
+            return None
+        return "/".join(parts)
+
+    def add(self, path: str, file: _File) -> None:
+        if path in self.files:
+            self.unused(path, "a later member of the archive has the same name, and is read in its stead")
+        self.files[path] = file
+        while path:
+            directory, _, name = path.rpartition("/")
+            self.directories.setdefault(directory, {})[name] = None
+            path = directory
+
+    def finish(self) -> None:
+        if self.problem_count > _MOST_PROBLEMS:
+            left = self.problem_count - _MOST_PROBLEMS
+            message = f"{left} more members cannot be used, or places are damaged"
+            self.problems.append(Problem("damaged_archive", self.outer.text, message))
+
+
+class MemberLocation(Location):
+    """A file or directory in an archive; "" is all of it."""
+
+    def __init__(self, archive: Archive, path: str) -> None:
+        self._archive = archive
+        self._path = path
+
+    @property
+    def name(self) -> str:
+        return self._path.rpartition("/")[2] or content_name(self._archive.outer)
+
+    @property
+    def text(self) -> str:
+        return self._archive.outer.text + SEPARATOR + printable(self._path)
+
+    @property
+    def parent(self) -> Location:
+        if not self._path:
+            return self._archive.outer.parent
+        return MemberLocation(self._archive, self._path.rpartition("/")[0])
+
+    @property
+    def key(self) -> str:
+        return self._archive.outer.identity + SEPARATOR + self._path
+
+    @property
+    def version(self) -> object:
+        return self._archive.outer.version
+
+    def exists(self) -> bool:
+        return self.is_file() or self.is_directory()
+
+    def is_file(self) -> bool:
+        return self._path in self._archive.files
+
+    def is_directory(self) -> bool:
+        return self._path in self._archive.directories and not self.is_file()
+
+    def child(self, name: str) -> Location:
+        return MemberLocation(self._archive, f"{self._path}/{name}" if self._path else name)
+
+    def names(self) -> list[str]:
+        return sorted(self._archive.directories[self._path])
+
+    def open(self) -> Reader:
+        archive, file = self._archive, self._archive.files[self._path]
+        if file.spooled:
+            return SpoolReader(archive.spool, file.start, file.size)
+        return WindowReader(archive.outer.open(), file.start, file.size, archive.size)
+
+
+class UnpackedLocation(Location):
+    """What a compressed file holds. It lies where the file lies."""
+
+    def __init__(self, outer: Location, spool: Spool, start: int, size: int) -> None:
+        self._outer = outer
+        self._spool = spool
+        self._start = start
+        self._size = size
+
+    @property
+    def name(self) -> str:
+        return content_name(self._outer)
+
+    @property
+    def text(self) -> str:
+        return self._outer.text + SEPARATOR + self.name
+
+    @property
+    def parent(self) -> Location:
+        return self._outer.parent
+
+    @property
+    def key(self) -> str:
+        return self._outer.identity + SEPARATOR
+
+    @property
+    def version(self) -> object:
+        return self._outer.version
+
+    def exists(self) -> bool:
+        return True
+
+    def is_file(self) -> bool:
+        return True
+
+    def is_directory(self) -> bool:
+        return False
+
+    def child(self, name: str) -> Location:
+        raise NotADirectoryError(self.text)
+
+    def names(self) -> list[str]:
+        raise NotADirectoryError(self.text)
+
+    def open(self) -> Reader:
+        return SpoolReader(self._spool, self._start, self._size)
+
+
+def partition_pattern(topic: str) -> re.Pattern[str]:
+    """Names of the directories of a topic's partitions."""
+    return re.compile(re.escape(topic) + r"-\d{1,10}")
+
+
+def content_name(file: Location) -> str:
+    """The name of what a compressed file or an archive holds."""
+    return _COMPRESSED_SUFFIX.sub("", file.name) or file.name
+
+
+def printable(name: str) -> str:
+    """A member's name as text that every output can hold."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def unpack_file(file: Location, codec: Codec, spool: Spool) -> tuple[UnpackedLocation, list[Problem]]:
+    """What a compressed file holds, and what is wrong with it."""
+    start = spool.end
+    problems: list[Problem] = []
+    try:
+        with file.open() as reader:
+            for piece in iter_decompressed(reader, codec):
+                spool.write(piece, file.text)
+    except Damage as damage:
+        problems = [Problem("damaged_archive", file.text, damage.reason, position=damage.position)]
+    return UnpackedLocation(file, spool, start, spool.end - start), problems
+
+
+def holds_tar(reader: Reader, codec: Codec) -> bool:
+    """Whether a compressed file holds a tar archive."""
+    head = b""
+    try:
+        for piece in iter_decompressed(reader, codec):
+            head += piece
+            if len(head) >= tar.BLOCK_BYTES:
+                break
+    except Damage:
+        pass
+    return tar.is_tar(head)
+
+
+def open_tar(file: Location, codec: Codec | None, topic: str, spool: Spool) -> Archive:
+    """A tar archive, compressed by a codec or not."""
+    archive = Archive(file, topic, spool)
+    with file.open() as reader:
+        archive.size = reader.size
+        if codec is None:
+            _read_tar(archive, _ReaderStream(reader), reader)
+        else:
+            pieces = _PieceStream(iter_decompressed(reader, codec))
+            _read_tar(archive, pieces, None)
+            if pieces.damage is not None:
+                archive.damaged(pieces.damage)
+    archive.finish()
+    return archive
+
+
+def _read_tar(archive: Archive, stream: tar.Stream, reader: Reader | None) -> None:
+    """reader: of the archive itself, where it is not compressed."""
+    members = tar.TarMembers(stream)
+    for member in members:
+        reason = None if member.kind == "file" else "it is a link or a special file, which are not followed"
+        path = None if member.kind == "directory" else archive.wanted(member.name, member.size, reason)
+        if path is not None and (short := member.size - _take(archive, path, member, stream, reader)):
+            reason = f"the archive ends inside the member {printable(path)}; {short} bytes of it are not there"
+            members.damaged.append(Damage(member.position, reason))
+            break
+    inner = archive.outer.text if reader is not None else archive.outer.text + SEPARATOR + content_name(archive.outer)
+    for found in members.damaged:
+        archive.damaged(found, inner)
+
+
+def _take(archive: Archive, path: str, member: tar.TarMember, stream: tar.Stream, reader: Reader | None) -> int:
+    """Keep a member; how many bytes of it there are."""
+    if reader is not None:
+        size = max(min(member.size, reader.size - member.position), 0)
+        archive.add(path, _File(member.position, size, spooled=False))
+        return size
+    start, spool = archive.spool.end, archive.spool
+    while data := stream.read(min(member.size - (spool.end - start), _COPY_BYTES)):
+        spool.write(data, archive.outer.text)
+    archive.add(path, _File(start, spool.end - start, spooled=True))
+    return spool.end - start
+
+
+class _ReaderStream:
+    """A file as a stream."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.position = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._reader.read(self.position, size)
+        self.position += len(data)
+        return data
+
+    def skip(self, size: int) -> None:
+        self.position = min(self.position + size, self._reader.size)
+
+
+class _PieceStream:
+    """Pieces as a stream, which ends where they are damaged."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._piece = memoryview(b"")
+        self.position = 0
+        self.damage: Damage | None = None
+
+    def read(self, size: int) -> bytes:
+        parts = list(self._take(size))
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+
+    def skip(self, size: int) -> None:
+        for _ in self._take(size):
+            pass
+
+    def _take(self, size: int) -> Iterator[memoryview]:
+        while size:
+            if not self._piece:
+                try:
+                    self._piece = memoryview(next(self._pieces, b""))
+                except Damage as damage:
+                    self.damage = damage
+                if not self._piece:
+                    return
+            part, self._piece = self._piece[:size], self._piece[size:]
+            self.position += len(part)
+            size -= len(part)
+            yield part
+
+
+def open_zip(file: Location, topic: str, spool: Spool) -> Archive:
+    """A zip archive."""
+    archive = Archive(file, topic, spool)
+    with file.open() as reader:
+        archive.size = reader.size
+        try:
+            for member in zip.iter_members(reader):
+                _take_zipped(archive, member, reader)
+        except Damage as damage:
+            archive.damaged(damage)
+            for member in zip.iter_by_headers(reader):
+                if "/".join(member.name.split("/")) not in archive.files:
+                    _take_zipped(archive, member, reader)
+    archive.finish()
+    return archive
+
+
+def _take_zipped(archive: Archive, member: zip.ZipMember, reader: Reader) -> None:
+    name = member.name.replace("\\", "/")
+    if name.endswith("/"):
+        return
+    reason = "it is encrypted" if member.encrypted else "it is a link, which are not followed" if member.link else None
+    if member.method != zip.STORED and member.method not in zip.CODECS:
+        reason = reason or f"it is compressed by method {member.method} of zip, which offdecode does not know"
+    path = archive.wanted(name, member.size or 0, reason)
+    if path is None:
+        return
+    try:
+        start = zip.data_position(reader, member)
+        room = max(reader.size - start, 0)
+        size = room if member.stored_size is None else min(member.stored_size, room)
+        if member.method == zip.STORED:
+            archive.add(path, _File(start, size, spooled=False))
+            short = (member.size or 0) - size
+            if short > 0:
+                raise Damage(member.position, f"{short} bytes of the member {printable(path)} are not there")
+            return
+        _unpack_member(archive, path, member, WindowReader(reader, start, size, archive.size), start)
+    except Damage as damage:
+        archive.damaged(damage)
+
+
+def _unpack_member(archive: Archive, path: str, member: zip.ZipMember, data: Reader, start: int) -> None:
+    spool, begin, checksum = archive.spool, archive.spool.end, 0
+    try:
+        for piece in iter_decompressed(data, zip.CODECS[member.method]):
+            checksum = zlib.crc32(piece, checksum)
+            spool.write(piece, archive.outer.text)
+    except Damage as damage:
+        raise Damage(start + damage.position, f"the member {printable(path)}: {damage.reason}") from None
+    finally:
+        archive.add(path, _File(begin, spool.end - begin, spooled=True))
+    if member.checksum is not None and checksum != member.checksum:
+        raise Damage(member.position, f"the checksum of the member {printable(path)} is wrong")
+
+

@@ -1,0 +1,63 @@
+"""What a search has opened: archives and compressed files, each unpacked once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from offdecode.model import Problem
+from offdecode.sources.archives import Archive, UnpackedLocation, holds_tar, open_tar, open_zip, unpack_file
+from offdecode.sources.codecs import HEAD_BYTES, Codec, codec_of
+from offdecode.sources.locations import Location
+from offdecode.sources.spool import Spool
+from offdecode.sources.tar import is_tar
+from offdecode.sources.zip import is_zip
+
+T = TypeVar("T")
+
+# What the last search opened: a run searches the same paths more than once, and forked processes go on with it.
+_last: dict[object, object] = {}
+
+
+class Containers:
+    """Archives and compressed files of one search; those that the search before had open too are taken from it."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._opened: dict[object, object] = {}
+        self._spool: Spool | None = None
+
+    def archive(self, file: Location) -> Archive | None:
+        """The archive that a file is; None where it is none, or cannot be read."""
+        try:
+            with file.open() as reader:
+                head = reader.read(0, HEAD_BYTES)
+                codec = codec_of(head)
+                is_archive = is_zip(head) or is_tar(head) if codec is None else holds_tar(reader, codec)
+            if not is_archive:
+                return None
+            if is_zip(head):
+                return self._once(file, "zip", lambda: open_zip(file, self._topic, self._spooled()))
+            return self._once(file, "tar", lambda: open_tar(file, codec, self._topic, self._spooled()))
+        except OSError:
+            return None
+
+    def unpacked(self, file: Location, codec: Codec) -> tuple[UnpackedLocation, list[Problem]]:
+        """What a compressed file holds. Raises OSError where it cannot be read."""
+        return self._once(file, "file", lambda: unpack_file(file, codec, self._spooled()))
+
+    def keep(self) -> None:
+        """Let the next search have what this one opened."""
+        global _last
+        _last = self._opened
+
+    def _spooled(self) -> Spool:
+        if self._spool is None:
+            self._spool = Spool()
+        return self._spool
+
+    def _once(self, file: Location, form: str, build: Callable[[], T]) -> T:
+        key = (file.identity, file.version, form, self._topic)
+        found = self._opened.get(key) or _last.get(key)
+        self._opened[key] = build() if found is None else found
+        return self._opened[key]  # type: ignore[return-value]

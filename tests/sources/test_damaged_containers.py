@@ -1,0 +1,279 @@
+"""Damaged and hostile archives: what stands before the damage is read, the rest is a problem with its place."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import os
+import random
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from offdecode.errors import OffdecodeError, SourceError
+from offdecode.model import Problem
+from offdecode.sources import archives
+from offdecode.sources.spool import LIMIT_VARIABLE
+from tests.asking import a_request, decode
+from tests.command import run
+from tests.containers import ARCHIVES, COMPRESS
+from tests.segment_builder import Header, batch, commit
+
+_EACH = 60
+
+
+def batches(first: int, count: int = _EACH) -> bytes:
+    return b"".join(
+        batch([commit("g", offset=random.Random(number).getrandbits(60))], Header(number))
+        for number in range(first, first + count)
+    )
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A data directory with a partition of two segments."""
+    found = tmp_path / "evidence" / "__consumer_offsets-0"
+    found.mkdir(parents=True)
+    for first in (0, _EACH):
+        (found / f"{first:020}.log").write_bytes(batches(first))
+    return found.parent
+
+
+def read(*paths: Path) -> tuple[list[int], list[Problem]]:
+    """The log offsets that were read, and the problems."""
+    problems: list[Problem] = []
+    chunks = decode(a_request(*paths), problems.append)
+    return [one for chunk in chunks for _, rows in chunk for one in rows.column("log_offset").to_pylist()], problems
+
+
+def of_kind(problems: list[Problem], kind: str) -> list[Problem]:
+    return [problem for problem in problems if problem.kind == kind]
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_a_torn_compressed_segment(directory: Path, suffix: str, tmp_path: Path) -> None:
+    """All that a decompressor can give before the end is decoded."""
+    segment = directory / "__consumer_offsets-0" / f"{0:020}.log"
+    torn = tmp_path / "torn.log"
+    content = batches(0, 3000)
+    data = bz2.compress(content, 1) if suffix == "bz2" else COMPRESS[suffix](content)
+    torn.write_bytes(data[: len(data) * 3 // 4])
+    offsets, problems = read(torn)
+    assert offsets == list(range(len(offsets)))
+    assert len(offsets) > 800
+    (damage,) = of_kind(problems, "damaged_archive")
+    assert damage.source == str(torn)
+    assert damage.position == torn.stat().st_size
+    assert segment.exists()
+
+
+@pytest.mark.parametrize("form", ["tar", "tar.gz"])
+def test_a_torn_tar(directory: Path, form: str, tmp_path: Path) -> None:
+    torn = tmp_path / "torn"
+    data = ARCHIVES["tar"](directory)
+    cut = data[: data.rindex(f"{_EACH:020}.log".encode()) + 512 + 2000]
+    torn.write_bytes(cut if form == "tar" else gzip.compress(cut)[:-20])
+    offsets, problems = read(torn)
+    assert offsets[:_EACH] == list(range(_EACH))
+    assert len(offsets) > _EACH
+    assert of_kind(problems, "damaged_archive")
+
+
+def test_a_torn_zip(directory: Path, tmp_path: Path) -> None:
+    """Without the directory at its end the members are found by their own headers."""
+    torn = tmp_path / "torn.zip"
+    for form in ("zip", "stored.zip"):
+        data = ARCHIVES[form](directory)
+        torn.write_bytes(data[: data.index(b"PK\x01\x02")])
+        offsets, problems = read(torn)
+        assert offsets == list(range(2 * _EACH))
+        (problem,) = problems
+        assert (problem.kind, problem.source) == ("damaged_archive", str(torn))
+
+
+def test_a_wrong_checksum_in_a_zip(directory: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    data = bytearray(ARCHIVES["zip"](directory))
+    entry = data.index(b"PK\x01\x02")
+    data[entry + 16] ^= 1
+    archive.write_bytes(data)
+    offsets, problems = read(archive)
+    assert offsets == list(range(2 * _EACH))
+    (problem,) = problems
+    assert problem.kind == "damaged_archive"
+    assert "checksum" in problem.message
+    assert problem.position == 0
+
+
+@pytest.mark.parametrize("form", ["tar", "tar.gz", "tar.zst", "tar.lz4", "tar.xz", "tar.bz2", "zip", "stored.zip"])
+def test_a_flipped_byte(directory: Path, form: str, tmp_path: Path) -> None:
+    """Anywhere: a row that is not there, or is another one, is a problem."""
+    whole = ARCHIVES[form](directory)
+    archive = tmp_path / "flipped"
+    chance = random.Random(form)
+    for _ in range(60):
+        place, bit = chance.randrange(len(whole)), 1 << chance.randrange(8)
+        data = bytearray(whole)
+        data[place] ^= bit
+        archive.write_bytes(data)
+        told = f"byte {place} ^ {bit}"
+        try:
+            offsets, problems = read(archive)
+        except OffdecodeError:
+            continue  # nothing is left of it: one line
+        if not form.endswith("zip"):  # a zip's names have no checksum
+            assert problems or offsets == list(range(2 * _EACH)), told
+
+
+def test_random_ends_and_garbage(directory: Path, tmp_path: Path) -> None:
+    """They end in rows or in our error."""
+    chance = random.Random(1)
+    archive = tmp_path / "cut"
+    for form in ARCHIVES:
+        whole = ARCHIVES[form](directory)
+        for _ in range(6):
+            cut = chance.randrange(len(whole))
+            archive.write_bytes(whole[:cut] + chance.randbytes(chance.randrange(3000)))
+            try:
+                read(archive)
+            except SourceError:
+                continue
+
+
+def hostile_tar(*members: tuple[str, bytes, bytes]) -> bytes:
+    """Members (name, type, data)."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, kind, data in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.size, info.linkname = kind, len(data), "/etc/passwd"
+            archive.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def test_names_that_lead_out(directory: Path, tmp_path: Path) -> None:
+    """Nothing is written by a member's name, and no link is followed."""
+    archive = tmp_path / "inner" / "hostile.tgz"
+    archive.parent.mkdir()
+    first = f"__consumer_offsets-0/{0:020}.log"
+    archive.write_bytes(gzip.compress(hostile_tar(
+        (f"../../__consumer_offsets-1/{0:020}.log", tarfile.REGTYPE, batches(0)),
+        (f"__consumer_offsets-0/{7:020}.log", tarfile.SYMTYPE, b""),
+        (f"__consumer_offsets-0/{8:020}.log", tarfile.LNKTYPE, b""),
+        (f"__consumer_offsets-0/{9:020}.log", tarfile.FIFOTYPE, b""),
+        ("/" + first, tarfile.REGTYPE, batches(0, 3)),
+        (first, tarfile.REGTYPE, batches(0)),
+    )))  # fmt: skip
+    before = sorted(tmp_path.rglob("*"))
+    offsets, problems = read(archive)
+    assert offsets == list(range(_EACH))
+    assert [problem.kind for problem in problems] == ["unused_member"] * 5
+    assert "leads out" in problems[0].message
+    assert "same name" in problems[4].message
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_claims_of_size(tmp_path: Path) -> None:
+    """A header may claim any size: what is there is read."""
+    data = bytearray(hostile_tar((f"__consumer_offsets-0/{0:020}.log", tarfile.REGTYPE, batches(0))))
+    header = tarfile.TarInfo(f"__consumer_offsets-0/{0:020}.log")
+    header.size = 10 << 40
+    data[:512] = header.tobuf(tarfile.GNU_FORMAT)[:512]
+    end = 512 + len(batches(0))
+    for form, content in {"tar": bytes(data[:end]), "tar.gz": gzip.compress(data[:end])}.items():
+        archive = tmp_path / form
+        archive.write_bytes(content)
+        offsets, problems = read(archive)
+        assert offsets == list(range(_EACH)), form
+        (problem,) = problems
+        assert problem.kind == "damaged_archive", form
+        assert "not there" in problem.message, form
+
+
+def test_a_bomb_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LIMIT_VARIABLE, str(5 << 20))
+    bomb = tmp_path / "bomb.log.gz"
+    bomb.write_bytes(gzip.compress(bytes(50 << 20)))
+    with pytest.raises(SourceError, match=f"more than {5 << 20} bytes; {LIMIT_VARIABLE} sets the limit"):
+        read(bomb)
+    archive = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        target.writestr(f"__consumer_offsets-0/{0:020}.log", bytes(50 << 20))
+    with pytest.raises(SourceError, match="sets the limit"):
+        read(archive)
+
+
+def test_other_topics_are_not_unpacked(directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = directory / "orders-0"
+    other.mkdir()
+    (other / f"{0:020}.log").write_bytes(bytes(20 << 20))
+    (directory / "server.log").write_text("INFO started\n" * 100)
+    archive = tmp_path / "broker.tgz"
+    archive.write_bytes(ARCHIVES["tar.gz"](directory))
+    monkeypatch.setenv(LIMIT_VARIABLE, str(5 << 20))
+    assert read(archive) == (list(range(2 * _EACH)), [])
+
+
+def test_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_MOST_FILES", 50)
+    archive = tmp_path / "many.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        for number in range(300):
+            target.writestr(f"__consumer_offsets-0/{number:020}.log", batches(number, 1))
+    offsets, problems = read(archive)
+    assert offsets == list(range(50))
+    assert len(of_kind(problems, "unused_member")) == 100
+    assert [problem.message for problem in of_kind(problems, "damaged_archive")] == [
+        "150 more members cannot be used, or places are damaged"
+    ]
+
+
+@pytest.mark.parametrize("number", [1, 50])
+def test_encrypted_and_unknown(directory: Path, tmp_path: Path, number: int) -> None:
+    """Bit 0 of the flags, or another method: one clear line a member."""
+    data = bytearray(ARCHIVES["zip"](directory))
+    at = 0
+    while (at := data.find(b"PK\x01\x02", at)) >= 0:
+        if number == 1:
+            data[at + 8] |= 1
+        else:
+            data[at + 10] = number
+        at += 4
+    archive = tmp_path / "a.zip"
+    archive.write_bytes(data)
+    with pytest.raises(SourceError, match="encrypted" if number == 1 else "method 50 of zip"):
+        read(archive)
+
+
+def test_an_archive_without_a_log(tmp_path: Path) -> None:
+    archive = tmp_path / "a.tgz"
+    archive.write_bytes(gzip.compress(hostile_tar(("readme.txt", tarfile.REGTYPE, b"hello"))))
+    with pytest.raises(SourceError, match=r"no segment \(\*\.log\) and no directory __consumer_offsets-<partition>"):
+        read(archive)
+
+
+def test_nothing_is_left_behind(directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "spool"
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    archive = tmp_path / "a.tgz"
+    archive.write_bytes(ARCHIVES["tar.gz"](directory))
+    assert os.listdir(place) == []
+    assert len(read(archive)[0]) == 2 * _EACH
+    assert os.listdir(place) == []
+
+
+def test_the_command(directory: Path, tmp_path: Path) -> None:
+    """Processes that share the work read one archive, and every command takes it."""
+    archive = tmp_path / "a.tgz"
+    archive.write_bytes(ARCHIVES["tar.gz"](directory))
+    for command in ("decode", "state", "explain", "generations", "transactions", "check"):
+        done = run(command, archive)
+        assert done.status == 0, done.stderr
+        assert done.stdout or command in ("generations", "transactions")
+    assert run("decode", archive, "--jobs", "2").stdout == run("decode", archive, "--jobs", "1").stdout
