@@ -169,10 +169,28 @@ class DecodedChunk:
 
 def rows_of(batch: pa.RecordBatch, names: Sequence[str]) -> list[dict[str, Any]]:
     """These columns of a batch as dictionaries, one a row; times in milliseconds."""
-    arrays = [batch.column(name) for name in names]
-    numbers = [array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array for array in arrays]
-    rows: list[dict[str, Any]] = pa.RecordBatch.from_arrays(numbers, names=list(names)).to_pylist()
-    return rows
+    columns = [plain_values(batch.column(name)) for name in names]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def plain_values(array: pa.Array) -> list[Any]:
+    """A column as plain values: what to_pylist gives, without an object of Arrow's for each value."""
+    kind = array.type
+    values: list[Any]
+    if pa.types.is_dictionary(kind):
+        texts = [*array.dictionary.to_pylist(), None]  # None at -1
+        return [texts[index] for index in array.indices.fill_null(-1).to_numpy().tolist()]
+    if pa.types.is_timestamp(kind):
+        array = array.cast(pa.int64())
+    elif not (pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+        values = array.to_pylist()
+        return values
+    if not array.null_count:
+        values = array.to_numpy(zero_copy_only=False).tolist()
+        return values
+    known = array.is_valid().to_numpy(zero_copy_only=False).tolist()
+    values = array.fill_null(False if pa.types.is_boolean(kind) else 0).to_numpy(zero_copy_only=False).tolist()
+    return [value if valid else None for value, valid in zip(values, known, strict=True)]
 
 
 class SpanState(StrEnum):

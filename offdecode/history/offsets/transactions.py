@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from offdecode.history.offsets.commits import UNKNOWN
 from offdecode.history.offsets.ends import ends_of, places_by_type
 from offdecode.history.spans import difference
-from offdecode.model import Coverage, DecodedChunk, rows_of
+from offdecode.model import Coverage, DecodedChunk, arrow, distinct, plain_values, rows_of
 from offdecode.schemas import offset_commit
 from offdecode.schemas.rows import MARKER_ROW, RowOptions
 from offdecode.schemas.state_rows import TRANSACTION_ROW
@@ -27,9 +27,6 @@ ROW_OPTIONS = RowOptions(with_batch=True)
 OPEN = "open"
 _STATUS = {"commit": "committed", "abort": "aborted"}
 DECIDED = frozenset(_STATUS.values())
-_COMMIT_COLUMNS = (
-    "log_partition", "log_offset", "log_timestamp", "producer_id", "producer_epoch", "transaction", "group",
-)  # fmt: skip
 _MARKER_COLUMNS = (
     "log_partition", "log_offset", "log_timestamp", "producer_id", "producer_epoch", "marker", "coordinator_epoch",
 )  # fmt: skip
@@ -37,12 +34,16 @@ _MARKER_COLUMNS = (
 
 @dataclass(slots=True)
 class _Transaction:
-    """The records of one producer since its last marker."""
+    """The records of one producer since its last marker. producer_epoch: of the last one."""
 
-    first: Row
-    last: Row
+    log_partition: int | None
+    producer_id: int
+    first_offset: int
+    first_timestamp: int | None
+    producer_epoch: int | None
+    last_offset: int
     commits: int
-    groups: dict[str, None]
+    groups: list[str]  # each once
     lost: bool  # whether bytes are missing that may hold its end
 
 
@@ -76,7 +77,7 @@ class TransactionReplay:
 
         topic: name of the offsets topic; now: time up to which they are open, in milliseconds.
         """
-        for transaction in sorted(self._open.values(), key=lambda item: item.first["log_offset"]):
+        for transaction in sorted(self._open.values(), key=lambda item: item.first_offset):
             row = _row(transaction, None)
             row["duration_ms"] = difference(now, row["first_timestamp"])
             if row["status"] == OPEN:
@@ -87,11 +88,12 @@ class TransactionReplay:
 
     def _take(self, piece: _Transaction) -> None:
         """Add records to their producer's open transaction."""
-        known = self._open.setdefault(piece.first["producer_id"], piece)
+        known = self._open.setdefault(piece.producer_id, piece)
         if known is not piece:
-            known.last = piece.last
+            known.producer_epoch, known.last_offset = piece.producer_epoch, piece.last_offset
             known.commits += piece.commits
-            known.groups.update(piece.groups)
+            if piece.groups != known.groups:
+                known.groups = sorted({*known.groups, *piece.groups})
             known.lost |= piece.lost
 
     def _note_time(self, chunk: DecodedChunk) -> None:
@@ -110,7 +112,7 @@ def _pieces_by_marker(chunk: DecodedChunk) -> dict[int, list[_Transaction]]:
     transactional = np.flatnonzero(batch.column("transaction").is_valid().to_numpy(zero_copy_only=False))
     if not len(transactional):
         return {}
-    batch, place = batch.take(pa.array(transactional)), places[offset_commit.ROW_TYPE][transactional]
+    batch, place = batch.take(arrow(transactional)), places[offset_commit.ROW_TYPE][transactional]
     producer = batch.column("producer_id").to_numpy()
     marker = ends_of(chunk, places, 0).following(producer, place)
     order = np.lexsort((place, producer, marker))
@@ -121,15 +123,16 @@ def _pieces_by_marker(chunk: DecodedChunk) -> dict[int, list[_Transaction]]:
     piece = np.repeat(np.arange(len(first)), last - first + 1)
     names = group.dictionary.to_pylist()
     width = len(names)
-    groups: list[dict[str, None]] = [{} for _ in first]
-    for code in np.unique(piece * width + group.indices.to_numpy()[order]).tolist():
-        groups[code // width][names[code % width]] = None
+    groups: list[list[str]] = [[] for _ in first]
+    for code in distinct(piece * width + group.indices.to_numpy()[order]).tolist():
+        groups[code // width].append(names[code % width])
     lost = pc.equal(batch.column("transaction").cast(pa.string()), UNKNOWN).to_numpy(zero_copy_only=False)[order]
+    of_first = batch.select(_FIRST).take(arrow(order[first]))
+    of_last = batch.select(_LAST).take(arrow(order[last]))
     found: dict[int, list[_Transaction]] = {}
     for number, *parts in zip(
         marker[order[first]].tolist(),
-        rows_of(batch.take(pa.array(order[first])), _COMMIT_COLUMNS),
-        rows_of(batch.take(pa.array(order[last])), _COMMIT_COLUMNS),
+        *(plain_values(column) for column in (*of_first.columns, *of_last.columns)),
         (last - first + 1).tolist(),
         groups,
         np.logical_or.reduceat(lost, first).tolist(),
@@ -137,6 +140,10 @@ def _pieces_by_marker(chunk: DecodedChunk) -> dict[int, list[_Transaction]]:
     ):
         found.setdefault(number, []).append(_Transaction(*parts))
     return found
+
+
+_FIRST = ("log_partition", "producer_id", "log_offset", "log_timestamp")
+_LAST = ("producer_epoch", "log_offset")
 
 
 def _row(transaction: _Transaction | None, marker: Row | None) -> Row:
@@ -152,17 +159,16 @@ def _row(transaction: _Transaction | None, marker: Row | None) -> Row:
             "coordinator_epoch": marker["coordinator_epoch"],
         }
     if transaction is not None:
-        first, last = transaction.first, transaction.last
         row |= {
-            "log_partition": first["log_partition"],
-            "producer_id": first["producer_id"],
-            "producer_epoch": last["producer_epoch"],
-            "first_offset": first["log_offset"],
-            "last_offset": last["log_offset"],
-            "first_timestamp": first["log_timestamp"],
+            "log_partition": transaction.log_partition,
+            "producer_id": transaction.producer_id,
+            "producer_epoch": transaction.producer_epoch,
+            "first_offset": transaction.first_offset,
+            "last_offset": transaction.last_offset,
+            "first_timestamp": transaction.first_timestamp,
             "commits": transaction.commits,
             "groups": sorted(transaction.groups),
-            "duration_ms": difference(row.get("marker_timestamp"), first["log_timestamp"]),
+            "duration_ms": difference(row.get("marker_timestamp"), transaction.first_timestamp),
         }
         if transaction.lost:
             row["status"] = UNKNOWN
