@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from offdecode.filtering import keep, pushed
@@ -36,7 +36,7 @@ def _generations(run: Run, names: TopicIds) -> Iterator[DecodedChunk]:
     rows = GenerationRows(replay.topic_names)
     since = Filter(since=run.request.rows.since)
 
-    def wanted(events: Iterator[GroupEvent]) -> Iterator[DecodedChunk]:
+    def wanted(events: Iterable[GroupEvent]) -> Iterator[DecodedChunk]:
         for chunk in rows.chunk(events):
             found = keep(since, chunk)
             if found.row_count:

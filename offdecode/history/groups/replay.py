@@ -44,12 +44,16 @@ class GroupReplay:
         self._groups: dict[tuple[int | None, str], _Group] = {}
         self._ended: dict[int | None, _Group] = {}  # by log partition, a group whose tombstone was the last record
 
-    def apply(self, chunk: DecodedChunk) -> Iterator[GroupEvent]:
-        """Replay a chunk's group records; yields what they make happen. Must be exhausted."""
-        for record in iter_group_records(chunk, self.classic_members):
-            yield from self.apply_record(record)
+    def apply(self, chunk: DecodedChunk) -> list[GroupEvent]:
+        """Replay a chunk's group records: what they make happen."""
+        records = iter_group_records(chunk, self.classic_members)
+        return [event for record in records for event in self._apply(record)]
 
-    def apply_record(self, record: GroupRecord) -> Iterator[GroupEvent]:
+    def apply_record(self, record: GroupRecord) -> list[GroupEvent]:
+        """Replay one record."""
+        return list(self._apply(record))
+
+    def _apply(self, record: GroupRecord) -> Iterator[GroupEvent]:
         values = record.values
         if record.part is Part.TOPICS:
             self._learn(values)
@@ -70,8 +74,11 @@ class GroupReplay:
         if group.ended:
             self._ended[key[0]] = group
 
-    def finish(self) -> Iterator[GroupEvent]:
+    def finish(self) -> list[GroupEvent]:
         """What is still to be told where the log ends: deletions, and epochs whose members are on their way."""
+        return list(self._finish())
+
+    def _finish(self) -> Iterator[GroupEvent]:
         for group in list(self._groups.values()):
             yield from group.die() if group.ended else group.tell()
             if group.ended:

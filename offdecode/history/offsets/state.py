@@ -59,8 +59,7 @@ class LogState:
         chunk = self._cut.cut(chunk)
         self._note_undecoded(chunk)
         self._offsets.add(chunk)
-        for _ in self._groups.apply(chunk):
-            pass  # generations are another question
+        self._groups.apply(chunk)
 
     @property
     def latest(self) -> int | None:
@@ -79,8 +78,7 @@ class LogState:
 
     def chunks(self, coverage: Coverage, now: int | None) -> Iterator[DecodedChunk]:
         """The rows of the state, group by group. now: the moment from which ages count, in milliseconds."""
-        for _ in self._groups.finish():
-            pass
+        self._groups.finish()
         question = self._question
         committed = self._wanted(self._offsets.committed(question.coordinator))
         pending = self._wanted(self._offsets.waiting(question.coordinator))
