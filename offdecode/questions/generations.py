@@ -13,7 +13,7 @@ from offdecode.history.groups.replay import GroupReplay
 from offdecode.model import DecodedChunk
 from offdecode.options import GROUPS, Filter, GenerationOptions, TopicIds
 from offdecode.questions.rows import chunk_of
-from offdecode.run import Run
+from offdecode.run import LogRows, Run
 
 
 def generations(run: Run, asked: GenerationOptions, names: TopicIds) -> Iterator[DecodedChunk]:
@@ -43,6 +43,8 @@ def _generations(run: Run, names: TopicIds) -> Iterator[DecodedChunk]:
                 yield found
 
     read = replace(pushed(run.request.rows, (*GROUPS, "until")), row_types=GROUP_ROW_TYPES)
-    for chunk in run.rows(read):
-        yield from wanted(replay.apply(chunk))
+    for item in run.rows_by_log(read):
+        if isinstance(item, LogRows):
+            replay.records_missing = item.first_gap is not None
+            yield from wanted(replay.apply(item.chunk))
     yield from wanted(replay.finish())

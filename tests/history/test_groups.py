@@ -143,3 +143,14 @@ def test_an_image_without_the_record_of_its_epoch_is_incomplete() -> None:
     assert image is not None
     assert not image.complete
     assert (image.generation, image.state) == (None, "Assigning")
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_the_end_of_a_group_whose_records_are_gone_is_told_once(missing: bool) -> None:
+    """Where records may be missing; else a tombstone without a record before it is that of a simple group."""
+    replay = GroupReplay()
+    replay.records_missing = missing
+    ends = [record(GroupType.CLASSIC, Part.GENERATION, offset, tombstone=True) for offset in (4, 9)]
+    events = [event for item in ends for event in replay.apply_record(item)] + replay.finish()
+    told = [event.image.state for event in events if isinstance(event, Generation)]
+    assert told == (["Dead"] if missing else [])

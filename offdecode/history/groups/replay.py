@@ -36,12 +36,16 @@ class GroupReplay:
     """Replays chunks; they must hold all group records of the wanted groups, in log order.
 
     topic_names: {topic id: name}, to which the names in the log are added. Log partitions are kept apart.
+    records_missing: whether records before the next ones may be missing; then the tombstone of a group that has no
+    record before it is told.
     """
 
     def __init__(self, topic_names: dict[str, str] | None = None) -> None:
         self.topic_names: dict[str, str] = {} if topic_names is None else topic_names
         self.classic_members = ClassicMembers()
         self._groups: dict[tuple[int | None, str], _Group] = {}
+        self.records_missing = False
+        self._dead: set[tuple[int | None, str]] = set()  # groups whose end was told
         self._ended: dict[int | None, _Group] = {}  # by log partition, a group whose tombstone was the last record
 
     def apply(self, chunk: DecodedChunk) -> list[GroupEvent]:
@@ -63,10 +67,11 @@ class GroupReplay:
         ended = self._ended.pop(key[0], None)
         if ended is not None and not (ended is group and _goes_on(ended, record)):
             yield from ended.die()
-            del self._groups[ended.log_partition, ended.name]
+            self._forget(ended)
             group = self._groups.get(key)
         if group is None:
-            if record.tombstone:
+            ends = self.records_missing and record.part in (Part.GENERATION, Part.EPOCH) and key not in self._dead
+            if record.tombstone and not ends:
                 return
             group = self._groups[key] = _Group(key[0], key[1], record.group_type, self.topic_names)
         yield from group.apply(record)
@@ -82,8 +87,13 @@ class GroupReplay:
         for group in list(self._groups.values()):
             yield from group.die() if group.ended else group.tell()
             if group.ended:
-                del self._groups[group.log_partition, group.name]
+                self._forget(group)
         self._ended.clear()
+
+    def _forget(self, group: _Group) -> None:
+        key = group.log_partition, group.name
+        del self._groups[key]
+        self._dead.add(key)
 
     def images(self) -> Iterator[GroupImage]:
         """Every group that exists now."""
