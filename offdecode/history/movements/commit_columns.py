@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import filterfalse
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,8 @@ import pyarrow.compute as pc
 
 from offdecode.model import DecodedChunk, Mask, Vector
 from offdecode.schemas import offset_commit
+
+T = TypeVar("T")
 
 ABSENT = -(1 << 63)  # a null of the row, in a vector of numbers
 
@@ -32,25 +36,26 @@ class CommitKeys:
 
     def __init__(self) -> None:
         self.groups: list[Group] = []
-        self.pairs: list[tuple[int, str]] = []
+        self.pairs = _Pairs()
         self._groups: dict[Group, int] = {}
-        self._pairs: dict[tuple[int, str], int] = {}
         self._keys = _Numbers()  # by pair and partition in one number
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def group(self, group: Group) -> int:
-        number = self._groups.setdefault(group, len(self.groups))
-        if number == len(self.groups):
-            self.groups.append(group)
-        return number
+        return _numbers_of([group], self._groups, self.groups)[0]
+
+    def all_groups(self, log_partition: int | None, names: Iterable[str]) -> list[int]:
+        """The numbers of groups of one partition."""
+        return _numbers_of([(log_partition, name) for name in names], self._groups, self.groups)
 
     def pair(self, group: int, topic: str) -> int:
-        number = self._pairs.setdefault((group, topic), len(self.pairs))
-        if number == len(self.pairs):
-            self.pairs.append((group, topic))
-        return number
+        return int(self.all_pairs(np.array([group], np.int64), [topic], np.zeros(1, np.int64))[0])
+
+    def all_pairs(self, group: Vector, topics: list[str], topic: Vector) -> Vector:
+        """The numbers of pairs. topic: for each its place among the topics."""
+        return self.pairs.find(group, topics, topic)
 
     def keys(self, pair: Vector, partition: Vector) -> Vector:
         """The numbers of keys."""
@@ -63,6 +68,15 @@ class CommitKeys:
     def partitions_of(self, key: Vector) -> Vector:
         """The partitions of these keys."""
         return (self._keys.codes[key] & _PARTITION_MASK).astype(np.uint32).astype(np.int32).astype(np.int64)
+
+
+def _numbers_of(values: list[T], known: dict[T, int], all_: list[T]) -> list[int]:
+    """The numbers of values; new ones get the next numbers, in their order."""
+    new = dict.fromkeys(filterfalse(known.__contains__, values))
+    if new:
+        known.update(zip(new, range(len(all_), len(all_) + len(new)), strict=True))
+        all_ += new
+    return list(map(known.__getitem__, values))
 
 
 class _Numbers:
@@ -115,6 +129,34 @@ class _Numbers:
         place = np.searchsorted(self._sorted[part], codes)
         self._sorted[part] = np.insert(self._sorted[part], place, codes)
         self._number[part] = np.insert(self._number[part], place, numbers)
+
+
+class _Pairs(Sequence[tuple[int, str]]):
+    """Pairs of the number of a group and a topic, by number."""
+
+    def __init__(self) -> None:
+        self._topics: list[str] = []
+        self._by_topic: dict[str, int] = {}
+        self._numbers = _Numbers()  # by group and number of the topic in one number
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[int, str]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[int, str]]: ...
+    def __getitem__(self, index: int | slice) -> tuple[int, str] | list[tuple[int, str]]:
+        if isinstance(index, slice):
+            groups, topics = self._numbers.codes[index] >> 32, self._numbers.codes[index] & _PARTITION_MASK
+            return list(zip(groups.tolist(), map(self._topics.__getitem__, topics.tolist()), strict=True))
+        code = int(self._numbers.codes[index])
+        return code >> 32, self._topics[code & _PARTITION_MASK]
+
+    def find(self, group: Vector, topics: list[str], topic: Vector) -> Vector:
+        """The numbers of pairs. topic: for each its place among the topics."""
+        numbers = np.array(_numbers_of(topics, self._by_topic, self._topics), np.int64)
+        return self._numbers.find(group << 32 | numbers[topic])
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +256,7 @@ def _numbered(batch: pa.RecordBatch, keys: CommitKeys) -> tuple[Vector, Vector]:
     """The number of each row's group and of its key."""
     partitions = batch.column("log_partition")
     log_partition = partitions[0].as_py()  # a chunk is of one partition
-    groups = [keys.group((log_partition, text)) for text in batch.column("group").dictionary.to_pylist()]
+    groups = keys.all_groups(log_partition, batch.column("group").dictionary.to_pylist())
     topics = batch.column("topic").dictionary.to_pylist()
     group = _codes(batch.column("group")).astype(np.int64)
     pair = group * len(topics) + _codes(batch.column("topic"))
@@ -223,9 +265,8 @@ def _numbered(batch: pa.RecordBatch, keys: CommitKeys) -> tuple[Vector, Vector]:
     lowest = int(partition.min())
     width = int(partition.max()) - lowest + 1
     code, codes = _distinct(pair * width + (partition - lowest), len(pairs) * width)
-    pair_numbers = np.array([
-        keys.pair(groups[text // len(topics)], topics[text % len(topics)]) for text in pairs.tolist()
-    ], np.int64)  # fmt: skip
+    of_group, of_topic = np.divmod(pairs, len(topics))
+    pair_numbers = keys.all_pairs(np.array(groups, np.int64)[of_group], topics, of_topic)
     numbers = keys.keys(pair_numbers[codes // width], codes % width + lowest)
     return np.array(groups, np.int64)[group], numbers[code]
 

@@ -260,15 +260,15 @@ class Owners:
         known = self._assigned
         new = [assignment for assignment in assignments if (group, id(assignment)) not in known]
         if new:
-            pairs: list[int] = []
-            partitions: list[int] = []
-            ends = []
-            for assignment in new:
-                for item in assignment:
-                    pairs += [self._keys.pair(group, item.topic or "")] * len(item.partitions)
-                    partitions += item.partitions
-                ends.append(len(pairs))
-            keys = self._keys.keys(np.array(pairs, np.int64), np.array(partitions, np.int64))
+            items = [item for assignment in new for item in assignment]
+            topics = {item.topic or "": 0 for item in items}
+            places = dict(zip(topics, range(len(topics)), strict=True))
+            topic = np.array([places[item.topic or ""] for item in items], np.int64)
+            pair = self._keys.all_pairs(np.full(len(items), group), list(topics), topic)
+            counts = [len(item.partitions) for item in items]
+            partitions = np.array([partition for item in items for partition in item.partitions], np.int64)
+            keys = self._keys.keys(np.repeat(pair, counts), partitions)
+            ends = np.cumsum([sum(len(item.partitions) for item in assignment) for assignment in new])
             for assignment, part in zip(new, np.split(keys, ends[:-1]), strict=True):
                 known[group, id(assignment)] = assignment, part
         return [known[group, id(assignment)][1] for assignment in assignments]
