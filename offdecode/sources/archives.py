@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from offdecode.model import Problem
@@ -60,6 +61,18 @@ class Archive:
     @property
     def root(self) -> Location:
         return MemberLocation(self, "")
+
+    @contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """The archive's bytes. That they cannot be read, or are others at the end, is a problem."""
+        try:
+            with self.outer.open() as reader:
+                self.size = reader.size
+                yield reader
+                if (changed := reader.changed(self.size)) is not None:
+                    self.problem("changed_while_read", self.outer.text, changed)
+        except OSError as error:
+            self.problem("unreadable", self.outer.text, f"cannot be read: {error.strerror}")
 
     def problem(self, kind: str, source: str, message: str, position: int | None = None) -> None:
         self.problem_count += 1
@@ -251,8 +264,7 @@ def holds_tar(reader: Reader, codec: Codec) -> bool:
 def open_tar(file: Location, codec: Codec | None, topic: str, spool: Spool) -> Archive:
     """A tar archive, compressed by a codec or not."""
     archive = Archive(file, topic, spool)
-    with file.open() as reader:
-        archive.size = reader.size
+    with archive.reading() as reader:
         if codec is None:
             _read_tar(archive, _ReaderStream(reader), reader)
         else:
@@ -343,8 +355,7 @@ class _PieceStream:
 def open_zip(file: Location, topic: str, spool: Spool) -> Archive:
     """A zip archive."""
     archive = Archive(file, topic, spool)
-    with file.open() as reader:
-        archive.size = reader.size
+    with archive.reading() as reader:
         try:
             for member in zip.iter_members(reader):
                 _take_zipped(archive, member, reader)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from offdecode.model import Problem
 from offdecode.sources.archives import Archive, UnpackedLocation, holds_tar, open_tar, open_zip, unpack_file
 from offdecode.sources.codecs import HEAD_BYTES, Codec, codec_of
-from offdecode.sources.locations import Location
+from offdecode.sources.locations import LocalLocation, Location
 from offdecode.sources.spool import Spool
+from offdecode.sources.standard_input import StandardInput
 from offdecode.sources.tar import is_tar
 from offdecode.sources.zip import is_zip
 
@@ -27,6 +30,15 @@ class Containers:
         self._opened: dict[object, object] = {}
         self._spool: Spool | None = None
 
+    def location(self, path: Path) -> Location:
+        """What a path names: `-` is standard input. A file of such a name goes first."""
+        if str(path) in ("-", "/dev/stdin") and not path.is_file():
+            return self._standard_input()
+        return LocalLocation(path)
+
+    def _standard_input(self) -> Location:
+        return self._known(("-", id(sys.stdin)), lambda: StandardInput(sys.stdin))
+
     def archive(self, file: Location) -> Archive | None:
         """The archive that a file is; None where it is none, or cannot be read."""
         try:
@@ -34,13 +46,13 @@ class Containers:
                 head = reader.read(0, HEAD_BYTES)
                 codec = codec_of(head)
                 is_archive = is_zip(head) or is_tar(head) if codec is None else holds_tar(reader, codec)
-            if not is_archive:
-                return None
-            if is_zip(head):
-                return self._once(file, "zip", lambda: open_zip(file, self._topic, self._spooled()))
-            return self._once(file, "tar", lambda: open_tar(file, codec, self._topic, self._spooled()))
         except OSError:
             return None
+        if not is_archive:
+            return None
+        if is_zip(head):
+            return self._once(file, "zip", lambda: open_zip(file, self._topic, self._spooled()))
+        return self._once(file, "tar", lambda: open_tar(file, codec, self._topic, self._spooled()))
 
     def unpacked(self, file: Location, codec: Codec) -> tuple[UnpackedLocation, list[Problem]]:
         """What a compressed file holds. Raises OSError where it cannot be read."""
@@ -57,7 +69,9 @@ class Containers:
         return self._spool
 
     def _once(self, file: Location, form: str, build: Callable[[], T]) -> T:
-        key = (file.identity, file.version, form, self._topic)
+        return self._known((file.identity, file.version, form, self._topic), build)
+
+    def _known(self, key: object, build: Callable[[], T]) -> T:
         found = self._opened.get(key) or _last.get(key)
         self._opened[key] = build() if found is None else found
         return self._opened[key]  # type: ignore[return-value]

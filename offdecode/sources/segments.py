@@ -19,7 +19,7 @@ from offdecode.sources.archives import SEGMENT_NAME, partition_pattern
 from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
 from offdecode.sources.codecs import HEAD_BYTES, codec_of
 from offdecode.sources.containers import Containers
-from offdecode.sources.locations import LocalLocation, Location
+from offdecode.sources.locations import Location
 from offdecode.sources.readers import Reader
 
 _SUFFIX = ".log"  # of a compressed one too, before its own
@@ -110,7 +110,7 @@ def find_logs(
     """
     search = _Search(topic, as_log_partition, Containers(topic))
     for path in paths:
-        _add_place(search, LocalLocation(path))
+        _add_place(search, search.containers.location(path))
     missing = set(log_partitions) - {partition for _, partition in search.files}
     if missing:
         there = ", ".join(map(str, sorted({partition for _, partition in search.files if partition is not None})))

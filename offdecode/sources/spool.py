@@ -77,7 +77,8 @@ class SpoolReader:
         pass  # others read the spool too
 
     def read(self, position: int, size: int) -> bytes:
-        return os.pread(self._spool.descriptor, max(min(size, self.size - position), 0), self._start + position)
+        room = max(min(size, self.size - position), 0)
+        return os.pread(self._spool.descriptor, room, self._start + position) if room else b""
 
     def read_into(self, target: memoryview, position: int) -> int:
         room = max(min(len(target), self.size - position), 0)

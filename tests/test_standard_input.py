@@ -1,0 +1,57 @@
+"""`-` is a file like any other: a segment, a compressed one, or an archive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.command import TRANSACTIONS, decode, shell
+from tests.containers import ARCHIVES, COMPRESS
+from tests.truth import Row
+
+LOG = TRANSACTIONS / "log"
+
+
+def bare(rows: list[Row]) -> list[Row]:
+    return [{name: value for name, value in row.items() if name != "segment"} for row in rows]
+
+
+@pytest.mark.parametrize("suffix", ["", *COMPRESS])
+def test_a_segment(suffix: str, tmp_path: Path) -> None:
+    segment = next(iter(sorted(LOG.glob("__consumer_offsets-0/*.log"))))
+    file = tmp_path / "file"
+    file.write_bytes(COMPRESS[suffix](segment.read_bytes()) if suffix else segment.read_bytes())
+    options = ("decode", "-", "--as-log-partition", "0", "--with-batch")
+    wanted = decode(segment, "--with-batch").rows
+    for line in (f'cat {file} | "$@"', f'"$@" < {file}'):
+        done = shell(line, *options)
+        assert (done.status, done.stderr) == (0, "")
+        assert bare(done.rows) == bare(wanted)
+        assert {row["segment"] for row in done.rows} == {"-!/-" if suffix else "-"}
+
+
+@pytest.mark.parametrize("form", ["tar", "tar.gz", "tar.zst", "zip"])
+def test_an_archive(form: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(ARCHIVES[form](LOG))
+    wanted = decode(LOG, "--with-batch").rows
+    for jobs in "1", "2":
+        done = shell(f'cat {file} | "$@"', "decode", "-", "--with-batch", "--jobs", jobs)
+        assert (done.status, done.stderr) == (0, "")
+        assert bare(done.rows) == bare(wanted)
+        assert done.rows[0]["segment"].startswith("-!/data/__consumer_offsets-")
+    checked = shell(f'cat {file} | "$@"', "check", "-", "--json")
+    assert checked.status == 0
+    assert len(checked.rows) == len({row["log_partition"] for row in wanted})
+
+
+def test_no_standard_input() -> None:
+    done = shell('"$@" <&-', "decode", "-")
+    assert done.status == 2
+    assert done.words == "offdecode: -: there is no such file or directory"
+
+
+def test_nothing_comes() -> None:
+    done = shell('"$@" < /dev/null', "decode", "-")
+    assert (done.status, done.stdout, done.stderr) == (0, b"", "")
