@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 from offdecode.model import Problem
 from offdecode.sources.archives import Archive, UnpackedLocation, holds_tar, open_tar, open_zip, unpack_file
@@ -17,6 +19,7 @@ from offdecode.sources.tar import is_tar
 from offdecode.sources.zip import is_zip
 
 T = TypeVar("T")
+_URL = re.compile(r"[a-z0-9]+:/")
 
 # What the last search opened: a run searches the same paths more than once, and forked processes go on with it.
 _last: dict[object, object] = {}
@@ -31,9 +34,18 @@ class Containers:
         self._spool: Spool | None = None
 
     def location(self, path: Path) -> Location:
-        """What a path names: `-` is standard input. A file of such a name goes first."""
+        """What a path names: `-` is standard input, a URL what lies there. A file of such a name goes first."""
         if str(path) in ("-", "/dev/stdin") and not path.is_file():
             return self._standard_input()
+        if not path.exists():
+            text = str(path)
+            if text.startswith("file:/"):
+                return LocalLocation(Path(unquote(urlsplit(text).path)))
+            if _URL.match(text):
+                from offdecode.sources.remote import remote_location  # most runs need none of what it imports
+
+                if (remote := remote_location(text)) is not None:
+                    return self._known(("remote", text), lambda: remote)
         return LocalLocation(path)
 
     def _standard_input(self) -> Location:

@@ -1,0 +1,267 @@
+"""Evidence in object stores and on servers, by fsspec: s3, gs, abfs, hdfs, sftp, http.
+
+fsspec is what pandas, Dask, DuckDB and Polars use: credentials and endpoints are found as there (environment,
+profiles, instance roles), and are never printed. What passes is tried again; reading ahead in parallel hides latency.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from offdecode.errors import SourceError
+from offdecode.sources.locations import Location
+from offdecode.sources.readers import Reader
+from offdecode.sources.spool import Spool, SpoolReader
+
+T = TypeVar("T")
+
+_EXTRAS = {
+    "s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "abfs": "abfs", "abfss": "abfs", "az": "abfs",
+    "sftp": "sftp", "hdfs": "remote", "http": "remote", "https": "remote",
+}  # fmt: skip
+_URL = re.compile(rf"(?P<scheme>{'|'.join(_EXTRAS)}):/+(?P<rest>.*)", re.S)
+_BLOCK_BYTES = 4 << 20
+_BLOCKS_AHEAD = 8  # and as many requests at once: 32 MiB
+_SMALL_BYTES = 4096
+_ATTEMPTS = 4
+_FIRST_WAIT_SECONDS = 0.2
+_STALLED_SECONDS = 30
+_MOST_CACHED = 4096
+_FINAL = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
+
+def remote_location(text: str) -> RemoteLocation | None:
+    """The location that a URL names; None for other text. A Path has lost one of the two slashes."""
+    match = _URL.fullmatch(text)
+    return RemoteLocation(f"{match['scheme']}://{match['rest']}") if match else None
+
+
+class RemoteLocation(Location):
+    """A file or directory that a URL names. known: what a listing has told of it."""
+
+    def __init__(self, url: str, known: dict[str, Any] | None = None) -> None:
+        self._url = url
+        self._known = known
+        self._listing: dict[str, dict[str, Any]] | None = None
+        self._spool: Spool | None = None
+        self._side_files: dict[str, bytes | None] = {}
+        self._http = url.startswith(("http:", "https:"))
+
+    @property
+    def name(self) -> str:
+        return urlsplit(self._url).path.rstrip("/").rpartition("/")[2]
+
+    @property
+    def text(self) -> str:
+        """The URL without user, password and query, which may hold a signature."""
+        parts = urlsplit(self._url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+    @property
+    def parent(self) -> Location:
+        parts = urlsplit(self._url)
+        return _directory(urlunsplit((*parts[:2], parts.path.rstrip("/").rpartition("/")[0], "", "")))
+
+    @property
+    def key(self) -> str:
+        return self._url.rstrip("/")
+
+    @property
+    def version(self) -> object:
+        found = self._info()
+        return tuple(str(found.get(name)) for name in ("size", "ETag", "etag", "mtime", "LastModified"))
+
+    def exists(self) -> bool:
+        try:
+            self._info()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise SourceError(self.text, f"cannot be read: {error.strerror}") from None
+        return True
+
+    def is_file(self) -> bool:
+        return bool(self._info()["type"] == "file")
+
+    def is_directory(self) -> bool:
+        return bool(self._info()["type"] == "directory")
+
+    def child(self, name: str) -> Location:
+        known = self._list().get(name, {"type": "missing"})
+        return RemoteLocation(f"{self._url.rstrip('/')}/{name}", known)
+
+    def names(self) -> list[str]:
+        return sorted(self._list())
+
+    def open(self) -> Reader:
+        info = self._info()
+        size, ranges = info.get("size"), info.get("partial", True)
+        if size is None or (self._http and "partial" not in info):
+            info = self._known = self._ask(lambda fs, path: fs.info(path))
+            size, ranges = info.get("size"), info.get("partial", False)
+        if size is None or not ranges:
+            spool = self._whole()
+            return SpoolReader(spool, 0, spool.end)
+        return RemoteReader(self._range, int(size))
+
+    def side_file(self, name: str, most_bytes: int) -> bytes | None:
+        """As above, and kept: a data directory's are asked for by each of its partitions."""
+        if name not in self._side_files:
+            self._side_files[name] = super().side_file(name, most_bytes)
+        return self._side_files[name]
+
+    def _range(self, start: int, end: int) -> bytes:
+        data: bytes = self._ask(lambda fs, path: fs.cat_file(path, start=start, end=end))
+        if len(data) != end - start:
+            raise OSError(errno.EIO, f"{len(data)} bytes came where {end - start} were asked for")
+        return data
+
+    def _whole(self) -> Spool:
+        """All of a file of a server that does not give ranges, read in order."""
+        if self._spool is None:
+
+            def copy(fs: Any, path: str) -> Spool:
+                spool = Spool()
+                with fs.open(path, block_size=0) as stream:
+                    while data := stream.read(_BLOCK_BYTES):
+                        spool.write(data, self.text)
+                return spool
+
+            self._spool = self._ask(copy)
+        return self._spool
+
+    def _info(self) -> dict[str, Any]:
+        if self._known is None:
+            found = self._ask(lambda fs, path: fs.info(path))
+            if self._http and found.get("mimetype") == "text/html":
+                found = {"type": "directory"}  # a page of links
+            self._known = found
+        return self._known
+
+    def _list(self) -> dict[str, dict[str, Any]]:
+        if self._listing is None:
+            end = "/" if self._http else ""
+            found = self._ask(lambda fs, path: fs.ls(path.rstrip("/") + end, detail=True))
+            named = {one["name"].rstrip("/").rpartition("/")[2]: one for one in found}
+            named.pop(self.name, None)  # the placeholder of a "directory" in an object store
+            self._listing = named
+        return self._listing
+
+    def _ask(self, question: Callable[[Any, str], T]) -> T:
+        """What a filesystem answers. Raises OSError, without a URL in it, after some attempts."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return question(*_filesystem(self._url, os.getpid()))
+            except SourceError:
+                raise
+            except Exception as caught:  # each client has errors of its own, and few are OSErrors
+                error = _cause(caught) if self._http else caught
+                if isinstance(error, PermissionError) or getattr(error, "status", 0) in (401, 403):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
+                if isinstance(error, _FINAL) or getattr(error, "status", 0) in (404, 410):
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+                if attempt == _ATTEMPTS:
+                    raise OSError(errno.EIO, f"{type(error).__name__} after {_ATTEMPTS} attempts") from None
+                time.sleep(_FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
+        raise AssertionError
+
+
+def _cause(error: BaseException) -> BaseException:
+    """fsspec says of each failure over HTTP that the file is not there; what it comes from tells more."""
+    return error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ is not None else error
+
+
+@lru_cache(_MOST_CACHED)
+def _directory(url: str) -> RemoteLocation:
+    """One object a directory, so that it is listed once."""
+    return RemoteLocation(url, {"type": "directory"})
+
+
+@lru_cache(_MOST_CACHED)
+def _filesystem(url: str, process: int) -> tuple[Any, str]:
+    """The filesystem of a URL and the path in it. process: connections do not survive a fork."""
+    scheme = urlsplit(url).scheme
+    options: dict[str, Any] = {}
+    try:
+        import fsspec
+
+        if scheme in ("http", "https"):
+            import aiohttp
+
+            patience = aiohttp.ClientTimeout(total=None, sock_connect=_STALLED_SECONDS, sock_read=_STALLED_SECONDS)
+            options = {"client_kwargs": {"timeout": patience}}
+        found: tuple[Any, str] = fsspec.url_to_fs(url, **options)
+    except ImportError:
+        reason = f"{scheme}:// needs more packages: pip install 'offdecode[{_EXTRAS[scheme]}]'"
+        raise SourceError(RemoteLocation(url).text, reason) from None
+    return found
+
+
+class RemoteReader:
+    """A file that is read by ranges; where it is read in order, blocks ahead are fetched meanwhile."""
+
+    def __init__(self, fetch: Callable[[int, int], bytes], size: int) -> None:
+        self._fetch = fetch
+        self._pool: ThreadPoolExecutor | None = None
+        self._blocks: dict[int, Future[bytes]] = {}
+        self._latest: int | None = None
+        self._untouched = True
+        self.size = size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def read(self, position: int, size: int) -> bytes:
+        size = max(min(size, self.size - position), 0)
+        if self._untouched and 0 < size <= _SMALL_BYTES:
+            self._untouched = False
+            return self._fetch(position, position + size)  # often all that is wanted: what the file is
+        target = bytearray(size)
+        return bytes(target[: self.read_into(memoryview(target), position)])
+
+    def read_into(self, target: memoryview, position: int) -> int:
+        room = max(min(len(target), self.size - position), 0)
+        filled = 0
+        while filled < room:
+            index, at = divmod(position + filled, _BLOCK_BYTES)
+            part = memoryview(self._block(index))[at : at + room - filled]
+            target[filled : filled + len(part)] = part
+            filled += len(part)
+        return filled
+
+    def changed(self, size: int) -> str | None:
+        return None
+
+    def _block(self, index: int) -> bytes:
+        in_order = self._latest is None or index - 1 <= self._latest <= index
+        ahead = _BLOCKS_AHEAD if in_order else 1
+        self._latest = index
+        last = min(index + ahead, -(-self.size // _BLOCK_BYTES))
+        for number in range(index, last):
+            if number not in self._blocks:
+                self._blocks[number] = self._submit(number)
+        for number in [one for one in self._blocks if not index - 1 <= one < index + _BLOCKS_AHEAD]:
+            self._blocks.pop(number).cancel()
+        try:
+            return self._blocks[index].result()
+        except OSError:
+            del self._blocks[index]
+            raise
+
+    def _submit(self, number: int) -> Future[bytes]:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_BLOCKS_AHEAD, "offdecode-fetch")
+        start = number * _BLOCK_BYTES
+        return self._pool.submit(self._fetch, start, min(start + _BLOCK_BYTES, self.size))

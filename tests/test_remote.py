@@ -1,0 +1,206 @@
+"""Evidence on servers: object stores and HTTP, with servers on this machine that misbehave."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offdecode.errors import SourceError
+from offdecode.sources import remote
+from offdecode.sources.containers import Containers
+from offdecode.sources.remote import RemoteReader
+from tests.command import TRANSACTIONS
+from tests.containers import ARCHIVES
+from tests.test_containers import nameless, rows_of
+
+LOG = TRANSACTIONS / "log"
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Serves a folder, with ranges. faults: how many requests for data end in the middle."""
+
+    ranges = True
+    faults = 0
+    requests: list[tuple[str, str, str | None]]
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        type(self).requests.append(("GET", self.path, wanted))
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            super().do_GET()
+            return
+        data = path.read_bytes()
+        if wanted and self.ranges:
+            first, last = wanted.removeprefix("bytes=").split("-")
+            part = data[int(first) : int(last) + 1]
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}")
+        else:
+            part = data
+            self.send_response(200)
+        if self.ranges:
+            self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        if type(self).faults > 0:
+            type(self).faults -= 1
+            part = part[: len(part) // 2]
+            self.close_connection = True
+        self.wfile.write(part)
+
+    def end_headers(self) -> None:
+        if self.command == "HEAD" and self.ranges:
+            self.send_header("Accept-Ranges", "bytes")
+        super().end_headers()
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[str, Path, type[Handler]]]:
+    """(URL, folder, handler) of a web server."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Own(Handler):
+        requests: list[tuple[str, str, str | None]] = []  # noqa: RUF012
+
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, directory=str(folder), **named)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Own)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", folder, Own
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("ranges", [True, False], ids=["ranges", "no ranges"])
+@pytest.mark.parametrize("form", ["tar", "tar.gz", "zip"])
+def test_an_archive_on_a_web_server(served: tuple[str, Path, type[Handler]], form: str, ranges: bool) -> None:
+    url, folder, handler = served
+    handler.ranges = ranges
+    (folder / "broker1").write_bytes(ARCHIVES[form](LOG))
+    rows, problems = rows_of(Path(f"{url}/broker1?signature=secret"))
+    assert nameless(rows) == nameless(rows_of(LOG)[0])
+    assert problems == []
+    assert rows[0]["segment"].startswith(f"{url}/broker1!/data/__consumer_offsets-")
+
+
+def test_a_directory_of_links(served: tuple[str, Path, type[Handler]]) -> None:
+    url, folder, _ = served
+    (folder / "log").symlink_to(LOG)
+    rows, problems = rows_of(Path(f"{url}/log"))
+    assert nameless(rows) == nameless(rows_of(LOG)[0])
+    assert problems == []
+
+
+def test_connections_that_break(served: tuple[str, Path, type[Handler]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "_FIRST_WAIT_SECONDS", 0.001)
+    url, folder, handler = served
+    (folder / "a.tar").write_bytes(ARCHIVES["tar"](LOG))
+    handler.faults = 3
+    rows, problems = rows_of(Path(f"{url}/a.tar"))
+    assert nameless(rows) == nameless(rows_of(LOG)[0])
+    assert problems == []
+    assert handler.faults == 0
+
+
+def test_what_is_not_there(served: tuple[str, Path, type[Handler]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "_FIRST_WAIT_SECONDS", 0.001)
+    url = served[0]
+    with pytest.raises(SourceError, match="there is no such file") as missing:
+        rows_of(Path(f"{url.replace('://', '://user:password@')}/nothing?token=secret"))
+    assert str(missing.value) == f"{url}/nothing: there is no such file or directory"
+    with pytest.raises(SourceError, match=r"cannot be read: Client.* after 4 attempts"):
+        rows_of(Path("http://127.0.0.1:1/a.log"))
+
+
+def test_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(SourceError, match=r"gs:// needs more packages: pip install 'offdecode\[gs\]'"):
+        rows_of(Path("gs://bucket/a.log"))
+
+
+def test_a_local_file_by_its_url(tmp_path: Path) -> None:
+    segment = tmp_path / "with space.log"
+    segment.write_bytes(b"")
+    assert Containers("t").location(Path(segment.as_uri())).text == str(segment)
+
+
+def test_ranges_are_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "_BLOCK_BYTES", 10)
+    data = bytes(range(250)) * 2
+    asked: list[tuple[int, int]] = []
+
+    def fetch(start: int, end: int) -> bytes:
+        asked.append((start, end))
+        return data[start:end]
+
+    with RemoteReader(fetch, len(data)) as reader:
+        assert reader.read(0, 4) == data[:4]
+        assert asked == [(0, 4)]
+        assert b"".join(reader.read(at, 7) for at in range(0, len(data), 7)) == data
+        assert len(asked) <= 2 + 50
+        assert reader.read(490, 50) == data[490:]
+        assert reader.read(600, 5) == b""
+        assert reader.read(123, 20) == data[123:143]
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of an S3 server on this machine with a bucket `evidence`."""
+    boto3 = pytest.importorskip("boto3")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "key-that-is-secret", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": endpoint,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3", endpoint_url=endpoint)
+    client.create_bucket(Bucket="evidence")
+    yield client
+    server.stop()
+
+
+def test_an_object_store(bucket: Any) -> None:
+    for path in sorted(LOG.rglob("*")):
+        if path.is_file():
+            bucket.put_object(Bucket="evidence", Key=f"backup/{path.relative_to(LOG)}", Body=path.read_bytes())
+    bucket.put_object(Bucket="evidence", Key="broker1.tgz", Body=ARCHIVES["tar.gz"](LOG))
+    wanted = nameless(rows_of(LOG)[0])
+    rows, problems = rows_of(Path("s3://evidence/backup"))
+    assert (nameless(rows), problems) == (wanted, [])
+    assert rows[0]["segment"].startswith("s3://evidence/backup/__consumer_offsets-")
+    rows, problems = rows_of(Path("s3://evidence/broker1.tgz"))
+    assert (nameless(rows), problems) == (wanted, [])
+    one = "__consumer_offsets-0/00000000000000000000.log"
+    rows, problems = rows_of(Path(f"s3://evidence/backup/{one}"))
+    assert (nameless(rows), problems) == (nameless(rows_of(LOG / one)[0]), [])
+    with pytest.raises(SourceError, match="s3://nowhere/x: there is no such file or directory"):
+        rows_of(Path("s3://nowhere/x"))
+
+
+def test_processes_that_share_an_object(bucket: Any) -> None:
+    bucket.put_object(Bucket="evidence", Key="broker1.tar", Body=ARCHIVES["tar"](LOG))
+    found = [
+        subprocess.run([sys.executable, "-m", "offdecode", "decode", "s3://evidence/broker1.tar", "--jobs", jobs],
+                       capture_output=True, timeout=60, check=False)
+        for jobs in ("1", "2")
+    ]  # fmt: skip
+    assert found[0].returncode == 0, found[0].stderr
+    assert found[0].stdout == found[1].stdout
+    assert b"secret" not in found[0].stderr
