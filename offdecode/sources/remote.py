@@ -175,7 +175,7 @@ class RemoteLocation(Location):
 
 
 def _cause(error: BaseException) -> BaseException:
-    """fsspec says of each failure over HTTP that the file is not there; what it comes from tells more."""
+    """Fsspec says of each failure over HTTP that the file is not there; what it comes from tells more."""
     return error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ is not None else error
 
 

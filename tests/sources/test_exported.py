@@ -16,6 +16,7 @@ from offdecode.model import Problem
 from offdecode.request import Request
 from offdecode.sinks.jsonl import JsonLinesSink
 from tests.asking import a_request, decode
+from tests.containers import COMPRESS
 from tests.truth import LogSet, Row, log_sets, set_id
 
 
@@ -42,6 +43,20 @@ def as_base64(record: Row) -> Row:
         return None if text is None else base64.b64encode(bytes.fromhex(text)).decode()
 
     return {"key_base64": encoded(record["key_hex"]), "value_base64": encoded(record["value_hex"])}
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_a_compressed_export(suffix: str, tmp_path: Path) -> None:
+    """Told by its content; what stands before damage comes first."""
+    lines = [{**as_hex(record), "offset": number} for number, record in enumerate(log_sets()[0].records)]
+    plain = exported(tmp_path / "export.jsonl", lines)
+    data = COMPRESS[suffix](plain.source.paths[0].read_bytes())
+    wanted = rows_of(plain)
+    plain.source.paths[0].write_bytes(data)
+    assert rows_of(plain) == wanted
+    plain.source.paths[0].write_bytes(data[:-3])
+    with pytest.raises(SourceError, match=f"is damaged or cut short: .*, at byte {len(data) - 3}"):
+        rows_of(plain)
 
 
 @pytest.mark.parametrize("encode", [as_hex, as_base64])

@@ -18,7 +18,7 @@ from offdecode.sources.containers import Containers
 from offdecode.sources.remote import RemoteReader
 from tests.command import TRANSACTIONS
 from tests.containers import ARCHIVES
-from tests.test_containers import nameless, rows_of
+from tests.sources.test_containers import nameless, rows_of
 
 LOG = TRANSACTIONS / "log"
 

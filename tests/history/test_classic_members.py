@@ -9,7 +9,7 @@ import pytest
 from offdecode.history.groups import classic_members
 from offdecode.history.groups.classic_members import ClassicMembers
 from offdecode.history.groups.images import Assigned, Member
-from offdecode.pipeline import Request, decode
+from tests.asking import a_request, decode
 from tests.truth import LogSet, log_sets, set_id
 
 ROW_TYPE = "group_metadata"
@@ -37,7 +37,7 @@ def plain(row: dict[str, Any]) -> Member:
 def test_members_are_those_of_the_rows(log_set: LogSet, most_kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classic_members, "_MOST_KEPT", most_kept)
     reader = ClassicMembers()
-    for chunk in decode(Request((log_set.log,), row_types=(ROW_TYPE,)), lambda problem: None):
+    for chunk in decode(a_request(log_set.log, row_types=(ROW_TYPE,)), lambda problem: None):
         if ROW_TYPE in chunk.batches:
             batch = chunk.batches[ROW_TYPE]
             expected = [tuple(map(plain, members or ())) for members in batch.column("members").to_pylist()]
@@ -51,7 +51,7 @@ def test_equal_members_are_one_object() -> None:
     log_set = next(log_set for log_set in log_sets() if "classic" in set_id(log_set))
     columns = [
         chunk.batches[ROW_TYPE].column("members")
-        for chunk in decode(Request((log_set.log,), row_types=(ROW_TYPE,)), lambda problem: None)
+        for chunk in decode(a_request(log_set.log, row_types=(ROW_TYPE,)), lambda problem: None)
         if ROW_TYPE in chunk.batches
     ]
     first, again = ([member for column in columns for row in reader.read(column) for member in row] for _ in "ab")
