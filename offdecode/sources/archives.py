@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 
 from offdecode.model import Problem
 from offdecode.sources import tar, zip
-from offdecode.sources.checkpoints import CHECKPOINT_FILES, PARTITION_METADATA
+from offdecode.sources.checkpoints import CHECKPOINT_FILES
 from offdecode.sources.codecs import Codec, Damage, iter_decompressed
 from offdecode.sources.locations import Location
+from offdecode.sources.names import PARTITION_METADATA, SEGMENT_NAME, partition_pattern
 from offdecode.sources.readers import Reader, WindowReader
 from offdecode.sources.spool import Spool, SpoolReader
 
 SEPARATOR = "!/"
 
-SEGMENT_NAME = re.compile(r"(?s).*\.log(\.(gz|zst|lz4|xz|bz2))?")
 _COMPRESSED_SUFFIX = re.compile(r"\.(tgz|tzst|txz|tbz2?|tar\.\w+|tar|zip|gz|zst|lz4|xz|bz2)$")
 _SIDE_FILES = {*CHECKPOINT_FILES.values(), PARTITION_METADATA}
 _A_PARTITION = re.compile(r"(?s).+-\d{1,10}(\.[0-9a-f]{32}-(delete|future|stray))?")
@@ -218,11 +218,6 @@ class UnpackedLocation(Location):
 
     def open(self) -> Reader:
         return SpoolReader(self._spool, self._start, self._size)
-
-
-def partition_pattern(topic: str) -> re.Pattern[str]:
-    """Names of the directories of a topic's partitions."""
-    return re.compile(re.escape(topic) + r"-\d{1,10}")
 
 
 def content_name(file: Location) -> str:

@@ -31,7 +31,6 @@ class Checkpoints:
     recovery_point: int | None = None
 
 
-PARTITION_METADATA = "partition.metadata"  # in each partition's directory; see topic_ids
 CHECKPOINT_FILES = {
     "high_watermark": "replication-offset-checkpoint",
     "log_start": "log-start-offset-checkpoint",

@@ -6,17 +6,16 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from offdecode.model import Problem
-from offdecode.sources.archives import Archive, UnpackedLocation, holds_tar, open_tar, open_zip, unpack_file
 from offdecode.sources.codecs import HEAD_BYTES, Codec, codec_of
 from offdecode.sources.locations import LocalLocation, Location
-from offdecode.sources.spool import Spool
-from offdecode.sources.standard_input import StandardInput
-from offdecode.sources.tar import is_tar
-from offdecode.sources.zip import is_zip
+
+if TYPE_CHECKING:  # a plain directory needs none of what these import
+    from offdecode.sources.archives import Archive, UnpackedLocation
+    from offdecode.sources.spool import Spool
 
 T = TypeVar("T")
 _URL = re.compile(r"[a-z0-9]+:/")
@@ -49,10 +48,16 @@ class Containers:
         return LocalLocation(path)
 
     def _standard_input(self) -> Location:
+        from offdecode.sources.standard_input import StandardInput
+
         return self._known(("-", id(sys.stdin)), lambda: StandardInput(sys.stdin))
 
     def archive(self, file: Location) -> Archive | None:
         """The archive that a file is; None where it is none, or cannot be read."""
+        from offdecode.sources.archives import holds_tar, open_tar, open_zip
+        from offdecode.sources.tar import is_tar
+        from offdecode.sources.zip import is_zip
+
         try:
             with file.open() as reader:
                 head = reader.read(0, HEAD_BYTES)
@@ -68,6 +73,8 @@ class Containers:
 
     def unpacked(self, file: Location, codec: Codec) -> tuple[UnpackedLocation, list[Problem]]:
         """What a compressed file holds. Raises OSError where it cannot be read."""
+        from offdecode.sources.archives import unpack_file
+
         return self._once(file, "file", lambda: unpack_file(file, codec, self._spooled()))
 
     def keep(self) -> None:
@@ -76,6 +83,8 @@ class Containers:
         _last = self._opened
 
     def _spooled(self) -> Spool:
+        from offdecode.sources.spool import Spool
+
         if self._spool is None:
             self._spool = Spool()
         return self._spool

@@ -15,14 +15,13 @@ import numpy as np
 from offdecode.errors import SourceError
 from offdecode.model import LARGEST_INT32, LARGEST_INT64, PADDING, Chunk, Problem, path_text
 from offdecode.options import OFFSETS_TOPIC
-from offdecode.sources.archives import SEGMENT_NAME, partition_pattern
 from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
 from offdecode.sources.codecs import HEAD_BYTES, codec_of
 from offdecode.sources.containers import Containers
 from offdecode.sources.locations import Location
+from offdecode.sources.names import SEGMENT_NAME, SEGMENT_SUFFIX, partition_pattern
 from offdecode.sources.readers import Reader
 
-_SUFFIX = ".log"  # of a compressed one too, before its own
 _NUMBERED = re.compile(r"(?s)\d{20}\.log.*")
 _PARTITION_DIRECTORY = re.compile(r"(?P<topic>.+)-(?P<partition>\d{1,10})")
 
@@ -160,7 +159,7 @@ def _with_all_below(directory: Location) -> Iterator[Location]:
 
 def _nothing_found(topic: str) -> str:
     return (
-        f"no segment (*{_SUFFIX}) and no directory {topic}-<partition> is in it; "
+        f"no segment (*{SEGMENT_SUFFIX}) and no directory {topic}-<partition> is in it; "
         "--topic-name names a copy of the topic"
     )
 
@@ -195,7 +194,7 @@ def _add_segments(search: _Search, directory: Location) -> bool:
     for name in names:
         if not SEGMENT_NAME.fullmatch(name):
             continue
-        if not name.endswith(_SUFFIX) and name.rpartition(".")[0] in names:
+        if not name.endswith(SEGMENT_SUFFIX) and name.rpartition(".")[0] in names:
             continue
         file = directory.child(name)
         try:

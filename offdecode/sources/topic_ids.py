@@ -8,8 +8,8 @@ from pathlib import Path
 
 from offdecode.errors import SourceError
 from offdecode.model import path_text
-from offdecode.sources.checkpoints import PARTITION_METADATA
 from offdecode.sources.locations import Location
+from offdecode.sources.names import PARTITION_METADATA
 from offdecode.sources.segments import PartitionLog
 
 _MOST_BYTES = 1 << 16  # of such a file, which has two lines
