@@ -74,7 +74,8 @@ class Commits:
 
     def last_of_each_key(self) -> Commits:
         """For each key its last row in the log, in the order they are in."""
-        return self.take(np.sort(_last_of_each(self.place, self.key)))
+        last = _last_of_each(self.place, self.key)
+        return self if len(last) == len(self) else self.take(np.sort(last))
 
     def last_waiting(self) -> Commits:
         """For each key and producer its last row: a transaction's later offset replaces its earlier one."""

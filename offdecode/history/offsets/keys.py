@@ -34,8 +34,12 @@ class Texts:
         known = self._numbers
         texts = column.dictionary.to_pylist()
         new = dict.fromkeys(filterfalse(known.__contains__, texts))
-        known.update(zip(new, range(len(known), len(known) + len(new)), strict=True))
-        numbers = np.fromiter(map(known.__getitem__, texts), np.int32, len(texts))
+        first = len(known)
+        known.update(zip(new, range(first, first + len(new)), strict=True))
+        if len(new) == len(texts):
+            numbers = np.arange(first, first + len(new), dtype=np.int32)
+        else:
+            numbers = np.fromiter(map(known.__getitem__, texts), np.int32, len(texts))
         return arrow(numbers).take(column.indices)
 
     def all(self) -> pa.Array:
