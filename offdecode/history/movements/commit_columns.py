@@ -74,8 +74,11 @@ def _numbers_of(values: list[T], known: dict[T, int], all_: list[T]) -> list[int
     """The numbers of values; new ones get the next numbers, in their order."""
     new = dict.fromkeys(filterfalse(known.__contains__, values))
     if new:
-        known.update(zip(new, range(len(all_), len(all_) + len(new)), strict=True))
+        numbers = range(len(all_), len(all_) + len(new))
+        known.update(zip(new, numbers, strict=True))
         all_ += new
+        if len(new) == len(values):
+            return list(numbers)
     return list(map(known.__getitem__, values))
 
 
