@@ -18,6 +18,7 @@ from offdecode.model import DecodedChunk
 from offdecode.options import COMMITS, GROUPS, ExplainOptions, TopicIds
 from offdecode.questions.decode import EXPLAINED
 from offdecode.questions.rows import chunk_of
+from offdecode.questions.topic_deletions import TopicDeletions
 from offdecode.run import LogRows, Run
 from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW
 from offdecode.schemas.rows import MARKER_ROW, row_type
@@ -29,7 +30,8 @@ def explain(run: Run, asked: ExplainOptions, names: TopicIds) -> Iterator[Decode
     """The movements of the request's offsets as they end, and where others could have hidden: log by log.
 
     The request's groups, topics, partitions and since choose among movements. What is not chosen is read all the
-    same: other groups, other topics and earlier records tell of those that are.
+    same: other groups, other topics and earlier records tell of those that are. Movements that the deletion of a
+    topic may have caused come last: all logs tell of it.
     """
     rows = run.request.rows
     wanted = pushed(rows, (*GROUPS, *COMMITS, "since"))
@@ -37,6 +39,7 @@ def explain(run: Run, asked: ExplainOptions, names: TopicIds) -> Iterator[Decode
     retention_ms = None if minutes is None else minutes * _MINUTE_MS
     known_names = run.evidence.topic_names(names.topic_ids)
     logs: dict[LogId, Explanation] = {}
+    deletions = TopicDeletions()
     read = replace(pushed(rows, ("until",)), row_types=(*EXPLAINED, MARKER_ROW))
     for item in run.rows_by_log(read):
         if item.log not in logs:
@@ -46,11 +49,13 @@ def explain(run: Run, asked: ExplainOptions, names: TopicIds) -> Iterator[Decode
         else:
             found = logs.pop(item.log).finish()
         for chunk in found:
+            deletions.note(item.log, chunk)
             kept = keep(wanted, chunk, times=("last_log_timestamp",))
             if kept.row_count:
-                yield kept
+                yield deletions.hold(item.log, kept)
         if not isinstance(item, LogRows):
             yield from chunk_of(list(hidden_ranges(item.coverage)))
+    yield from deletions.weighed()
 
 
 def by_key(chunks: Iterator[DecodedChunk]) -> Iterator[DecodedChunk]:

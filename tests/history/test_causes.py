@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from offdecode.history.movements.explanation import Explanation
 from tests.asking import a_request, explain
 from tests.chunks import chunk_of
+from tests.segment_builder import BASE_TIME_MS, Header, batch
+from tests.segment_builder import commit as builder_commit
 from tests.truth import LogSet, Row, log_sets, set_id
 
 MINUTE = 60_000
@@ -98,3 +101,29 @@ def test_a_selection_does_not_change_what_is_said(log_set: LogSet) -> None:
 def movements(log_set: LogSet, **wanted: Any) -> list[Row]:
     chunks = explain(a_request(log_set.log, **wanted))
     return [row for chunk in chunks for name, batch in chunk if name == "movement" for row in batch.to_pylist()]
+
+
+@pytest.mark.parametrize("elsewhere", ["later", "before", None])
+def test_a_topic_that_another_partition_commits_to_was_not_deleted(elsewhere: str | None, tmp_path: Path) -> None:
+    """Two groups lose the only offsets of a topic at once; a third one, in another log, goes on or not."""
+    def write(partition: int, *parts: bytes) -> None:
+        directory = tmp_path / f"__consumer_offsets-{partition}"
+        directory.mkdir()
+        (directory / f"{0:020}.log").write_bytes(b"".join(parts))
+
+    def at(offset: int, minutes: int, *records: tuple[bytes | None, bytes | None]) -> bytes:
+        return batch(records, Header(offset, timestamp=BASE_TIME_MS + minutes * MINUTE))
+
+    pairs = [builder_commit(group, "doomed") for group in ("a", "b")]
+    keeps = [builder_commit(group, "kept") for group in ("a", "b")]
+    gone = [(key, None) for key, _ in pairs]
+    write(0, at(0, 0, *pairs, *keeps), at(4, 1, *gone), at(6, 9, *keeps))
+    if elsewhere is not None:
+        write(1, at(0, 5 if elsewhere == "later" else 0, builder_commit("c", "doomed")))
+    chunks = explain(a_request(tmp_path), minutes=10080)
+    batches = [found for chunk in chunks for name, found in chunk if name == "movement"]
+    rows = tombstones([row for found in batches for row in found.to_pylist()])
+    assert [row["cause"] for row in rows] == ["topic_deleted"] * 2
+    confidence = {"later": "low", "before": "high", None: "medium"}[elsewhere]
+    assert [row["confidence"] for row in rows] == [confidence] * 2
+    assert ["other_logs_keep_topic" in row["signals"] for row in rows] == [elsewhere == "later"] * 2
