@@ -25,7 +25,7 @@ _LARGEST_INT64 = (1 << 63) - 1
 _MOST_DIGITS = 20
 
 
-class Kind(Enum):
+class OptionKind(Enum):
     """What an option's value is."""
 
     FLAG = "flag"
@@ -46,7 +46,7 @@ class Option:
     """How the command line shows an option. name: what the function that takes it calls it."""
 
     flags: tuple[str, ...]
-    kind: Kind
+    kind: OptionKind
     help: str
     metavar: str | None = None
     choices: tuple[str, ...] = ()
@@ -55,13 +55,18 @@ class Option:
 
 
 def option(
-    *flags: str, help: str, kind: Kind = Kind.TEXT, metavar: str | None = None, choices: tuple[str, ...] = (),
-    default: Any = None, repeatable: bool = False,
-) -> Any:  # fmt: skip
+    *flags: str,
+    help: str,
+    kind: OptionKind = OptionKind.TEXT,
+    metavar: str | None = None,
+    choices: tuple[str, ...] = (),
+    default: Any = None,
+    repeatable: bool = False,
+) -> Any:
     """A dataclass field that is an option. A default that is not empty is shown."""
     if repeatable and default is None:
         default = ()
-    if kind is Kind.FLAG:
+    if kind is OptionKind.FLAG:
         default = False
     shown = default not in (None, (), False)
     return field(default=default, metadata={"option": Option(flags, kind, help, metavar, choices, shown, repeatable)})
@@ -73,7 +78,7 @@ class Source:
 
     paths: tuple[Path, ...] = ()
     input_format: Literal["segments", "records-jsonl"] = option(
-        "--input-format", kind=Kind.CHOICE, choices=("segments", "records-jsonl"), default="segments",
+        "--input-format", kind=OptionKind.CHOICE, choices=("segments", "records-jsonl"), default="segments",
         help="records-jsonl: PATH (or -) holds exported records, a JSON object a line with key_hex or key_base64, "
         "value_hex or value_base64, partition, offset, timestamp.",
     )  # fmt: skip
@@ -82,11 +87,11 @@ class Source:
         help="Name of the offsets topic in a data directory, for copies under another name.",
     )  # fmt: skip
     as_log_partition: int | None = option(
-        "--as-log-partition", kind=Kind.PARTITION, metavar="N",
+        "--as-log-partition", kind=OptionKind.PARTITION, metavar="N",
         help="Partition of segments that lie in no directory named TOPIC-N.",
     )  # fmt: skip
     log_partitions: tuple[int, ...] = option(
-        "--log-partition", kind=Kind.PARTITION, metavar="N", repeatable=True,
+        "--log-partition", kind=OptionKind.PARTITION, metavar="N", repeatable=True,
         help="Only this partition of the offsets topic; repeatable.",
     )  # fmt: skip
 
@@ -109,28 +114,26 @@ class Filter:
         help="Only rows of this group, named exactly; repeatable. Markers pass every key filter.",
     )  # fmt: skip
     group_regex: str | None = option(
-        "--group-regex", kind=Kind.REGEX, metavar="REGEX",
+        "--group-regex", kind=OptionKind.REGEX, metavar="REGEX",
         help="Only rows of groups in whose id this regular expression is found.",
     )  # fmt: skip
     topics: tuple[str, ...] = option(
         "--topic", metavar="TOPIC", repeatable=True, help="Only commits for this topic; repeatable."
     )
     partitions: tuple[int, ...] = option(
-        "--partition", kind=Kind.INTEGER, metavar="N", repeatable=True,
+        "--partition", kind=OptionKind.INTEGER, metavar="N", repeatable=True,
         help="Only commits for this partition of their topic; repeatable.",
     )  # fmt: skip
     since: int | None = option(
-        "--since", kind=Kind.TIME, metavar="TIME",
+        "--since", kind=OptionKind.TIME, metavar="TIME",
         help="Only records from this time on: RFC 3339, or milliseconds since 1970 UTC.",
     )  # fmt: skip
-    until: int | None = option(
-        "--until", kind=Kind.TIME, metavar="TIME", help="Only records up to this time."
-    )
+    until: int | None = option("--until", kind=OptionKind.TIME, metavar="TIME", help="Only records up to this time.")
     first_offset: int | None = option(
-        "--from-offset", kind=Kind.INTEGER, metavar="OFFSET", help="Only records from this log offset on."
+        "--from-offset", kind=OptionKind.INTEGER, metavar="OFFSET", help="Only records from this log offset on."
     )
     last_offset: int | None = option(
-        "--to-offset", kind=Kind.INTEGER, metavar="OFFSET", help="Only records up to this log offset."
+        "--to-offset", kind=OptionKind.INTEGER, metavar="OFFSET", help="Only records up to this log offset."
     )
 
 
@@ -149,7 +152,7 @@ class Reading:
     """How the log is read. chunk_bytes: how much at once; 0 = as fits its size."""
 
     engine: Literal["auto", "reference"] = option(
-        "--engine", kind=Kind.CHOICE, choices=("auto", "reference"), default="auto",
+        "--engine", kind=OptionKind.CHOICE, choices=("auto", "reference"), default="auto",
         help="auto reads in vectors and leaves doubtful records to the reference engine.",
     )  # fmt: skip
     chunk_bytes: int = 0
@@ -162,14 +165,14 @@ DEFAULT_READING = Reading()
 class Columns:
     """What rows say beside the default."""
 
-    with_batch: bool = option("--with-batch", kind=Kind.FLAG, help="Add the columns of the record's batch.")
-    raw: bool = option("--raw", kind=Kind.FLAG, help="Add key_hex and value_hex, the record's own bytes.")
+    with_batch: bool = option("--with-batch", kind=OptionKind.FLAG, help="Add the columns of the record's batch.")
+    raw: bool = option("--raw", kind=OptionKind.FLAG, help="Add key_hex and value_hex, the record's own bytes.")
     include_bad_crc: bool = option(
-        "--include-bad-crc", kind=Kind.FLAG,
+        "--include-bad-crc", kind=OptionKind.FLAG,
         help="Decode batches with a wrong checksum too; every row then says crc_valid.",
     )  # fmt: skip
     with_generation: bool = option(
-        "--with-generation", kind=Kind.FLAG,
+        "--with-generation", kind=OptionKind.FLAG,
         help="Add to offset commits the group's generation and the member that held the partition then.",
     )  # fmt: skip
 
@@ -179,13 +182,13 @@ class TopicIds:
     """Names of topics that records name by id."""
 
     topic_ids: Path | None = option(
-        "--topic-ids", kind=Kind.FILE, metavar="FILE",
+        "--topic-ids", kind=OptionKind.FILE, metavar="FILE",
         help="Names of topic ids, a line `ID NAME` each, or what kafka-topics.sh --describe prints.",
     )  # fmt: skip
 
 
 _COORDINATOR = option(
-    "--coordinator", kind=Kind.CHOICE, choices=("new", "old-live", "old-load"), default="new",
+    "--coordinator", kind=OptionKind.CHOICE, choices=("new", "old-live", "old-load"), default="new",
     help="Whose rules hold for offsets deleted while a transaction was open: the new coordinator's, the old one's "
     "while it ran, or the old one's that loaded the log.",
 )  # fmt: skip
@@ -196,12 +199,12 @@ class StateOptions:
     """The moment that is asked about. types: row types; () = all."""
 
     as_of: int | None = option(
-        "--as-of", kind=Kind.TIME, metavar="TIME",
+        "--as-of", kind=OptionKind.TIME, metavar="TIME",
         help="The state at this time, end included: RFC 3339, or milliseconds since 1970 UTC. Default: where the "
         "log ends.",
     )  # fmt: skip
     as_of_offset: tuple[int, int] | None = option(
-        "--as-of-offset", kind=Kind.PLACE, metavar="PARTITION:OFFSET",
+        "--as-of-offset", kind=OptionKind.PLACE, metavar="PARTITION:OFFSET",
         help="The state of one partition of the offsets topic after the record at this offset.",
     )  # fmt: skip
     coordinator: Literal["new", "old-live", "old-load"] = _COORDINATOR
@@ -216,7 +219,7 @@ class GenerationOptions:
     """What is told of generations."""
 
     summary: bool = option(
-        "--summary", kind=Kind.FLAG, help="One row per group: rebalances per hour, churn, longest stable time."
+        "--summary", kind=OptionKind.FLAG, help="One row per group: rebalances per hour, churn, longest stable time."
     )
 
 
@@ -227,7 +230,7 @@ class ExplainOptions:
     coordinator: Literal["new", "old-live", "old-load"] = _COORDINATOR
 
     offsets_retention_minutes: int | None = option(
-        "--offsets-retention-minutes", kind=Kind.COUNT, metavar="N",
+        "--offsets-retention-minutes", kind=OptionKind.COUNT, metavar="N",
         help="The broker's offsets.retention.minutes: an offset that was gone earlier did not expire. Default: 10080, "
         "which is assumed and excludes nothing.",
     )  # fmt: skip
@@ -238,7 +241,7 @@ class TransactionOptions:
     """Which transactions are told."""
 
     only_open: bool = option(
-        "--open", kind=Kind.FLAG, help="Only transactions that are open, or whose end is lost."
+        "--open", kind=OptionKind.FLAG, help="Only transactions that are open, or whose end is lost."
     )
 
 
@@ -247,30 +250,30 @@ class Output:
     """Where rows and problems go, on the command line. jobs: processes that share the work, None = all cores."""
 
     path: Path | None = option(
-        "-o", "--output", kind=Kind.FILE, metavar="PATH",
+        "-o", "--output", kind=OptionKind.FILE, metavar="PATH",
         help="Write rows to PATH: a file, or for Parquet a directory. Default: stdout.",
     )  # fmt: skip
     format: str | None = option(
-        "--format", kind=Kind.CHOICE, choices=("jsonl", "parquet"),
+        "--format", kind=OptionKind.CHOICE, choices=("jsonl", "parquet"),
         help="Default: parquet where -o is a directory or ends in .parquet, else jsonl.",
     )  # fmt: skip
     timestamps: Literal["ms", "iso"] = option(
-        "--timestamps", kind=Kind.CHOICE, choices=("ms", "iso"), default="ms",
+        "--timestamps", kind=OptionKind.CHOICE, choices=("ms", "iso"), default="ms",
         help="Times in JSON as stored milliseconds, or as RFC 3339 text.",
     )  # fmt: skip
     problems_file: Path | None = option(
-        "--problems", kind=Kind.FILE, metavar="FILE",
+        "--problems", kind=OptionKind.FILE, metavar="FILE",
         help="Write problems to FILE, as JSON lines. Default: stderr.",
     )  # fmt: skip
     strict: bool = option(
-        "--strict", kind=Kind.FLAG, help="Stop with status 2 at the first problem; no file appears."
+        "--strict", kind=OptionKind.FLAG, help="Stop with status 2 at the first problem; no file appears."
     )
     jobs: int | None = option(
-        "-j", "--jobs", kind=Kind.JOBS, metavar="N",
+        "-j", "--jobs", kind=OptionKind.JOBS, metavar="N",
         help="Processes that share the work; the output is the same for any N. Default: all cores.",
     )  # fmt: skip
     show_stats: bool = option(
-        "--stats", kind=Kind.FLAG,
+        "--stats", kind=OptionKind.FLAG,
         help="Print counts by type, version and codec, and rates, to stderr at the end.",
     )  # fmt: skip
 
@@ -306,11 +309,11 @@ def _value(name: str, declared: Option, value: Any) -> Any:
         return (value,) if isinstance(value, (str, int)) else tuple(value)
     if value is None:
         return None
-    if declared.kind is Kind.TIME:
+    if declared.kind is OptionKind.TIME:
         return milliseconds(value)
-    if declared.kind is Kind.REGEX:
+    if declared.kind is OptionKind.REGEX:
         checked_regex(value)
-    if declared.kind is Kind.FILE:
+    if declared.kind is OptionKind.FILE:
         return Path(value)
     if declared.choices and value not in declared.choices:
         raise UsageError(f"{name} is {value!r}; it can be {', '.join(declared.choices)}")

@@ -49,9 +49,7 @@ def explain(request: Request, report: Report = no_problem, minutes: int | None =
     return movements.explain(Run(request, report), ExplainOptions(offsets_retention_minutes=minutes), TopicIds())
 
 
-def generations(
-    request: Request, report: Report = no_problem, *, summary: bool = False
-) -> Iterator[DecodedChunk]:
+def generations(request: Request, report: Report = no_problem, *, summary: bool = False) -> Iterator[DecodedChunk]:
     return groups.generations(Run(request, report), GenerationOptions(summary), TopicIds())
 
 
@@ -59,7 +57,5 @@ def state(request: Request, report: Report = no_problem, **asked: Any) -> Iterat
     return states.state(Run(request, report), StateOptions(**asked), TopicIds())
 
 
-def transactions(
-    request: Request, report: Report = no_problem, *, only_open: bool = False
-) -> Iterator[DecodedChunk]:
+def transactions(request: Request, report: Report = no_problem, *, only_open: bool = False) -> Iterator[DecodedChunk]:
     return producers.transactions(Run(request, report), TransactionOptions(only_open))

@@ -75,7 +75,10 @@ def _message(definition: dict[str, Any]) -> Message:
     if key_type is None and definition["name"].endswith("Key"):
         key_type = valid.highest  # up to 4.0 a key's version is its type
     return Message(
-        definition["name"], key_type, every, _within(definition.get("flexibleVersions", "none"), every),
+        definition["name"],
+        key_type,
+        every,
+        _within(definition.get("flexibleVersions", "none"), every),
         tuple(_field(field, every, structs) for field in definition.get("fields", ())),
     )
 
@@ -88,8 +91,12 @@ def _field(field: dict[str, Any], every: frozenset[int], structs: dict[str, Any]
     tag = field.get("tag")
     assert (versions if tag is not None else frozenset()) == _within(tagged, every), field["name"]
     return MessageField(
-        snake_case(field["name"]), field["name"][0].lower() + field["name"][1:], field["type"], versions,
-        _within(field.get("nullableVersions", "none"), every), tag,
+        snake_case(field["name"]),
+        field["name"][0].lower() + field["name"][1:],
+        field["type"],
+        versions,
+        _within(field.get("nullableVersions", "none"), every),
+        tag,
         tuple(_field(child, every, structs) for child in fields),
     )
 

@@ -43,8 +43,13 @@ def write(seed: int, each: int) -> list[dict[str, Any]]:
     """`each` random values of every older shape as one row each, with the bytes that Kafka's classes made of them."""
     rng = random.Random(seed)
     rows = [
-        {"key_type": record.key_type, "name": layout.name, "shape": shape, "value_version": _VERSION,
-         "value": _struct(messages(jar(_GROUP, _ARTIFACT, shape))[layout.name].fields, rng, depth=1)}
+        {
+            "key_type": record.key_type,
+            "name": layout.name,
+            "shape": shape,
+            "value_version": _VERSION,
+            "value": _struct(messages(jar(_GROUP, _ARTIFACT, shape))[layout.name].fields, rng, depth=1),
+        }
         for record, layout, shape in older_layouts()
         for _ in range(each)
     ]

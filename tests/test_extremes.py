@@ -161,6 +161,7 @@ def test_many_open_producers_are_looked_for_once(tmp_path: Path, monkeypatch: py
     ended = b"".join(marker(count + number, 1000 + number, commit=number % 2 == 0) for number in range(count))
     partition(tmp_path, ended, f"{count:020}.log")
     read = 0
+
     def counting(*arguments: object) -> object:
         nonlocal read
         read += 1

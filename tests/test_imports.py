@@ -32,8 +32,19 @@ MAY_IMPORT = {
     "evidence": {"errors", "model", "options", "request", "sources", "log", "logs", "engines"},
     "run": {"model", "options", "request", "evidence", "schemas"},
     "questions": {
-        "errors", "model", "options", "filtering", "request", "evidence", "run", "schemas", "history",
-        "log", "logs", "engines", "sources",  # check takes stock of files, tail follows a topic
+        "errors",
+        "model",
+        "options",
+        "filtering",
+        "request",
+        "evidence",
+        "run",
+        "schemas",
+        "history",
+        "log",
+        "logs",
+        "engines",
+        "sources",  # check takes stock of files, tail follows a topic
     },
     "parallel": {"errors"},
     "writing": {"errors", "model", "options", "request", "evidence", "run", "schemas", "sinks", "parallel"},

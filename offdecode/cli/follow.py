@@ -20,7 +20,7 @@ from offdecode.model import DecodedChunk
 from offdecode.options import Output
 from offdecode.questions.tail import Beginning, Interrupted, Security, Tail, TailStep, read_security
 from offdecode.request import Request
-from offdecode.sinks.checkpoint import Checkpoint, ResumedFile, load_checkpoint
+from offdecode.sinks.checkpoint import ResumedFile, TailCheckpoint, load_checkpoint
 from offdecode.sinks.jsonl import JsonLinesSink
 from offdecode.sinks.parquet import ParquetSink
 from offdecode.sinks.parts import ParquetParts
@@ -164,12 +164,19 @@ class _Status:
 
 @contextmanager
 def _target(  # noqa: C901 - a refusal each for what a checkpoint cannot go on from
-    request: Request, following: Following, output: Output, report: ProblemLines, saved: Checkpoint | None, tail: Tail
+    request: Request,
+    following: Following,
+    output: Output,
+    report: ProblemLines,
+    saved: TailCheckpoint | None,
+    tail: Tail,
 ) -> Iterator[_Target]:
     if following.checkpoint is None:
         with parquet_sink(request, output, report) if output.parquet else json_stream(output) as sink:
-            yield _Plain(sink, None) if isinstance(sink, ParquetSink) else _Plain(
-                JsonLinesSink(sink, request.columns, output.timestamps), sink
+            yield (
+                _Plain(sink, None)
+                if isinstance(sink, ParquetSink)
+                else _Plain(JsonLinesSink(sink, request.columns, output.timestamps), sink)
             )
         return
     path = output.path
@@ -177,7 +184,9 @@ def _target(  # noqa: C901 - a refusal each for what a checkpoint cannot go on f
         raise UsageError("--checkpoint needs -o: what went to a pipe cannot be taken back")
     if output.parquet and path.suffix == ".parquet":
         raise UsageError("--checkpoint makes many Parquet parts: give a directory (-o DIRECTORY --format parquet)")
-    mark = Checkpoint(tail.cluster, request.source.topic_name, str(path.absolute()), None if output.parquet else 0, {})
+    mark = TailCheckpoint(
+        tail.cluster, request.source.topic_name, str(path.absolute()), None if output.parquet else 0, {}
+    )
     if saved is not None:
         for name, meaning in (("cluster", "the cluster"), ("topic", "the topic"), ("output", "-o")):
             if getattr(saved, name) != getattr(mark, name):
@@ -207,7 +216,7 @@ def _target(  # noqa: C901 - a refusal each for what a checkpoint cannot go on f
         yield _Resumed(JsonLinesSink(file.stream, request.columns, output.timestamps), file, mark, following.checkpoint)
 
 
-def _refuse_changed(path: Path, saved: Checkpoint | None) -> None:
+def _refuse_changed(path: Path, saved: TailCheckpoint | None) -> None:
     """Another run may have gone on while this one connected; now that the output is ours, none can."""
     if load_checkpoint(path) != saved:
         raise UsageError(f"{path}: another run has gone on from it meanwhile; start this one again")
@@ -234,7 +243,7 @@ class _Plain:
 class _Resumed:
     """JSON lines in a file that a later run cuts back to the checkpoint."""
 
-    def __init__(self, sink: JsonLinesSink, file: ResumedFile, mark: Checkpoint, path: Path) -> None:
+    def __init__(self, sink: JsonLinesSink, file: ResumedFile, mark: TailCheckpoint, path: Path) -> None:
         self._sink = sink
         self._file = file
         self._mark = mark
@@ -259,7 +268,7 @@ class _Parts:
     """Parquet parts; the checkpoint goes on when they are closed."""
 
     def __init__(
-        self, parts: ParquetParts, mark: Checkpoint, saved: Checkpoint | None, following: Following
+        self, parts: ParquetParts, mark: TailCheckpoint, saved: TailCheckpoint | None, following: Following
     ) -> None:
         self.parts = parts
         assert following.checkpoint is not None

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from offdecode.errors import UsageError
-from offdecode.options import Kind, Option, Output, Source, checked_regex, milliseconds, options_of
+from offdecode.options import Option, OptionKind, Output, Source, checked_regex, milliseconds, options_of
 
 _LARGEST_INT32 = (1 << 31) - 1  # not offdecode.model's: that imports what takes time
 
@@ -55,16 +55,16 @@ class Pattern(click.ParamType[str]):
             self.fail(str(error), param, ctx)
 
 
-_TYPES: dict[Kind, Callable[[], click.ParamType[Any] | type]] = {
-    Kind.TEXT: lambda: str,
-    Kind.INTEGER: lambda: int,
-    Kind.PARTITION: lambda: click.IntRange(0, _LARGEST_INT32),
-    Kind.COUNT: lambda: click.IntRange(0),
-    Kind.JOBS: lambda: click.IntRange(1),
-    Kind.TIME: Time,
-    Kind.PLACE: LogPlace,
-    Kind.REGEX: Pattern,
-    Kind.FILE: lambda: click.Path(path_type=Path),
+_TYPES: dict[OptionKind, Callable[[], click.ParamType[Any] | type]] = {
+    OptionKind.TEXT: lambda: str,
+    OptionKind.INTEGER: lambda: int,
+    OptionKind.PARTITION: lambda: click.IntRange(0, _LARGEST_INT32),
+    OptionKind.COUNT: lambda: click.IntRange(0),
+    OptionKind.JOBS: lambda: click.IntRange(1),
+    OptionKind.TIME: Time,
+    OptionKind.PLACE: LogPlace,
+    OptionKind.REGEX: Pattern,
+    OptionKind.FILE: lambda: click.Path(path_type=Path),
 }
 
 
@@ -115,9 +115,9 @@ def _variable(group: type, name: str) -> str:
 
 
 def _click_option(variable: str, item: Field[Any], declared: Option) -> Callable[[Command], Command]:
-    if declared.kind is Kind.FLAG:
+    if declared.kind is OptionKind.FLAG:
         return click.option(*declared.flags, variable, is_flag=True, help=declared.help)
-    kind = click.Choice(declared.choices) if declared.kind is Kind.CHOICE else _TYPES[declared.kind]()
+    kind = click.Choice(declared.choices) if declared.kind is OptionKind.CHOICE else _TYPES[declared.kind]()
     return click.option(
         *declared.flags, variable, metavar=declared.metavar, type=kind, multiple=declared.repeatable,
         default=item.default, show_default=declared.show_default, help=declared.help,

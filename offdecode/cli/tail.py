@@ -52,8 +52,12 @@ class Rotation(click.ParamType[tuple[int | None, float | None]]):
 @click.option("--hold", "hold_seconds", metavar="SECONDS", type=click.FloatRange(0), default=10, show_default=True,
               help="How long rows wait at most for the end of a transaction.")  # fmt: skip
 @click.option("--wait-topic", is_flag=True, help="Wait for the topic where it is not there yet.")
-@click.option("--checkpoint", metavar="FILE", type=click.Path(path_type=Path),
-              help="Keep in FILE where to go on: each row is once in -o, whenever the run is stopped or killed.")
+@click.option(
+    "--checkpoint",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Keep in FILE where to go on: each row is once in -o, whenever the run is stopped or killed.",
+)
 @click.option("--rotate", metavar="SIZE|TIME", type=Rotation(),
               help="With --checkpoint, when Parquet parts are closed. Default: 128MB in memory or 5m.")  # fmt: skip
 @takes(

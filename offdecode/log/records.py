@@ -74,9 +74,7 @@ class Records:
         headers = {index - first: found for index, found in self.headers.items() if first <= index < last}
         has_offset = None if self.has_offset is None else self.has_offset[first:last]
         problems = () if first else self.problems
-        return Records(
-            self.frames, self.buffer, headers=headers, problems=problems, has_offset=has_offset, **vectors
-        )
+        return Records(self.frames, self.buffer, headers=headers, problems=problems, has_offset=has_offset, **vectors)
 
     def _bytes(self, position: int, length: int) -> bytes | None:
         return None if length < 0 else self.buffer[position : position + length].tobytes()
@@ -152,9 +150,7 @@ def _body_start(frames: Frames, chosen: Vector) -> Vector:
     return frames.position[chosen] + np.where(frames.magic[chosen] == 2, HEADER_BYTES, 0)
 
 
-def _join(
-    frames: Frames, group: Sequence[int], bodies: list[bytes], problems: Sequence[Problem]
-) -> Iterator[Records]:
+def _join(frames: Frames, group: Sequence[int], bodies: list[bytes], problems: Sequence[Problem]) -> Iterator[Records]:
     """The records of decompressed batches. `bodies` is emptied."""
     ends = np.cumsum([len(body) for body in bodies], dtype=np.int64)
     starts = np.concatenate((np.zeros(1, np.int64), ends))[: len(bodies)]

@@ -14,7 +14,7 @@ from offdecode.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class TailCheckpoint:
     """offsets: {log partition: offset to go on at}. All rows before are safe in `output`.
 
     size: bytes of `output` where it is a file; None where it is a directory of Parquet parts.
@@ -40,12 +40,12 @@ class Checkpoint:
             raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def load_checkpoint(path: Path) -> Checkpoint | None:
+def load_checkpoint(path: Path) -> TailCheckpoint | None:
     """The checkpoint in a file, None where there is no file. Raises UsageError for anything else."""
     try:
         fields = orjson.loads(path.read_bytes())
         offsets = {int(number): int(offset) for number, offset in fields["offsets"].items()}
-        return Checkpoint(fields["cluster"], fields["topic"], fields["output"], fields["size"], offsets)
+        return TailCheckpoint(fields["cluster"], fields["topic"], fields["output"], fields["size"], offsets)
     except FileNotFoundError:
         return None
     except OSError as error:

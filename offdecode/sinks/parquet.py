@@ -123,9 +123,7 @@ def parquet_files(target: Path, row_types: Sequence[str]) -> dict[str, Path]:
     return {name: target / f"{name}.parquet" for name in row_types}
 
 
-def storable(
-    chunk: DecodedChunk, wanted: Container[str], report: Report
-) -> Iterator[tuple[str, pa.RecordBatch]]:
+def storable(chunk: DecodedChunk, wanted: Container[str], report: Report) -> Iterator[tuple[str, pa.RecordBatch]]:
     """The rows of the wanted types as Parquet takes them."""
     for name, batch in chunk.batches.items():
         if name in wanted:
@@ -163,4 +161,3 @@ def within_calendar(name: str, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, l
         stored = pc.if_else(outside, None, batch.column(index)).cast(field.type)
         batch = batch.set_column(index, field, stored)
     return batch, problems
-

@@ -69,6 +69,7 @@ class Shape:
 
 def commits(version: int, each: int) -> Batches:
     """Commits, `each` in a batch: one group's for consecutive partitions, at one time."""
+
     def make(records: int) -> Iterator[bytes]:
         rnd = random.Random(SEED)
         wanted = min(400, _TEMPLATE_RECORDS // each, records // each + 1)
@@ -111,6 +112,7 @@ class _Template:
 
 def compressed(codec: str, plain: Batches) -> Batches:
     """The same batches with their records compressed."""
+
     def make(records: int) -> Iterator[bytes]:
         for data in plain(records):
             body = _compress(codec, data[HEADER_BYTES:])
@@ -122,6 +124,7 @@ def compressed(codec: str, plain: Batches) -> Batches:
 
 def generations(members: int, each: int = 4) -> Batches:
     """Group metadata with so many members, `each` in a batch."""
+
     def make(records: int) -> Iterator[bytes]:
         rnd = random.Random(SEED)
         pairs = [group_pair(rnd, members) for _ in range(20)]

@@ -141,8 +141,9 @@ class Inputs:
     untouched: dict[int, bytes]
 
 
-def _among_untouched(randomly: random.Random, count: int, good: Callable[[int], bytes], bad: Callable[[int], bytes]
-                     ) -> Inputs:
+def _among_untouched(
+    randomly: random.Random, count: int, good: Callable[[int], bytes], bad: Callable[[int], bytes]
+) -> Inputs:
     """`count` of the bad ones, a good one before every ninth and at both ends; both get the place they come to."""
     parts: list[bytes] = []
     untouched: dict[int, bytes] = {}

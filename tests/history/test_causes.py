@@ -106,6 +106,7 @@ def movements(log_set: LogSet, **wanted: Any) -> list[Row]:
 @pytest.mark.parametrize("elsewhere", ["later", "before", None])
 def test_a_topic_that_another_partition_commits_to_was_not_deleted(elsewhere: str | None, tmp_path: Path) -> None:
     """Two groups lose the only offsets of a topic at once; a third one, in another log, goes on or not."""
+
     def write(partition: int, *parts: bytes) -> None:
         directory = tmp_path / f"__consumer_offsets-{partition}"
         directory.mkdir()

@@ -82,6 +82,7 @@ def _effect(row: Row) -> int:
 
 def test_a_commit_that_waits_does_not_rewind() -> None:
     """801 is written while 800 waits: when 800's transaction commits, 801 is in force and stays."""
+
     def written(log_offset: int, offset: int | None, producer: int = -1) -> Row:
         return {"type": "offset_commit", "log_offset": log_offset, "log_partition": 0, "producer_id": producer,
                 "transaction": None if producer < 0 else "committed", "tombstone": False, "group": "g", "topic": "t",

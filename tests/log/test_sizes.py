@@ -43,9 +43,7 @@ def batches(counts: list[int], group: str = "g") -> Iterator[bytes]:
         "chunks-without-records", "records-across-borders", "strings-longer-than-chunks",
     ],
 )  # fmt: skip
-def test_every_record_is_read_once(
-    counts: list[int], group: str, chunk_bytes: int, tmp_path: Path
-) -> None:
+def test_every_record_is_read_once(counts: list[int], group: str, chunk_bytes: int, tmp_path: Path) -> None:
     path = tmp_path / "__consumer_offsets-0" / "00000000000000000000.log"
     path.parent.mkdir()
     path.write_bytes(b"".join(batches(counts, group)))

@@ -36,7 +36,7 @@ class Entry:
 
 
 def parse(text: str) -> list[Entry]:
-    """"d1 p c1 !" -> entries: data, plain, commit, abort, empty marker; ! lost offsets, x bad CRC, ~ cleaned."""
+    """ "d1 p c1 !" -> entries: data, plain, commit, abort, empty marker; ! lost offsets, x bad CRC, ~ cleaned."""
     return [Entry(WORDS[word[0]], int(word[1:] or -1)) for word in text.split()]
 
 

@@ -110,16 +110,20 @@ def test_an_answer_is_complete_where_nothing_is_missing(tmp_path: Path) -> None:
     assert groups(state(data_directory(tmp_path, [plain(0), plain(1)]))) == {"g": (True, None)}
 
 
-@pytest.mark.parametrize(("batches", "name", "checkpoint", "moment", "reason"), [
-    ([plain(0), plain(5)], 0, 3, (), "offsets 3 to 4 are missing: no batch with these offsets is here"),
-    ([plain(0), plain(5)], 0, 3, ("--as-of-offset", "0:0"), None),
-    ([plain(100), plain(101)], 100, None, (), "offsets 0 to 99 are missing: the segments that held these offsets"),
-    ([plain(0), plain(5), plain(6)], 0, 6, (), None),
-    ([plain(0), plain(5), plain(6)], 0, 6, ("--as-of-offset", "0:5"), "a lower bound: compaction"),
-    ([plain(2), plain(5), plain(6)], 0, 6, ("--as-of-offset", "0:1"), None),
-    ([plain(0), emptied(plain(1), 1), plain(5)], 0, None, ("--as-of-offset", "0:4"), "a lower bound: compaction"),
-    ([plain(0)], 0, None, ("--as-of-offset", "0:9"), "the log in the evidence ends at offset 0"),
-], ids=["lost", "lost_later", "late_start", "cleaned", "cleaned_before", "before_all", "sign_of_cleaning", "beyond"])
+@pytest.mark.parametrize(
+    ("batches", "name", "checkpoint", "moment", "reason"),
+    [
+        ([plain(0), plain(5)], 0, 3, (), "offsets 3 to 4 are missing: no batch with these offsets is here"),
+        ([plain(0), plain(5)], 0, 3, ("--as-of-offset", "0:0"), None),
+        ([plain(100), plain(101)], 100, None, (), "offsets 0 to 99 are missing: the segments that held these offsets"),
+        ([plain(0), plain(5), plain(6)], 0, 6, (), None),
+        ([plain(0), plain(5), plain(6)], 0, 6, ("--as-of-offset", "0:5"), "a lower bound: compaction"),
+        ([plain(2), plain(5), plain(6)], 0, 6, ("--as-of-offset", "0:1"), None),
+        ([plain(0), emptied(plain(1), 1), plain(5)], 0, None, ("--as-of-offset", "0:4"), "a lower bound: compaction"),
+        ([plain(0)], 0, None, ("--as-of-offset", "0:9"), "the log in the evidence ends at offset 0"),
+    ],
+    ids=["lost", "lost_later", "late_start", "cleaned", "cleaned_before", "before_all", "sign_of_cleaning", "beyond"],
+)
 def test_what_is_missing_is_said(
     tmp_path: Path, batches: list[bytes], name: int, checkpoint: int | None, moment: tuple[str, ...], reason: str | None
 ) -> None:

@@ -104,9 +104,7 @@ CLEAN = [log_set for log_set in log_sets() if "compacted" not in log_set.folder.
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("log_set", CLEAN, ids=set_id)
-def test_any_growth_gives_the_rows_of_the_log(
-    log_set: LogSet, seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_growth_gives_the_rows_of_the_log(log_set: LogSet, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     randomly = random.Random(f"{log_set.folder.name} {seed}")
     for directory in sorted({path.parent for path in log_set.log.rglob("*.log")}):
         log = b"".join(path.read_bytes() for path in sorted(directory.glob("*.log")))

@@ -85,6 +85,7 @@ def test_open_transactions_are_those_without_a_marker(log_set: LogSet) -> None:
 
 def log() -> list[Row]:
     """Two producers in turn, a lost end, an empty transaction, one that stays open."""
+
     def commit(offset: int, producer: int, group: str, transaction: str) -> Row:
         return {"type": "offset_commit", "log_partition": 3, "log_offset": offset, "log_timestamp": offset * 10,
                 "producer_id": producer, "transaction": transaction, "group": group, "topic": "t", "partition": 0,

@@ -16,8 +16,7 @@ from tests.vectors import differences, load
 
 BY_KEY_TYPE = {record.key_type: record for record in RECORD_TYPES}
 SHAPES = [
-    pytest.param(record, layout, id=f"{layout.name}-{shape}")
-    for record, layout, shape in older_shapes.older_layouts()
+    pytest.param(record, layout, id=f"{layout.name}-{shape}") for record, layout, shape in older_shapes.older_layouts()
 ]
 
 

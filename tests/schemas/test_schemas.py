@@ -36,7 +36,8 @@ LAYOUTS = [
 
 def vectors_of(record: RecordType, version: int | None) -> list[dict[str, Any]]:
     return [
-        vector for vector in load("records.jsonl.gz")
+        vector
+        for vector in load("records.jsonl.gz")
         if (vector["key_type"], vector["value_version"]) == (record.key_type, version)
     ]
 

@@ -60,8 +60,11 @@ def mismatches(
             "nullable": (within(field.nullable, versions), other.nullable & versions),
             "tag": (field.tag, other.tag),
         }
-        yield from (f"{field.name}: {what} {ours}, upstream {theirs}"
-                    for what, (ours, theirs) in facts.items() if ours != theirs)
+        yield from (
+            f"{field.name}: {what} {ours}, upstream {theirs}"
+            for what, (ours, theirs) in facts.items()
+            if ours != theirs
+        )
         inner = field.type.of if isinstance(field.type, ArrayOf) else field.type
         inside = versions & other.versions
         children = inner.fields if isinstance(inner, Struct) else ()
@@ -134,7 +137,8 @@ def test_every_release_is_read(release: str) -> None:
             continue
         record = by_key[name.removesuffix("Value") + "Key"]
         fits = [
-            layout for layout in record.values
+            layout
+            for layout in record.values
             if message.versions <= declared(layout)
             and not list(mismatches(layout.fields, message.fields, message.versions, older=True))
         ]

@@ -10,7 +10,7 @@ import pytest
 from offdecode.cli.follow import _refuse_changed
 from offdecode.errors import UsageError
 from offdecode.schemas.rows import DEFAULT_OPTIONS
-from offdecode.sinks.checkpoint import Checkpoint, ResumedFile, load_checkpoint
+from offdecode.sinks.checkpoint import ResumedFile, TailCheckpoint, load_checkpoint
 from offdecode.sinks.parts import ParquetParts
 
 
@@ -18,7 +18,7 @@ def test_a_checkpoint_is_read_as_it_was_saved(tmp_path: Path) -> None:
     file = tmp_path / "checkpoint"
     assert load_checkpoint(file) is None
     for size in (None, 7):
-        checkpoint = Checkpoint("cluster", "topic", "/rows", size, {0: 5, 49: 2**62})
+        checkpoint = TailCheckpoint("cluster", "topic", "/rows", size, {0: 5, 49: 2**62})
         checkpoint.save(file)
         assert load_checkpoint(file) == checkpoint
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
@@ -64,7 +64,7 @@ def test_one_run_writes_parts_at_a_time(tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_another_run_has_moved_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "checkpoint"
-    checkpoint = Checkpoint("cluster", "topic", "/rows", 7, {0: 5})
+    checkpoint = TailCheckpoint("cluster", "topic", "/rows", 7, {0: 5})
     _refuse_changed(file, None)
     with pytest.raises(UsageError, match="another run has gone on"):
         _refuse_changed(file, checkpoint)

@@ -70,9 +70,7 @@ def test_numbers_that_repeat(times: list[int | None], timestamps: Timestamps) ->
     rows = [commit(expire_timestamp=time, offset=time) for time in times]
     lines = written({"offset_commit": batch_of("offset_commit", rows)}, list(range(len(rows))), timestamps)
     alone = [
-        line
-        for row in rows
-        for line in written({"offset_commit": batch_of("offset_commit", [row])}, [0], timestamps)
+        line for row in rows for line in written({"offset_commit": batch_of("offset_commit", [row])}, [0], timestamps)
     ]
     assert lines == alone
     assert [json.loads(line)["offset"] for line in lines] == times
@@ -132,22 +130,16 @@ def test_rows_of_several_types_come_in_log_order() -> None:
     assert [json.loads(line)["log_offset"] for line in lines] == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize(
-    "milliseconds", [0, -1, 1, 999, 1_700_000_000_123, 253_402_300_799_999, -62_135_596_800_000]
-)
+@pytest.mark.parametrize("milliseconds", [0, -1, 1, 999, 1_700_000_000_123, 253_402_300_799_999, -62_135_596_800_000])
 def test_iso_times(milliseconds: int) -> None:
-    (line,) = written(
-        {"offset_commit": batch_of("offset_commit", [commit(expire_timestamp=milliseconds)])}, [0], "iso"
-    )
+    (line,) = written({"offset_commit": batch_of("offset_commit", [commit(expire_timestamp=milliseconds)])}, [0], "iso")
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
     assert json.loads(line)["expire_timestamp"] == moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @pytest.mark.parametrize("milliseconds", [2**63 - 1, -(2**63), 253_402_300_800_000, -62_135_596_800_001])
 def test_iso_prints_the_number_outside_the_calendar(milliseconds: int) -> None:
-    (line,) = written(
-        {"offset_commit": batch_of("offset_commit", [commit(expire_timestamp=milliseconds)])}, [0], "iso"
-    )
+    (line,) = written({"offset_commit": batch_of("offset_commit", [commit(expire_timestamp=milliseconds)])}, [0], "iso")
     assert json.loads(line)["expire_timestamp"] == milliseconds
 
 

@@ -17,7 +17,7 @@ from offdecode.history.movements.commit_columns import places
 from offdecode.model import DecodedChunk, rows_of
 
 
-class Part(Enum):
+class Role(Enum):
     """What a record tells of its group."""
 
     GENERATION = "a whole generation"
@@ -31,38 +31,38 @@ class Part(Enum):
 
 
 # Row type: the type of its group, what it tells, and the columns for it beyond COMMON.
-_RECORDS: dict[str, tuple[GroupType, Part, tuple[str, ...]]] = {
-    "group_metadata": (GroupType.CLASSIC, Part.GENERATION, (
+_RECORDS: dict[str, tuple[GroupType, Role, tuple[str, ...]]] = {
+    "group_metadata": (GroupType.CLASSIC, Role.GENERATION, (
         "protocol_type", "generation", "protocol", "leader", "current_state_timestamp")),
-    "consumer_group_metadata": (GroupType.CONSUMER, Part.EPOCH, ("epoch",)),
-    "consumer_group_partition_metadata": (GroupType.CONSUMER, Part.TOPICS, ("topics",)),
-    "consumer_group_member_metadata": (GroupType.CONSUMER, Part.MEMBER, (
+    "consumer_group_metadata": (GroupType.CONSUMER, Role.EPOCH, ("epoch",)),
+    "consumer_group_partition_metadata": (GroupType.CONSUMER, Role.TOPICS, ("topics",)),
+    "consumer_group_member_metadata": (GroupType.CONSUMER, Role.MEMBER, (
         "member_id", "instance_id", "client_id", "client_host", "subscribed_topic_names", "subscribed_topic_regex",
         "rebalance_timeout_ms", "server_assignor", "classic_member_metadata")),
-    "consumer_group_target_assignment_metadata": (GroupType.CONSUMER, Part.TARGET_EPOCH, ("assignment_epoch",)),
-    "consumer_group_target_assignment_member": (GroupType.CONSUMER, Part.TARGET, ("member_id", "topic_partitions")),
-    "consumer_group_current_member_assignment": (GroupType.CONSUMER, Part.HELD, (
+    "consumer_group_target_assignment_metadata": (GroupType.CONSUMER, Role.TARGET_EPOCH, ("assignment_epoch",)),
+    "consumer_group_target_assignment_member": (GroupType.CONSUMER, Role.TARGET, ("member_id", "topic_partitions")),
+    "consumer_group_current_member_assignment": (GroupType.CONSUMER, Role.HELD, (
         "member_id", "member_epoch", "state", "assigned_partitions", "partitions_pending_revocation")),
-    "share_group_partition_metadata": (GroupType.SHARE, Part.TOPICS, ("topics",)),
-    "share_group_metadata": (GroupType.SHARE, Part.EPOCH, ("epoch",)),
-    "share_group_member_metadata": (GroupType.SHARE, Part.MEMBER, (
+    "share_group_partition_metadata": (GroupType.SHARE, Role.TOPICS, ("topics",)),
+    "share_group_metadata": (GroupType.SHARE, Role.EPOCH, ("epoch",)),
+    "share_group_member_metadata": (GroupType.SHARE, Role.MEMBER, (
         "member_id", "client_id", "client_host", "subscribed_topic_names")),
-    "share_group_target_assignment_metadata": (GroupType.SHARE, Part.TARGET_EPOCH, ("assignment_epoch",)),
-    "share_group_target_assignment_member": (GroupType.SHARE, Part.TARGET, ("member_id", "topic_partitions")),
-    "share_group_current_member_assignment": (GroupType.SHARE, Part.HELD, (
+    "share_group_target_assignment_metadata": (GroupType.SHARE, Role.TARGET_EPOCH, ("assignment_epoch",)),
+    "share_group_target_assignment_member": (GroupType.SHARE, Role.TARGET, ("member_id", "topic_partitions")),
+    "share_group_current_member_assignment": (GroupType.SHARE, Role.HELD, (
         "member_id", "member_epoch", "state", "assigned_partitions")),
-    "share_group_state_partition_metadata": (GroupType.SHARE, Part.TOPICS, (
+    "share_group_state_partition_metadata": (GroupType.SHARE, Role.TOPICS, (
         "initializing_topics", "initialized_topics")),
-    "streams_group_metadata": (GroupType.STREAMS, Part.EPOCH, ("epoch",)),
-    "streams_group_member_metadata": (GroupType.STREAMS, Part.MEMBER, (
+    "streams_group_metadata": (GroupType.STREAMS, Role.EPOCH, ("epoch",)),
+    "streams_group_member_metadata": (GroupType.STREAMS, Role.MEMBER, (
         "member_id", "instance_id", "client_id", "client_host", "rebalance_timeout_ms")),
-    "streams_group_target_assignment_metadata": (GroupType.STREAMS, Part.TARGET_EPOCH, ("assignment_epoch",)),
-    "streams_group_target_assignment_member": (GroupType.STREAMS, Part.TARGET, (
+    "streams_group_target_assignment_metadata": (GroupType.STREAMS, Role.TARGET_EPOCH, ("assignment_epoch",)),
+    "streams_group_target_assignment_member": (GroupType.STREAMS, Role.TARGET, (
         "member_id", "active_tasks", "standby_tasks", "warmup_tasks")),
-    "streams_group_current_member_assignment": (GroupType.STREAMS, Part.HELD, (
+    "streams_group_current_member_assignment": (GroupType.STREAMS, Role.HELD, (
         "member_id", "member_epoch", "state", "active_tasks", "standby_tasks", "warmup_tasks",
         "active_tasks_pending_revocation")),
-    "streams_group_topology": (GroupType.STREAMS, Part.TOPOLOGY, ("subtopologies",)),
+    "streams_group_topology": (GroupType.STREAMS, Role.TOPOLOGY, ("subtopologies",)),
 }  # fmt: skip
 
 COMMON = ("log_partition", "log_offset", "log_timestamp", "tombstone", "group")
@@ -78,7 +78,7 @@ class GroupRecord:
     """
 
     group_type: GroupType
-    part: Part
+    role: Role
     values: dict[str, Any]
     place: int = 0
     members: tuple[Member, ...] = ()
@@ -95,10 +95,10 @@ def iter_group_records(chunk: DecodedChunk, classic: ClassicMembers) -> Iterator
     for name, batch in chunk:
         known = _RECORDS.get(name)
         if known is not None:
-            group_type, part, columns = known
+            group_type, role, columns = known
             rows = rows_of(batch, (*COMMON, *columns))
-            members = classic.read(batch.column("members")) if part is Part.GENERATION else [()] * len(rows)
+            members = classic.read(batch.column("members")) if role is Role.GENERATION else [()] * len(rows)
             at = place[name].tolist()
-            found += [GroupRecord(group_type, part, *parts) for parts in zip(rows, at, members, strict=True)]
+            found += [GroupRecord(group_type, role, *parts) for parts in zip(rows, at, members, strict=True)]
     found.sort(key=attrgetter("place"))
     return iter(found)

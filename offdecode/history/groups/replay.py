@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from offdecode.history.groups.classic_members import ClassicMembers
-from offdecode.history.groups.group_records import GroupRecord, Part, iter_group_records
+from offdecode.history.groups.group_records import GroupRecord, Role, iter_group_records
 from offdecode.history.groups.images import (
     ASSIGNING,
     EMPTY,
@@ -59,7 +59,7 @@ class GroupReplay:
 
     def _apply(self, record: GroupRecord) -> Iterator[GroupEvent]:
         values = record.values
-        if record.part is Part.TOPICS:
+        if record.role is Role.TOPICS:
             self._learn(values)
             return
         key = (values["log_partition"], values["group"])
@@ -70,7 +70,7 @@ class GroupReplay:
             self._forget(ended)
             group = self._groups.get(key)
         if group is None:
-            ends = self.records_missing and record.part in (Part.GENERATION, Part.EPOCH) and key not in self._dead
+            ends = self.records_missing and record.role in (Role.GENERATION, Role.EPOCH) and key not in self._dead
             if record.tombstone and not ends:
                 return
             group = self._groups[key] = _Group(key[0], key[1], record.group_type, self.topic_names)
@@ -146,13 +146,13 @@ class _Group:
         self._unreconciled: set[str] = set()
         self._subtopologies: dict[str, tuple[str, ...]] = {}
         self._opened: _Place | None = None  # where an untold generation began
-        self._opened_by: Part | None = None
+        self._opened_by: Role | None = None
 
     def apply(self, record: GroupRecord) -> Iterator[GroupEvent]:
         if record.tombstone and record.group_type is not self.type:
             return  # what is left of a type that the group no longer has
         changes_type = record.group_type is not self.type
-        ends = record.tombstone and record.part in (Part.GENERATION, Part.EPOCH)
+        ends = record.tombstone and record.role in (Role.GENERATION, Role.EPOCH)
         if changes_type or ends or self._closes(record):
             yield from self.tell()
         if changes_type:
@@ -161,7 +161,7 @@ class _Group:
         self.place = record.values["log_offset"], record.values["log_timestamp"]
         if ends:
             self.ended = True
-        elif record.part is Part.GENERATION:
+        elif record.role is Role.GENERATION:
             yield from self._apply_generation(record)
         else:
             yield from self._apply_part(record)
@@ -171,11 +171,11 @@ class _Group:
 
         Who a member is may be written again: members of the classic protocol do so whenever they rejoin.
         """
-        if self._opened_by is not Part.EPOCH:
+        if self._opened_by is not Role.EPOCH:
             return False
-        if record.part is Part.MEMBER:
+        if record.role is Role.MEMBER:
             return record.tombstone or record.values["member_id"] not in self._members
-        return record.part is Part.EPOCH or (record.tombstone and record.part in (Part.TARGET, Part.HELD))
+        return record.role is Role.EPOCH or (record.tombstone and record.role in (Role.TARGET, Role.HELD))
 
     def _apply_generation(self, record: GroupRecord) -> Iterator[GroupEvent]:
         self._classic, self._classic_members = record.values, record.members
@@ -191,15 +191,15 @@ class _Group:
 
     def _apply_part(self, record: GroupRecord) -> Iterator[GroupEvent]:
         values = record.values
-        match record.part:
-            case Part.EPOCH:
+        match record.role:
+            case Role.EPOCH:
                 if values["epoch"] != self._epoch:
                     self._epoch = values["epoch"]
-                    self._opened, self._opened_by = self.place, Part.EPOCH
-            case Part.TARGET_EPOCH:
+                    self._opened, self._opened_by = self.place, Role.EPOCH
+            case Role.TARGET_EPOCH:
                 self._target_epoch = values["assignment_epoch"]
                 self._unreconciled = {name for name in self._members if not self._reconciled(name)}
-            case Part.TOPOLOGY:
+            case Role.TOPOLOGY:
                 self._subtopologies = {} if record.tombstone else _topics_read(values["subtopologies"])
             case _:
                 yield from self._apply_member(record)
@@ -210,12 +210,12 @@ class _Group:
         values, name = record.values, record.values["member_id"]
         row = None if record.tombstone else values
         member = self._members.setdefault(name, MemberRecords())
-        if record.part is Part.MEMBER:
+        if record.role is Role.MEMBER:
             # A member that comes without an epoch of its own takes the place of a static one.
             if row is not None and member.identity is None and self._opened is None:
-                self._opened, self._opened_by = self.place, Part.MEMBER
+                self._opened, self._opened_by = self.place, Role.MEMBER
             member.identity = row
-        elif record.part is Part.TARGET:
+        elif record.role is Role.TARGET:
             member.target = row
         else:
             member.held = row

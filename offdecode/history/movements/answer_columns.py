@@ -37,9 +37,7 @@ def _owners(owner: Vector, owners: Owners) -> pa.Array:
 
 def named(numbers: Vector, names: Sequence[str | None]) -> pa.Array:
     """Numbers as the names they stand for, null below zero."""
-    return pa.DictionaryArray.from_arrays(
-        pa.array(numbers, pa.int32(), mask=numbers < 0), pa.array(names, pa.string())
-    )
+    return pa.DictionaryArray.from_arrays(pa.array(numbers, pa.int32(), mask=numbers < 0), pa.array(names, pa.string()))
 
 
 def number(numbers: Vector) -> pa.Array:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from offdecode.history.movements.answer_columns import flags, generation_columns, named, number, time
 from offdecode.history.movements.commit_columns import ABSENT, TRANSACTIONS, CommitKeys, commit_columns
 from offdecode.history.movements.effects import Effects, Events
-from offdecode.history.movements.movement import Columns, Confidence, Kind, Movement, Movements, Signal
+from offdecode.history.movements.movement import Columns, Confidence, Movement, MovementKind, Movements, Signal
 from offdecode.history.movements.owners import Owners
 from offdecode.history.movements.tombstones import Cause, Tombstones
 from offdecode.history.offsets.rules import Coordinator
@@ -72,7 +72,7 @@ class Explanation:
             "group": named(pair, [group for _, group in groups]),
             "topic": named(pair, [topic for _, topic in pairs]),
             "partition": pa.array(self._keys.partitions_of(movements["key"]), pa.int32()),
-            "kind": named(movements["kind"], [kind.name.lower() for kind in Kind]),
+            "kind": named(movements["kind"], [kind.name.lower() for kind in MovementKind]),
             "cause": named(movements["cause"], [cause.name.lower() for cause in Cause]),
             "possible_causes": flags(movements["causes"], [cause.name.lower() for cause in Cause]),
             "before": number(movements["before"]),

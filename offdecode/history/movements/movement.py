@@ -24,7 +24,7 @@ _JUMP_FACTOR, _JUMP_STEPS, _JUMP_LEAST = 20, 5, 1000
 _STEP_LIMIT = 1 << 31  # a longer step counts as this in the mean
 
 
-class Kind(IntEnum):
+class MovementKind(IntEnum):
     """What a movement is. The last three have no effect on the offset, so far or for good."""
 
     FIRST = 0
@@ -202,9 +202,16 @@ class Movement:
         back, ahead = ~started & ~tombstone & (after < before), ~started & ~tombstone & (after > before)
         jump = self._jumps(movement, ahead & effective, start)
         kind = np.select(
-            [tombstone, started, back, jump, ahead], [Kind.TOMBSTONE, Kind.FIRST, Kind.REWIND, Kind.JUMP, Kind.ADVANCE],
-            Kind.REPEAT,
-        )  # fmt: skip
+            [tombstone, started, back, jump, ahead],
+            [
+                MovementKind.TOMBSTONE,
+                MovementKind.FIRST,
+                MovementKind.REWIND,
+                MovementKind.JUMP,
+                MovementKind.ADVANCE,
+            ],
+            MovementKind.REPEAT,
+        )
         leader_epoch = events["leader_epoch"]
         no_epoch = ((leader_epoch == -1) | (leader_epoch == ABSENT)) & ~tombstone
         bare, empty = events["bare"] == 1, events["members"] == 0
@@ -214,7 +221,7 @@ class Movement:
         reset = alike & known
         many = _many(reset, events)
         owner = movement["owner"]
-        unsure = kind != Kind.TOMBSTONE
+        unsure = kind != MovementKind.TOMBSTONE
         marks: tuple[tuple[Mask, Signal], ...] = (
             (alike, Signal.NO_LEADER_EPOCH | Signal.EMPTY_METADATA),
             (reset & many, Signal.MANY_PARTITIONS),
@@ -224,26 +231,26 @@ class Movement:
             (alike & back, Signal.BACKWARDS),
             (reset & ahead, Signal.AHEAD),
             (jump, Signal.LARGE_STEP),
-            ((kind == Kind.FIRST) & effective & self._seen(events, effective, start), Signal.DELETED_BEFORE),
+            ((kind == MovementKind.FIRST) & effective & self._seen(events, effective, start), Signal.DELETED_BEFORE),
         )
         signals = np.zeros(len(kind), np.int64)
         for mask, signal in marks:
             signals[mask] |= int(signal)
-        kind[reset] = Kind.RESET_LIKE
+        kind[reset] = MovementKind.RESET_LIKE
         confidence = np.full(len(kind), Confidence.HIGH, np.int64)
         confidence[jump] = Confidence.MEDIUM
         confidence[reset] = np.where(many | back, Confidence.HIGH, Confidence.MEDIUM)[reset]
         for state, name, signal in (
-            (TRANSACTIONS.index("aborted"), Kind.ABORTED, Signal.TRANSACTION_ABORTED),
-            (TRANSACTIONS.index("open"), Kind.PENDING, Signal.TRANSACTION_OPEN),
-            (TRANSACTIONS.index("unknown"), Kind.PENDING, Signal.TRANSACTION_UNKNOWN),
+            (TRANSACTIONS.index("aborted"), MovementKind.ABORTED, Signal.TRANSACTION_ABORTED),
+            (TRANSACTIONS.index("open"), MovementKind.PENDING, Signal.TRANSACTION_OPEN),
+            (TRANSACTIONS.index("unknown"), MovementKind.PENDING, Signal.TRANSACTION_UNKNOWN),
         ):
             mine = (movement["transaction"] == state) & ~effective
             kind[mine] = name
             signals[mine] |= int(signal)
         late = (movement["transaction"] == COMMITTED) & ~effective
         decided = movement["decided_offset"] != ABSENT
-        kind[late] = np.where(decided, Kind.OVERTAKEN, Kind.PENDING)[late]
+        kind[late] = np.where(decided, MovementKind.OVERTAKEN, MovementKind.PENDING)[late]
         signals[late] |= np.where(decided, int(Signal.LATER_RECORD_IN_FORCE), int(Signal.TRANSACTION_OPEN))[late]
         movement["kind"], movement["signals"], movement["confidence"] = kind, signals, confidence
 
@@ -339,7 +346,7 @@ def _many(reset: Mask, events: Events) -> Mask:
 
 def _merges(kind: Vector) -> Mask:
     """Which movements are one with others of their kind."""
-    return np.asarray((kind == Kind.ADVANCE) | (kind == Kind.REPEAT))
+    return np.asarray((kind == MovementKind.ADVANCE) | (kind == MovementKind.REPEAT))
 
 
 def _rows(movements: Movements, index: Vector) -> Movements:

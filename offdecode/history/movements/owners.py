@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from offdecode.history.groups.group_records import GroupRecord, Part, iter_group_records
+from offdecode.history.groups.group_records import GroupRecord, Role, iter_group_records
 from offdecode.history.groups.images import (
     STATIC_MEMBER_AWAY,
     Assignment,
@@ -219,7 +219,7 @@ class Owners:
             self._group_timeline.note(number, place, generation, event.members, event.simple, event.readable, since)
 
     def _note_ends(self, record: GroupRecord) -> None:
-        if record.part in (Part.GENERATION, Part.EPOCH):
+        if record.role in (Role.GENERATION, Role.EPOCH):
             values = record.values
             when = self._keys.group((values["log_partition"], values["group"])), values["log_timestamp"]
             if record.tombstone:

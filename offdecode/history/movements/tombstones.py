@@ -16,7 +16,7 @@ import numpy as np
 from offdecode.history.groups.images import Member
 from offdecode.history.movements.commit_columns import ABSENT, CommitKeys
 from offdecode.history.movements.effects import Events
-from offdecode.history.movements.movement import Columns, Confidence, Kind, Signal, Steps
+from offdecode.history.movements.movement import Columns, Confidence, MovementKind, Signal, Steps
 from offdecode.model import Mask, Vector
 
 DEFAULT_RETENTION_MS = 7 * 24 * 3600 * 1000  # offsets.retention.minutes since Kafka 2.0
@@ -69,9 +69,7 @@ class Tombstones:
     known: then the default is assumed, which excludes nothing.
     """
 
-    def __init__(
-        self, keys: CommitKeys, members: Sequence[Member], retention_ms: int | None = None
-    ) -> None:
+    def __init__(self, keys: CommitKeys, members: Sequence[Member], retention_ms: int | None = None) -> None:
         self._keys = keys
         self._members = members
         self._assumed = retention_ms is None
@@ -81,9 +79,7 @@ class Tombstones:
         self._live: dict[str, Vector] = {name: np.zeros(0, np.int64) for name in ("group", "pair", "topic")}
         self._deleted: dict[str, int] = {}  # by topic, when several groups lost it at once
 
-    def name(
-        self, steps: Steps, events: Events, ended: set[tuple[int, int]], turned: set[tuple[int, int]]
-    ) -> None:
+    def name(self, steps: Steps, events: Events, ended: set[tuple[int, int]], turned: set[tuple[int, int]]) -> None:
         """Fill in cause, signals and confidence of the chunk's tombstones.
 
         ended, turned: (group, log timestamp) of group tombstones and of changes of type.
@@ -93,7 +89,7 @@ class Tombstones:
         group = events["group"][steps.index]
         pair = self._keys.pairs_of(movement["key"])
         numbers = {"group": group, "pair": pair, "topic": self._pair_topic[pair]}
-        gone = movement["kind"] == Kind.TOMBSTONE
+        gone = movement["kind"] == MovementKind.TOMBSTONE
         # What may have outlived its deletion does not show that a group or a topic keeps offsets.
         lives = (movement["before"] != ABSENT) & ~steps.leftover
         change = np.where(steps.effective, (~gone & (events["leftover"][steps.index] == 0)).astype(np.int64) - lives, 0)
@@ -174,7 +170,6 @@ class Tombstones:
         movement["causes"][rows] = sum(1 << other for other in found.possible())
         movement["signals"][rows] |= int(found.signals())
         movement["signals"][rows[~valued]] |= int(Signal.NO_VALUE_BEFORE)
-
 
     def _subscribed(self, owner: Vector, topics: set[str]) -> bool:
         """Whether a member that holds one of the partitions subscribes to its topic."""

@@ -43,9 +43,7 @@ class DisputedKeys:
     def keys(self) -> Vector:
         return np.fromiter(self._replays, np.int64, len(self._replays))
 
-    def start(
-        self, keys: Collection[int], base: Commits, waiting: Commits, first: Commits, codes: KeyCodes
-    ) -> None:
+    def start(self, keys: Collection[int], base: Commits, waiting: Commits, first: Commits, codes: KeyCodes) -> None:
         """Begin with keys: what is committed before the chunk (or deleted), what waits, the chunk's own rows."""
         groups: dict[int, str] = {}
         texts = WithTexts(codes)

@@ -78,9 +78,7 @@ def _places(count: dict[str, Vector]) -> dict[str, Vector]:
     return found
 
 
-def _cuts(
-    group_place: Vector, groups: Vector, described: DescribedGroups, rows: int
-) -> Iterator[tuple[int, int]]:
+def _cuts(group_place: Vector, groups: Vector, described: DescribedGroups, rows: int) -> Iterator[tuple[int, int]]:
     """Where to cut the rows: so many in a chunk, and not too many groups with members."""
     with_row = group_place[np.isin(groups, np.fromiter(described.rows, np.int64, len(described.rows)))]
     cuts = distinct(np.concatenate((

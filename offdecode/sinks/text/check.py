@@ -81,4 +81,3 @@ def _time(milliseconds: int | None) -> str:
     except (ValueError, OverflowError, OSError):
         return str(milliseconds)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
-
