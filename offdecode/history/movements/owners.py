@@ -152,6 +152,7 @@ class Owners:
         self._held: dict[int, dict[str, _Held]] = defaultdict(dict)  # by group, by member id
         self._classic: dict[int, _ClassicHeld] = {}  # by group; what is here is not in _held
         self._assigned: dict[tuple[int, int], tuple[Assignment, Vector]] = {}  # keys by group and identity of what is
+        self._key_numbers: dict[tuple[int, str, int], int] = {}  # of keys that were looked up one by one
         self._holder = np.full(1024, -1)  # by key, the member that holds it
         self._empty_since: dict[int, int] = {}
         self._unnamed: dict[int, int] = {}  # by group, members that hold topics known by id only
@@ -315,8 +316,14 @@ class Owners:
             self._key_timeline.note(key, place, held.member, epoch)
 
     def _key(self, group: int, topic: str, partition: int) -> int:
-        pair = self._keys.pair(group, topic)
-        return int(self._keys.keys(np.array([pair]), np.array([partition]))[0])
+        known = self._key_numbers.get((group, topic, partition))
+        if known is None:
+            if len(self._key_numbers) > _MOST_ASSIGNED:
+                self._key_numbers.clear()
+            pair = self._keys.pair(group, topic)
+            known = int(self._keys.keys(np.array([pair]), np.array([partition]))[0])
+            self._key_numbers[group, topic, partition] = known
+        return known
 
     def _count_unnamed(self, group: int, before: _Held | None, now: _Held) -> None:
         count = self._unnamed.get(group, 0) - (before.unnamed if before is not None else 0) + now.unnamed
