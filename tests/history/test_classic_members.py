@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from offdecode.history.groups import classic_members
 from offdecode.history.groups.classic_members import ClassicMembers
 from offdecode.history.groups.images import Assigned, Member
 from tests.asking import a_request, decode
@@ -34,9 +33,8 @@ def plain(row: dict[str, Any]) -> Member:
 
 @pytest.mark.parametrize("most_kept", [0, 1 << 16], ids=["begin_anew_always", "keep"])
 @pytest.mark.parametrize("log_set", log_sets(), ids=set_id)
-def test_members_are_those_of_the_rows(log_set: LogSet, most_kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classic_members, "_MOST_KEPT", most_kept)
-    reader = ClassicMembers()
+def test_members_are_those_of_the_rows(log_set: LogSet, most_kept: int) -> None:
+    reader = ClassicMembers(most_kept)
     for chunk in decode(a_request(log_set.log, row_types=(ROW_TYPE,)), lambda problem: None):
         if ROW_TYPE in chunk.batches:
             batch = chunk.batches[ROW_TYPE]

@@ -42,7 +42,8 @@ class _Kept(Generic[T]):
 class ClassicMembers:
     """Reads the members of classic generations; those that it has given before it gives again."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_kept: int = _MOST_KEPT) -> None:
+        self._most_kept = most_kept
         self._begin()
 
     def _begin(self) -> None:
@@ -53,7 +54,7 @@ class ClassicMembers:
 
     def read(self, column: pa.ListArray) -> list[tuple[Member, ...]]:
         """The members of each row; () for null."""
-        if max(len(self._members), len(self._topics), len(self._assigned), len(self._assignments)) > _MOST_KEPT:
+        if max(len(self._members), len(self._topics), len(self._assigned), len(self._assignments)) > self._most_kept:
             self._begin()
         members = self._read_all(_fields(column.values))
         return [tuple(members[first:end]) for first, end in _ranges(column)]
