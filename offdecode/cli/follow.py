@@ -62,7 +62,7 @@ def run_tail(request: Request, following: Following, output: Output, *, terminal
         raise UsageError("--rotate is about Parquet parts: give --checkpoint FILE, and -o DIRECTORY --format parquet")
     security = Security() if following.command_config is None else read_security(following.command_config)
     saved = None if following.checkpoint is None else load_checkpoint(following.checkpoint)
-    tail = Tail(following.servers, security, request, following.hold_seconds)
+    tail = Tail.of(following.servers, security, request, following.hold_seconds)
     with problem_stream(output) as problems, _signals(tail):
         report = ProblemLines(problems, tail.stats, output.strict)
         try:

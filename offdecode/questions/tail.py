@@ -69,8 +69,14 @@ class TailStep:
 class Tail:
     """Follows the partitions of an offsets topic. offsets: where to go on, by partition (TailStep.next_offset)."""
 
-    def __init__(self, servers: str, security: Security, request: Request, hold_seconds: float) -> None:
-        self.topic = LiveTopic(servers, security, request.source.topic_name, whole_entries, entry_with)
+    @classmethod
+    def of(cls, servers: str, security: Security, request: Request, hold_seconds: float) -> Tail:
+        """Follow a topic of the cluster that these servers lead to."""
+        topic = LiveTopic(servers, security, request.source.topic_name, whole_entries, entry_with)
+        return cls(topic, request, hold_seconds)
+
+    def __init__(self, topic: LiveTopic, request: Request, hold_seconds: float) -> None:
+        self.topic = topic
         self.stats = Stats()
         self.ends: dict[int, int] = {}  # the high watermarks at the start
         self._request = request

@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import offdecode.questions.tail
 from offdecode.log.headers import entry_with, whole_entries
 from offdecode.model import PADDING, Chunk, Problem
 from offdecode.questions.tail import Tail, TailStep
 from offdecode.request import Request
 from offdecode.sinks.jsonl import JsonLinesSink
-from offdecode.sources.client_config import Security
 from offdecode.sources.kafka_client import TopicLayout
 from tests.asking import a_request, decode
 from tests.truth import LogSet, log_sets, set_id
@@ -104,15 +102,14 @@ CLEAN = [log_set for log_set in log_sets() if "compacted" not in log_set.folder.
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("log_set", CLEAN, ids=set_id)
-def test_any_growth_gives_the_rows_of_the_log(log_set: LogSet, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_growth_gives_the_rows_of_the_log(log_set: LogSet, seed: int) -> None:
     randomly = random.Random(f"{log_set.folder.name} {seed}")
     for directory in sorted({path.parent for path in log_set.log.rglob("*.log")}):
         log = b"".join(path.read_bytes() for path in sorted(directory.glob("*.log")))
         topic = GrowingTopic(log, int(directory.name.rpartition("-")[2]), randomly)
-        monkeypatch.setattr(offdecode.questions.tail, "LiveTopic", lambda *_, topic=topic: topic)
         request = a_request(directory)
         problems: list[Problem] = []
-        tail = Tail("", Security(), request, hold_seconds=3600)
+        tail = Tail(topic, request, hold_seconds=3600)  # type: ignore[arg-type]
         tail.open("earliest", {}, wait_topic=False)
         steps = follow(tail, topic, randomly, problems)
         assert lines_of(steps, request) == lines_of(decode(request, problems.append), request)
