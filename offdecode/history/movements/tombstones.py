@@ -138,7 +138,7 @@ class Tombstones:
         timed = bool(valued.any()) and append.timestamp != ABSENT
         least = _LEAST_RETENTION_MS if self._assumed else self._retention_ms
         left = np.where(expires >= 0, expires > append.timestamp, age < least)
-        names = {self._keys.pairs[pair][1] for pair in np.unique(self._keys.pairs_of(movement["key"][rows])).tolist()}
+        names = {self._keys.pairs[pair][1] for pair in set(self._keys.pairs_of(movement["key"][rows]).tolist())}
         before = min((self._deleted.get(name, ABSENT) for name in names), default=ABSENT)
         one_topic = len(append.topics) == 1
         found = _Found(
@@ -173,7 +173,7 @@ class Tombstones:
 
     def _subscribed(self, owner: Vector, topics: set[str]) -> bool:
         """Whether a member that holds one of the partitions subscribes to its topic."""
-        members = (self._members[number] for number in np.unique(owner[owner >= 0]).tolist())
+        members = (self._members[number] for number in set(owner[owner >= 0].tolist()))
         return any(member.subscribed_topics is None or topics & set(member.subscribed_topics) for member in members)
 
 
@@ -286,7 +286,7 @@ def _appends(
     found = []
     for part in np.split(rows, np.flatnonzero(new)[1:]):
         last = part[-1]
-        topics = tuple(np.unique(topic[part]).tolist())
+        topics = tuple(sorted(set(topic[part].tolist())))
         found.append(_Append(
             part, topics, bool(left["pair"][last] > 0), bool(left["group"][last] > 0), int(timestamp[last]),
             int(place[last]),
