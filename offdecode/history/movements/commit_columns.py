@@ -156,6 +156,15 @@ class _Pairs(Sequence[tuple[int, str]]):
         code = int(self._numbers.codes[index])
         return code >> 32, self._topics[code & _PARTITION_MASK]
 
+    def parts(self, index: Vector) -> tuple[Vector, Vector]:
+        """The numbers of the groups and of the topics of some pairs."""
+        codes = self._numbers.codes[index]
+        return codes >> 32, codes & _PARTITION_MASK
+
+    def topic(self, number: int) -> str:
+        """The topic of a number."""
+        return self._topics[number]
+
     def find(self, group: Vector, topics: list[str], topic: Vector) -> Vector:
         """The numbers of pairs. topic: for each its place among the topics."""
         numbers = np.array(_numbers_of(topics, self._by_topic, self._topics), np.int64)

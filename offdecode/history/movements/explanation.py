@@ -63,14 +63,16 @@ class Explanation:
             yield DecodedChunk({MOVEMENT_ROW: self._batch(movements)}, np.arange(len(movements)))
 
     def _batch(self, movements: Movements) -> pa.RecordBatch:
-        found, pair = np.unique(self._keys.pairs_of(movements["key"]), return_inverse=True)
-        pairs = [self._keys.pairs[index] for index in found.tolist()]
-        groups = [self._keys.groups[group] for group, _ in pairs]
+        group_numbers, topic_numbers = self._keys.pairs.parts(self._keys.pairs_of(movements["key"]))
+        numbers, group = np.unique(group_numbers, return_inverse=True)
+        groups = [self._keys.groups[one] for one in numbers.tolist()]
+        numbers, topic = np.unique(topic_numbers, return_inverse=True)
+        topics = [self._keys.pairs.topic(one) for one in numbers.tolist()]
         log_partitions = pa.array([partition for partition, _ in groups], pa.int32())
         columns: dict[str, pa.Array] = {
-            "type": named(np.zeros(len(pair), np.int64), [MOVEMENT_ROW]),
-            "group": named(pair, [group for _, group in groups]),
-            "topic": named(pair, [topic for _, topic in pairs]),
+            "type": named(np.zeros(len(group), np.int64), [MOVEMENT_ROW]),
+            "group": named(group, [name for _, name in groups]),
+            "topic": named(topic, topics),
             "partition": pa.array(self._keys.partitions_of(movements["key"]), pa.int32()),
             "kind": named(movements["kind"], [kind.name.lower() for kind in MovementKind]),
             "cause": named(movements["cause"], [cause.name.lower() for cause in Cause]),
@@ -78,7 +80,7 @@ class Explanation:
             "before": number(movements["before"]),
             "after": number(movements["after"]),
             "commits": pa.array(movements["commits"], pa.int32()),
-            "log_partition": log_partitions.take(pa.array(pair)),
+            "log_partition": log_partitions.take(pa.array(group)),
             "log_offset": number(movements["log_offset"]),
             "log_timestamp": time(movements["log_timestamp"]),
             "last_log_offset": number(movements["last_log_offset"]),

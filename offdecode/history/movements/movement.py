@@ -98,6 +98,8 @@ _LEFT = np.dtype([
     ("leftover", np.int64), ("place", np.int64), ("seen", np.int64), ("steps", np.int64), ("distance", np.int64),
 ])  # fmt: skip
 
+_NOTHING_LEFT = np.array((ABSENT, -1, ABSENT, ABSENT, 0, -1, 0, 0, 0), _LEFT)
+
 Movements = npt.NDArray[np.void]
 Columns = dict[str, Vector]
 
@@ -316,12 +318,11 @@ class Movement:
     def _grow(self, keys: int) -> None:
         missing = max(keys - len(self._left), 0)
         if missing:
-            more = max(missing, len(self._left))
-            fresh = np.zeros(more, _LEFT)
-            fresh["offset"] = fresh["commit_timestamp"] = fresh["expire_timestamp"] = ABSENT
-            fresh["topic_id"] = fresh["place"] = -1
-            self._left = np.concatenate((self._left, fresh))
-            self._open = np.concatenate((self._open, np.zeros(more, MOVEMENT)))
+            known = len(self._left)
+            left, opened = (np.zeros(known + max(missing, known), kind) for kind in (_LEFT, MOVEMENT))
+            left[known:] = _NOTHING_LEFT
+            left[:known], opened[:known] = self._left, self._open
+            self._left, self._open = left, opened
 
 
 def _by_effect(events: Events) -> Vector:
