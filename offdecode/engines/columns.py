@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offdecode.byte_vectors import Buffer, big_endian
+from offdecode.engines.hops import element_hop
 from offdecode.engines.readings import (
     Encoded,
     Fields,
@@ -26,10 +27,12 @@ from offdecode.engines.readings import (
     UnknownTags,
     Uuids,
 )
-from offdecode.engines.walk import Form, advance, steps, struct_end, varint
+from offdecode.engines.walk import Form, advance, element_end, steps, varint
 from offdecode.model import Mask, Vector, distinct
 from offdecode.schemas.layout import ArrayOf, Embedded, Field, Layout, OpaqueFormat, Struct, least_bytes
 from offdecode.schemas.types import MAX_STRING_BYTES, Kind, WireType
+
+_FEW_ROWS = 16  # fewer are quicker one by one than in lockstep
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,27 +175,39 @@ class VectorReader:
             inside = np.ones(total, np.bool_)
             reading, _ = self._primitive(element, form, False, position, end[owner], inside)
             return Items(shown, reading), at + element.width * count
+        start, at = self._starts(element, form, count, slot, at, end)
         if isinstance(element, WireType):
-            position, length = np.empty(total, np.int64), np.empty(total, np.int64)
-            at = at.copy()
-            for rows, k in steps(count):
-                good = fits[rows]
-                part, after = self._primitive(element, form, False, at[rows], end[rows], good)
-                fits[rows] = good
-                at[rows] = after
-                if isinstance(part, Ranges):
-                    position[slot[rows] + k], length[slot[rows] + k] = part.position, part.length
-            return Items(shown, Ranges(position, length, element.kind is Kind.TEXT)), at
-        start = np.empty(total, np.int64)
-        at = at.copy()
-        for rows, k in steps(count):
-            start[slot[rows] + k] = at[rows]
-            at[rows] = struct_end(self.buffer, element.fields, form, at[rows], end[rows])
+            good = np.ones(total, np.bool_)
+            texts, _ = self._primitive(element, form, False, start, end[owner], good)
+            fits[owner[~good]] = False
+            return Items(shown, texts), at
         good = np.ones(total, np.bool_)
         below = tuple(_Scope(scope.values, owner if scope.owner is None else scope.owner[owner]) for scope in scopes)
         fields, _ = self._struct(element.fields, form, start, end[owner], good, below)
         fits[owner[~good]] = False
         return Items(shown, fields), at
+
+    def _starts(
+        self, element: WireType | Struct, form: Form, count: Vector, slot: Vector, at: Vector, end: Vector
+    ) -> tuple[Vector, Vector]:
+        """Where each element of arrays starts, and where the arrays end. slot: the number of each one's first."""
+        start = np.empty(int(count.sum()), np.int64)
+        at = at.copy()
+        for rows, k in steps(count):
+            if len(rows) < _FEW_ROWS:
+                hop, data = element_hop(element, form), self.buffer.data
+                for row in rows.tolist():
+                    place, last = int(at[row]), int(end[row])
+                    places = []
+                    for _ in range(int(count[row]) - k):
+                        places.append(place)
+                        place = hop(data, place, last)
+                    start[slot[row] + k : slot[row] + count[row]] = places
+                    at[row] = place
+                break
+            start[slot[rows] + k] = at[rows]
+            at[rows] = element_end(self.buffer, element, form, at[rows], end[rows])
+        return start, at
 
     def _nullable_struct(  # noqa: PLR0913 - where the walk stands is five vectors; an object around them costs each step
         self,
@@ -254,9 +269,7 @@ class VectorReader:
         for number, item in known.items():
             mine = tag == number
             if mine.any():
-                values[item.name] = self._tagged(
-                    item, form, row[mine], position[mine], size[mine], fits, scopes
-                )
+                values[item.name] = self._tagged(item, form, row[mine], position[mine], size[mine], fits, scopes)
         strange = ~np.isin(tag, list(known))
         if form.closed:
             fits[row[strange]] = False
@@ -324,6 +337,7 @@ class VectorReader:
         rows = rows[fits]
         start, length = ranges.position[rows], ranges.length[rows]
         return rows, self.read(layout, version, start + 2, start + length)[0]
+
 
 def _look_up(name: str | None, scopes: tuple[_Scope, ...]) -> tuple[Ranges | None, Vector | None]:
     """The text field of this name in the nearest struct that has it, and which of its rows each of ours belongs to."""

@@ -103,7 +103,8 @@ def _common_columns(part: Part, records: Records, status: Vector) -> dict[str, p
     state = status[frame]
     columns = {
         "type": constant_category(part.row_type, count),
-        "log_partition": pa.nulls(count, pa.int32()) if partition is None
+        "log_partition": pa.nulls(count, pa.int32())
+        if partition is None
         else arrow(np.full(count, partition, np.int32)),
         "log_offset": _where(records.log_offset[rows], records.has_offset, rows),
         "log_timestamp": _where(records.log_timestamp[rows], records.has_timestamp, rows).cast(Kind.TIMESTAMP.arrow),
@@ -128,9 +129,7 @@ def _header_column(records: Records, rows: Vector) -> pa.Array:
     values = []
     for index in rows.tolist():
         found = records.headers.get(index)
-        values.append(
-            found and [{"key": key, "value": None if value is None else value.hex()} for key, value in found]
-        )
+        values.append(found and [{"key": key, "value": None if value is None else value.hex()} for key, value in found])
     return pa.array(values, kind)
 
 
@@ -203,11 +202,17 @@ def _marker_parts(records: Records, rows: Vector) -> list[Part]:
     if markers:
         at, types, epochs = np.asarray(markers, np.int64).T
         epoch = records.frames.producer_epoch[records.frame[at]]
-        parts.append(Part(MARKER_ROW, at, {
-            "producer_epoch": arrow(epoch.astype(np.int32)),
-            "marker": category(types, MARKERS),
-            "coordinator_epoch": arrow(epochs.astype(np.int32)),
-        }))
+        parts.append(
+            Part(
+                MARKER_ROW,
+                at,
+                {
+                    "producer_epoch": arrow(epoch.astype(np.int32)),
+                    "marker": category(types, MARKERS),
+                    "coordinator_epoch": arrow(epochs.astype(np.int32)),
+                },
+            )
+        )
     for row_name, found in ((UNKNOWN_ROW, unknown), (UNDECODABLE_ROW, broken)):
         if found:
             at = np.asarray([item[0] for item in found], np.int64)

@@ -50,6 +50,11 @@ def struct_end(buffer: Buffer, fields: Sequence[Field], form: Form, at: Vector, 
     return at
 
 
+def element_end(buffer: Buffer, kind: WireType | Struct, form: Form, at: Vector, end: Vector) -> Vector:
+    """Where an element of an array ends, as struct_end."""
+    return _field_end(buffer, kind, False, form, at, end)
+
+
 def _field_end(
     buffer: Buffer, kind: WireType | Struct | ArrayOf, nullable: bool, form: Form, at: Vector, end: Vector
 ) -> Vector:
