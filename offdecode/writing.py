@@ -131,8 +131,9 @@ def _write_shared(run: Run, output: Output, problems: BinaryIO, meter: Meter, jo
             report = ProblemLines(problems_out, stats, strict=False)
             sink: Sink
             if isinstance(target, ParquetSink):
-                sink = carrying = CarryingSink(target.row_types, report, partial(_send, turns, note),
-                                               turns.index, turns.count)
+                sink = carrying = CarryingSink(
+                    target.row_types, report, partial(_send, turns, note), turns.index, turns.count
+                )
                 end_step = carrying.end_step
             else:
                 rows_out = TurnStream(target, turns)

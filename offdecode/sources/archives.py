@@ -400,5 +400,3 @@ def _unpack_member(archive: Archive, path: str, member: zip.ZipMember, data: Rea
         archive.add(path, _File(begin, spool.end - begin, spooled=True))
     if member.checksum is not None and checksum != member.checksum:
         raise Damage(member.position, f"the checksum of the member {printable(path)} is wrong")
-
-

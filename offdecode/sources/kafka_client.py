@@ -95,9 +95,7 @@ class KafkaClient:
     async def open(self) -> None:
         """Connect. Raises SourceError with what to do where no server answers as it should."""
         await self._probe()
-        self._client = AIOKafkaClient(
-            bootstrap_servers=self._servers, request_timeout_ms=_REQUEST_MS, **self._options
-        )
+        self._client = AIOKafkaClient(bootstrap_servers=self._servers, request_timeout_ms=_REQUEST_MS, **self._options)
         try:
             await self._client.bootstrap()
         except CONNECTION_ERRORS as error:

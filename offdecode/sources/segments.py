@@ -244,9 +244,7 @@ def open_segment(segment: Segment) -> Reader:
     return segment.location.open()
 
 
-def read_chunk(
-    reader: Reader, segment: Segment, log_partition: int | None, position: int, size: int
-) -> Chunk:
+def read_chunk(reader: Reader, segment: Segment, log_partition: int | None, position: int, size: int) -> Chunk:
     """Bytes of a segment from `position` on, up to `size` of them; fewer only at the segment's end."""
     wanted = max(min(size, segment.size - position), 0)
     buffer = np.empty(wanted + PADDING, np.uint8)

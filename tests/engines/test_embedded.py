@@ -80,7 +80,7 @@ def assert_equal_to_kafkas(rows: Sequence[dict[str, Any]]) -> None:
             head["version"] = row["version"]
         if "shape" in row:
             head["shape"] = row["shape"]
-        assert list(shown)[:len(head)] == list(head), row
+        assert list(shown)[: len(head)] == list(head), row
         assert {name: shown.pop(name) for name in head} == head, row
         theirs = in_kafkas_form(row["kind"], our_names(row["value"]))
         assert unlike(in_kafkas_form(row["kind"], shown), theirs) == [], row
@@ -151,7 +151,9 @@ def kinds(rows: Sequence[dict[str, Any]]) -> set[tuple[str, int | None]]:
 
 
 ALL_KINDS = {
-    ("sticky", None), ("cooperative-sticky", None), ("streams-metadata", 2),
+    ("sticky", None),
+    ("cooperative-sticky", None),
+    ("streams-metadata", 2),
     *((kind, version) for kind in ("connect-metadata", "connect-assignment") for version in range(3)),
     *((kind, version) for kind in ("streams-subscription", "streams-assignment") for version in range(1, 12)),
 }
@@ -205,7 +207,8 @@ def test_opaque_bytes_written_now() -> None:
 def test_streams_subscription_follows_upstreams_definition(version: int) -> None:
     upstream = messages(jar("org.apache.kafka", "kafka-streams", "4.3.1"))["SubscriptionInfoData"]
     (layout,) = [
-        layout for layout in STREAMS_SUBSCRIPTION.layouts
+        layout
+        for layout in STREAMS_SUBSCRIPTION.layouts
         if layout.shape is None and version in versions_of(layout.versions)
     ]
     leading, *fields = [field for field in upstream.fields if version in field.versions]
@@ -227,7 +230,8 @@ def ours_in(fields: Sequence[Field], version: int) -> list[Any]:
 def theirs_in(fields: Sequence[MessageField], version: int) -> list[Any]:
     return [
         (field.name, field.kind, version in field.nullable, theirs_in(field.fields, version))
-        for field in fields if version in field.versions
+        for field in fields
+        if version in field.versions
     ]
 
 
@@ -304,7 +308,7 @@ def test_counts_are_bounded_by_the_bytes(opaque: Any) -> None:
 
 
 def test_text_that_is_none_is_named() -> None:
-    data = bytes.fromhex("00000001" "0002" "41ff" "00000000" "00000005")
+    data = bytes.fromhex("00000001000241ff0000000000000005")
     assert read_opaque(STICKY, data) == {
         "format": "sticky",
         "previous_assignment": [{"topic": "A\\xff", "partitions": []}],
@@ -315,7 +319,7 @@ def test_text_that_is_none_is_named() -> None:
 
 def test_cooperative_sticky_of_other_clients_holds_the_assignment_too() -> None:
     """librdkafka and franz-go write the sticky assignor's user data under both names."""
-    data = bytes.fromhex("00000001" "0001" "74" "00000001" "00000002" "00000007")
+    data = bytes.fromhex("00000001000174000000010000000200000007")
     assert read_opaque(COOPERATIVE_STICKY, data) == {
         "format": "cooperative-sticky",
         "previous_assignment": [{"topic": "t", "partitions": [2]}],
@@ -324,7 +328,7 @@ def test_cooperative_sticky_of_other_clients_holds_the_assignment_too() -> None:
 
 
 def test_sticky_version_0_has_no_generation() -> None:
-    shown = read_opaque(STICKY, bytes.fromhex("00000001" "0001" "74" "00000001" "00000002"))
+    shown = read_opaque(STICKY, bytes.fromhex("000000010001740000000100000002"))
     assert shown is not None
     assert shown["generation"] is None
 
@@ -332,7 +336,10 @@ def test_sticky_version_0_has_no_generation() -> None:
 def test_connect_metadata_may_end_before_the_allocation() -> None:
     data = b"\0\1\0\x15http://127.0.0.1:8083" + b"\xff" * 8
     assert read_opaque(CONNECT_METADATA, data) == {
-        "format": "connect", "version": 1, "url": "http://127.0.0.1:8083", "config_offset": -1,
+        "format": "connect",
+        "version": 1,
+        "url": "http://127.0.0.1:8083",
+        "config_offset": -1,
     }
 
 

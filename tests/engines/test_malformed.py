@@ -24,8 +24,19 @@ from offdecode.schemas.registry import RECORD_TYPES
 from tests.vectors import KEY_VERSION, differences, load
 
 DAMAGE = (
-    "key prefix", "value prefix", "trailing", "flip", "insert", "delete", "random", "type", "version",
-    "length 0", "length -1", "length max", "overlong varint",
+    "key prefix",
+    "value prefix",
+    "trailing",
+    "flip",
+    "insert",
+    "delete",
+    "random",
+    "type",
+    "version",
+    "length 0",
+    "length -1",
+    "length max",
+    "overlong varint",
 )
 BY_KEY_TYPE = {record.key_type: record for record in RECORD_TYPES}
 GONE_KEY_TYPES = {9: "4.0's share groups; the classes that gave the verdicts are 4.4's and know it no more"}
@@ -42,23 +53,47 @@ class Stricter:
 
 
 STRICTER = (
-    Stricter("trailing bytes", TrailingBytesError, "left after the last field",
-             "Kafka ignores what follows the last field; a row would hide those bytes"),
-    Stricter("unknown version", UnknownVersionError, "unknown version",
-             "Kafka reads a version above the known ones as the newest, a negative one as the oldest; "
-             "neither is known to have these fields"),
-    Stricter("tag order", LengthError, "after tag",
-             "KIP-482 has tags ascend; Kafka takes the last of duplicates, so that a row would hide the others"),
-    Stricter("tag size of a field", LengthError, "its field took",
-             "Kafka does not look at the size of a tag that it knows; ours must fill it"),
-    Stricter("tag size beyond the end", TruncatedError, "claims",
-             "the same, and the size goes beyond the record"),
-    Stricter("negative length", LengthError, "negative",
-             "Kafka reads any negative length as null; only -1 is ever written"),
-    Stricter("presence mark", LengthError, "presence mark",
-             "Kafka reads any negative mark as null and any other as present; only -1 (0 in a tag) and 1 are written"),
-    Stricter("varint of more than 32 bits", VarintError, "exceeds 32 bits",
-             "Kafka drops the bits above 32; no writer sets them"),
+    Stricter(
+        "trailing bytes",
+        TrailingBytesError,
+        "left after the last field",
+        "Kafka ignores what follows the last field; a row would hide those bytes",
+    ),
+    Stricter(
+        "unknown version",
+        UnknownVersionError,
+        "unknown version",
+        "Kafka reads a version above the known ones as the newest, a negative one as the oldest; "
+        "neither is known to have these fields",
+    ),
+    Stricter(
+        "tag order",
+        LengthError,
+        "after tag",
+        "KIP-482 has tags ascend; Kafka takes the last of duplicates, so that a row would hide the others",
+    ),
+    Stricter(
+        "tag size of a field",
+        LengthError,
+        "its field took",
+        "Kafka does not look at the size of a tag that it knows; ours must fill it",
+    ),
+    Stricter("tag size beyond the end", TruncatedError, "claims", "the same, and the size goes beyond the record"),
+    Stricter(
+        "negative length", LengthError, "negative", "Kafka reads any negative length as null; only -1 is ever written"
+    ),
+    Stricter(
+        "presence mark",
+        LengthError,
+        "presence mark",
+        "Kafka reads any negative mark as null and any other as present; only -1 (0 in a tag) and 1 are written",
+    ),
+    Stricter(
+        "varint of more than 32 bits",
+        VarintError,
+        "exceeds 32 bits",
+        "Kafka drops the bits above 32; no writer sets them",
+    ),
 )
 
 

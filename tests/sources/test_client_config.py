@@ -25,9 +25,9 @@ def test_properties_as_java_reads_them() -> None:
 @pytest.mark.parametrize(
     "lines",
     [
-        [f"sasl.jaas.config={SCRAM} required username=\"al;ice\" password=\"p\\\\\"=;x\";"],
+        [f'sasl.jaas.config={SCRAM} required username="al;ice" password="p\\\\"=;x";'],
         [f"sasl.jaas.config={SCRAM} required \\", "  username='al;ice' \\", "  password='p\"=;x';"],
-        ["sasl.username=al;ice", "sasl.password=p\"=;x"],
+        ["sasl.username=al;ice", 'sasl.password=p"=;x'],
     ],
     ids=["double quotes", "single quotes", "librdkafka"],
 )
@@ -35,8 +35,8 @@ def test_users(tmp_path: Path, lines: list[str]) -> None:
     file = properties(tmp_path / "c", ["security.protocol=sasl_plaintext", "sasl.mechanism=SCRAM-SHA-256", *lines])
     security = read_security(file)
     assert (security.protocol, security.mechanism) == ("SASL_PLAINTEXT", "SCRAM-SHA-256")
-    assert (security.username, security.password) == ("al;ice", "p\"=;x")
-    assert "p\"" not in repr(security)
+    assert (security.username, security.password) == ("al;ice", 'p"=;x')
+    assert 'p"' not in repr(security)
 
 
 def test_token_is_read_anew(tmp_path: Path) -> None:
@@ -72,8 +72,10 @@ def test_what_cannot_be_used(tmp_path: Path, lines: list[str], sentence: str) ->
 
 
 def test_without_the_extra() -> None:
-    program = "import sys; sys.modules['aiokafka'] = None; sys.argv[1:] = ['tail', '--bootstrap-server', 'a:1']; " \
+    program = (
+        "import sys; sys.modules['aiokafka'] = None; sys.argv[1:] = ['tail', '--bootstrap-server', 'a:1']; "
         "import offdecode.__main__ as main; main.main()"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "offdecode: reading a live topic needs the extra `live`: pip install 'offdecode[live]'\n"
