@@ -57,6 +57,7 @@ class Archive:
     directories: dict[str, dict[str, None]] = field(default_factory=lambda: {"": {}})
     problems: list[Problem] = field(default_factory=list)
     problem_count: int = 0
+    most_files: int = _MOST_FILES
 
     @property
     def root(self) -> Location:
@@ -98,8 +99,8 @@ class Archive:
             return None
         if ".." in parts or len(parts) > _MOST_DEPTH:
             reason = "its name leads out of the archive" if ".." in parts else "it lies too deep"
-        elif len(self.files) >= _MOST_FILES:
-            reason = f"the archive holds more than {_MOST_FILES} files of a log"
+        elif len(self.files) >= self.most_files:
+            reason = f"the archive holds more than {self.most_files} files of a log"
         if reason is not None:
             self.unused(name, reason)
             return None

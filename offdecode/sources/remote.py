@@ -208,8 +208,9 @@ def _filesystem(url: str, process: int) -> tuple[Any, str]:
 class RemoteReader:
     """A file that is read by ranges; where it is read in order, blocks ahead are fetched meanwhile."""
 
-    def __init__(self, fetch: Callable[[int, int], bytes], size: int) -> None:
+    def __init__(self, fetch: Callable[[int, int], bytes], size: int, block_bytes: int = _BLOCK_BYTES) -> None:
         self._fetch = fetch
+        self._block_bytes = block_bytes
         self._pool: ThreadPoolExecutor | None = None
         self._blocks: dict[int, Future[bytes]] = {}
         self._latest: int | None = None
@@ -235,7 +236,7 @@ class RemoteReader:
         room = max(min(len(target), self.size - position), 0)
         filled = 0
         while filled < room:
-            index, at = divmod(position + filled, _BLOCK_BYTES)
+            index, at = divmod(position + filled, self._block_bytes)
             part = memoryview(self._block(index))[at : at + room - filled]
             target[filled : filled + len(part)] = part
             filled += len(part)
@@ -248,7 +249,7 @@ class RemoteReader:
         in_order = self._latest is None or index - 1 <= self._latest <= index
         ahead = _BLOCKS_AHEAD if in_order else 1
         self._latest = index
-        last = min(index + ahead, -(-self.size // _BLOCK_BYTES))
+        last = min(index + ahead, -(-self.size // self._block_bytes))
         for number in range(index, last):
             if number not in self._blocks:
                 self._blocks[number] = self._submit(number)
@@ -263,5 +264,5 @@ class RemoteReader:
     def _submit(self, number: int) -> Future[bytes]:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(_BLOCKS_AHEAD, "offdecode-fetch")
-        start = number * _BLOCK_BYTES
-        return self._pool.submit(self._fetch, start, min(start + _BLOCK_BYTES, self.size))
+        start = number * self._block_bytes
+        return self._pool.submit(self._fetch, start, min(start + self._block_bytes, self.size))

@@ -16,8 +16,9 @@ import pytest
 
 from offdecode.errors import OffdecodeError, SourceError
 from offdecode.model import Problem
-from offdecode.sources import archives
-from offdecode.sources.spool import LIMIT_VARIABLE
+from offdecode.sources.archives import Archive, _File
+from offdecode.sources.locations import LocalLocation
+from offdecode.sources.spool import LIMIT_VARIABLE, Spool
 from tests.asking import a_request, decode
 from tests.command import run
 from tests.containers import ARCHIVES, COMPRESS
@@ -218,16 +219,16 @@ def test_other_topics_are_not_unpacked(directory: Path, tmp_path: Path, monkeypa
     assert read(archive) == (list(range(2 * _EACH)), [])
 
 
-def test_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "_MOST_FILES", 50)
-    archive = tmp_path / "many.zip"
-    with zipfile.ZipFile(archive, "w") as target:
-        for number in range(300):
-            target.writestr(f"__consumer_offsets-0/{number:020}.log", batches(number, 1))
-    offsets, problems = read(archive)
-    assert offsets == list(range(50))
-    assert len(of_kind(problems, "unused_member")) == 100
-    assert [problem.message for problem in of_kind(problems, "damaged_archive")] == [
+def test_many_members(tmp_path: Path) -> None:
+    archive = Archive(LocalLocation(tmp_path / "many.zip"), "__consumer_offsets", Spool(), most_files=50)
+    for number in range(300):
+        path = archive.wanted(f"__consumer_offsets-0/{number:020}.log", 9)
+        if path is not None:
+            archive.add(path, _File(0, 9, spooled=False))
+    archive.finish()
+    assert len(archive.files) == 50
+    assert len(of_kind(archive.problems, "unused_member")) == 100
+    assert [problem.message for problem in of_kind(archive.problems, "damaged_archive")] == [
         "150 more members cannot be used, or places are damaged"
     ]
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from offdecode.errors import SourceError
-from offdecode.sources import remote
 from offdecode.sources.containers import Containers
 from offdecode.sources.remote import RemoteReader
 from tests.command import TRANSACTIONS
@@ -106,8 +105,7 @@ def test_a_directory_of_links(served: tuple[str, Path, type[Handler]]) -> None:
     assert problems == []
 
 
-def test_connections_that_break(served: tuple[str, Path, type[Handler]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_FIRST_WAIT_SECONDS", 0.001)
+def test_connections_that_break(served: tuple[str, Path, type[Handler]]) -> None:
     url, folder, handler = served
     (folder / "a.tar").write_bytes(ARCHIVES["tar"](LOG))
     handler.faults = 3
@@ -117,8 +115,7 @@ def test_connections_that_break(served: tuple[str, Path, type[Handler]], monkeyp
     assert handler.faults == 0
 
 
-def test_what_is_not_there(served: tuple[str, Path, type[Handler]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_FIRST_WAIT_SECONDS", 0.001)
+def test_what_is_not_there(served: tuple[str, Path, type[Handler]]) -> None:
     url = served[0]
     with pytest.raises(SourceError, match="there is no such file") as missing:
         rows_of(Path(f"{url.replace('://', '://user:password@')}/nothing?token=secret"))
@@ -139,8 +136,7 @@ def test_a_local_file_by_its_url(tmp_path: Path) -> None:
     assert Containers("t").location(Path(segment.as_uri())).text == str(segment)
 
 
-def test_ranges_are_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_BLOCK_BYTES", 10)
+def test_ranges_are_read_ahead() -> None:
     data = bytes(range(250)) * 2
     asked: list[tuple[int, int]] = []
 
@@ -148,7 +144,7 @@ def test_ranges_are_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append((start, end))
         return data[start:end]
 
-    with RemoteReader(fetch, len(data)) as reader:
+    with RemoteReader(fetch, len(data), block_bytes=10) as reader:
         assert reader.read(0, 4) == data[:4]
         assert asked == [(0, 4)]
         assert b"".join(reader.read(at, 7) for at in range(0, len(data), 7)) == data
