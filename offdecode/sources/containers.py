@@ -20,12 +20,9 @@ if TYPE_CHECKING:  # a plain directory needs none of what these import
 T = TypeVar("T")
 _URL = re.compile(r"[a-z0-9]+:/")
 
-# What the last search opened: a run searches the same paths more than once, and forked processes go on with it.
-_last: dict[object, object] = {}
-
 
 class Containers:
-    """Archives and compressed files of one search; those that the search before had open too are taken from it."""
+    """Archives and compressed files of one search. What it finds in them holds what it needs of them."""
 
     def __init__(self, topic: str) -> None:
         self._topic = topic
@@ -77,11 +74,6 @@ class Containers:
 
         return self._once(file, "file", lambda: unpack_file(file, codec, self._spooled()))
 
-    def keep(self) -> None:
-        """Let the next search have what this one opened."""
-        global _last
-        _last = self._opened
-
     def _spooled(self) -> Spool:
         from offdecode.sources.spool import Spool
 
@@ -93,6 +85,6 @@ class Containers:
         return self._known((file.identity, file.version, form, self._topic), build)
 
     def _known(self, key: object, build: Callable[[], T]) -> T:
-        found = self._opened.get(key) or _last.get(key)
-        self._opened[key] = build() if found is None else found
+        if key not in self._opened:
+            self._opened[key] = build()
         return self._opened[key]  # type: ignore[return-value]

@@ -124,7 +124,6 @@ def find_logs(
         segments = sorted(_segments(search, files.values()), key=lambda item: (item.base_offset, item.name))
         if segments:
             logs.append(PartitionLog(partition, tuple(segments), _checkpoints(segments[0].location.parent, partition)))
-    search.containers.keep()
     logs.sort(key=lambda log: (log.log_partition is None, log.log_partition or 0, log.segments[0].name))
     return Found(tuple(logs), tuple(search.problems))
 
