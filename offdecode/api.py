@@ -174,8 +174,17 @@ _READING = (Reading, None)
 def decode(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) -> Answer:
     """The rows of an offsets log, as they were written; with `with_generation` also who held the partition then.
 
-    path: a segment, a partition's directory, a data directory, or several of them. on_problem is called with each
-    Problem; without it each becomes a ProblemWarning. Raises UsageError for options that cannot be.
+    Args:
+        path: a segment, a partition's directory, a data directory, an archive, a URL, or several of them.
+        on_problem: is called with each Problem; without it each becomes a ProblemWarning.
+        **options: of the command line, listed below.
+
+    Returns:
+        The rows, which are read when they are asked for.
+
+    Raises:
+        UsageError: there is no such option, or it cannot have this value.
+
     """
     from offdecode.questions.decode import decode as ask
 
@@ -229,9 +238,18 @@ def transactions(path: Paths, *, on_problem: OnProblem | None = None, **options:
 
 @_takes(_SOURCE)
 def check(path: Paths, **options: Any) -> Iterator[PartitionCheck | Unused]:
-    """What evidence there is, whether it is whole, and where not: an object a partition, with `as_dict()`.
+    """What evidence there is, whether it is whole, and where not.
 
-    Raises SourceError where there is no offsets log.
+    Args:
+        path: as of `decode`.
+        **options: listed below.
+
+    Returns:
+        An object a partition, and one a path that was not used; `as_dict()` gives what the command line prints.
+
+    Raises:
+        SourceError: there is no offsets log.
+
     """
     from offdecode.questions.check import check as ask
 
@@ -242,9 +260,21 @@ def check(path: Paths, **options: Any) -> Iterator[PartitionCheck | Unused]:
 def read(
     path: Paths, *, types: Sequence[str] | None = None, on_problem: OnProblem | None = None, **options: Any
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Read an offsets log: yields (row type, record batch) with the columns that `offdecode schema` lists.
+    """Read an offsets log: `iter(decode(...))`.
 
-    types: row types wanted (default all). The rest as of `decode`.
+    Args:
+        path: as of `decode`.
+        types: row types wanted; None = all.
+        on_problem: as of `decode`.
+        **options: as of `decode`.
+
+    Returns:
+        Pairs of a row type and a record batch, with the columns that `offdecode schema` lists.
+
+    Raises:
+        SourceError: there is no offsets log, when the first pair is asked for.
+        UsageError: there is no such row type or option.
+
     """
     return iter(decode(path, row_types=tuple(types or ()), on_problem=on_problem, **options))
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from offdecode.engines.reference import Values
 from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS, ArrayOf, Field, Struct
-from offdecode.schemas.types import InvalidText, Kind
+from offdecode.schemas.types import InvalidText, WireKind
 from tests.definitions import snake_case
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "vectors"
@@ -83,7 +83,7 @@ def _value(kind: Any, version: int, ours: Any, theirs: Any, wire_defaults: bool)
         for difference in differences(kind.fields, version, ours, theirs, wire_defaults=wire_defaults):
             yield f".{difference}"
     else:
-        if kind.kind is Kind.BYTES:
+        if kind.kind is WireKind.BYTES:
             theirs = base64.b64decode(theirs)
         if isinstance(ours, InvalidText):  # Java puts U+FFFD where we keep the bytes
             ours, theirs = _without_bad_bytes(ours), _without_bad_bytes(theirs)

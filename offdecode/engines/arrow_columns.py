@@ -17,11 +17,11 @@ from offdecode.byte_vectors import Buffer, unaligned
 from offdecode.engines.parts import constant_category, lists, scattered
 from offdecode.engines.plain import encoded_json, opaque_json
 from offdecode.engines.readings import (
+    EmbeddedBytes,
     Encoded,
     Fields,
     Items,
     Numbers,
-    Parts,
     Ranges,
     Reading,
     Sparse,
@@ -79,7 +79,7 @@ class ArrowColumns:
                 return lists(reading.count, self.column(column.children[0], reading.elements, owners))
             case Sparse():
                 return scattered(self.column(column, reading.reading, rows[reading.rows]), reading.rows, count)
-            case Parts():
+            case EmbeddedBytes():
                 return self._parts(column, reading, rows)
             case Encoded():
                 return self._encoded(reading)
@@ -107,7 +107,7 @@ class ArrowColumns:
         arrays = [arrow(tags.tag), self.hex(tags.position, tags.length)]
         return lists(np.where(per_row == 0, -1, per_row), self._struct(entry.children, arrays, len(tags.row)))
 
-    def _parts(self, column: Column, parts: Parts, rows: Vector) -> pa.Array:
+    def _parts(self, column: Column, parts: EmbeddedBytes, rows: Vector) -> pa.Array:
         """Structures where the bytes hold one, else their hex."""
         count = len(rows)
         names = [child.name for child in column.children]

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from offdecode.engines.arrow_columns import ArrowColumns, DoubtfulRows
 from offdecode.engines.columns import VectorReader
-from offdecode.engines.parts import Part, constant_category
+from offdecode.engines.parts import TypeRows, constant_category
 from offdecode.engines.readings import Fields
 from offdecode.engines.reference_rows import KEY_VERSION
 from offdecode.engines.selection import Selection
@@ -36,7 +36,7 @@ class ColumnEngine:
     def __init__(self, selection: Selection) -> None:
         self._selection = selection
 
-    def decode(self, records: Records, indices: Vector) -> tuple[list[Part], Vector]:
+    def decode(self, records: Records, indices: Vector) -> tuple[list[TypeRows], Vector]:
         """The rows of the records at `indices` (ascending) that are wanted, and the records left to the reference."""
         run = _Run(records, self._selection)
         long_enough = records.key_length[indices] >= _VERSION_BYTES
@@ -69,7 +69,7 @@ class _Run:
         self.selection = selection
         self.reader = VectorReader(records.buffer)
         self.arrow = ArrowColumns(records.buffer)
-        self.parts: list[Part] = []
+        self.parts: list[TypeRows] = []
         self.left: list[Vector] = [np.empty(0, np.int64)]
 
     def read(self, rows: Vector) -> None:
@@ -195,7 +195,7 @@ class _Run:
 
     def _part(
         self, record: RecordType, keys: _Keys, layout: Layout | None, version: int | None, rows: Vector, value: Fields
-    ) -> Part:
+    ) -> TypeRows:
         found = keys.of(rows)
         columns = [column for column in record_columns(record.row_type) if column.name not in found]
         arrays = self.arrow.fields(columns, value, rows)
@@ -207,4 +207,4 @@ class _Run:
         found["value_version"] = (
             pa.nulls(count, pa.int32()) if version is None else arrow(np.full(count, version, np.int32))
         )
-        return Part(record.row_type, rows, found)
+        return TypeRows(record.row_type, rows, found)

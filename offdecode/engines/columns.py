@@ -16,11 +16,11 @@ import numpy.typing as npt
 from offdecode.byte_vectors import Buffer, big_endian
 from offdecode.engines.hops import element_hop
 from offdecode.engines.readings import (
+    EmbeddedBytes,
     Encoded,
     Fields,
     Items,
     Numbers,
-    Parts,
     Ranges,
     Reading,
     Sparse,
@@ -30,7 +30,7 @@ from offdecode.engines.readings import (
 from offdecode.engines.walk import Form, advance, element_end, steps, varint
 from offdecode.model import Mask, Vector, distinct
 from offdecode.schemas.layout import ArrayOf, Embedded, Field, Layout, OpaqueFormat, Struct, least_bytes
-from offdecode.schemas.types import MAX_STRING_BYTES, Kind, WireType
+from offdecode.schemas.types import MAX_STRING_BYTES, WireKind, WireType
 
 _FEW_ROWS = 16  # fewer are quicker one by one than in lockstep
 
@@ -122,18 +122,18 @@ class VectorReader:
     ) -> tuple[Reading, Vector]:
         if kind.width is not None:
             after = advance(at, kind.width, end, fits)
-            if kind.kind is Kind.UUID:
+            if kind.kind is WireKind.UUID:
                 return Uuids(at), after
             return Numbers(self.integers(at, kind.width, signed=kind.signed)), after
-        most = MAX_STRING_BYTES if kind.kind is Kind.TEXT else 2**31 - 1
-        length, at = self._length(2 if kind.kind is Kind.TEXT else 4, form, nullable, at, end, fits)
+        most = MAX_STRING_BYTES if kind.kind is WireKind.TEXT else 2**31 - 1
+        length, at = self._length(2 if kind.kind is WireKind.TEXT else 4, form, nullable, at, end, fits)
         wrong = length > end - at
         if form.flexible:  # elsewhere the width of the length is limit enough
             wrong |= length > most
         if np.count_nonzero(wrong):
             fits &= ~wrong
             length = np.where(wrong, 0, length)
-        return Ranges(at, length, kind.kind is Kind.TEXT), at + np.maximum(length, 0)
+        return Ranges(at, length, kind.kind is WireKind.TEXT), at + np.maximum(length, 0)
 
     def _length(
         self, width: int, form: Form, nullable: bool, at: Vector, end: Vector, fits: Mask
@@ -293,7 +293,7 @@ class VectorReader:
         fits[rows[~good]] = False
         return Sparse(rows, reading)
 
-    def _parts(self, embedded: Embedded, ranges: Ranges, scopes: tuple[_Scope, ...]) -> Parts:
+    def _parts(self, embedded: Embedded, ranges: Ranges, scopes: tuple[_Scope, ...]) -> EmbeddedBytes:
         """Read the structures that opaque bytes hold; rows whose bytes do not fit keep their bytes only."""
         protocol_type, owner = _look_up(embedded.protocol_type_field, scopes)
         read: list[tuple[Vector, Vector, Fields]] = []
@@ -314,7 +314,7 @@ class VectorReader:
                     read.append((rows, version[rows], fields))
         opaque = self._chosen(embedded.opaque, protocol_type, owner)
         nested_opaque = self._chosen(embedded.nested_opaque, *_look_up(embedded.protocol_field, scopes))
-        return Parts(ranges, tuple(read), opaque, nested_opaque)
+        return EmbeddedBytes(ranges, tuple(read), opaque, nested_opaque)
 
     def _chosen(
         self, formats: Mapping[str, OpaqueFormat], names: Ranges | None, owner: Vector | None

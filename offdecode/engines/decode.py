@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from offdecode.engines.arrow_columns import ArrowColumns
 from offdecode.engines.column_rows import ColumnEngine
-from offdecode.engines.parts import Part, category, constant_category, merge_parts
+from offdecode.engines.parts import TypeRows, category, constant_category, merge_parts
 from offdecode.engines.reference_rows import ReferenceEngine
 from offdecode.engines.selection import Selection
 from offdecode.log.batches import Frames
@@ -57,14 +57,14 @@ class Decoder:
         batches = {part.row_type: self._batch(part, records, status) for part in parts}
         return DecodedChunk(batches, np.argsort(rows, kind="stable"), (*records.problems, *problems))
 
-    def _data_parts(self, records: Records, indices: Vector) -> list[Part]:
+    def _data_parts(self, records: Records, indices: Vector) -> list[TypeRows]:
         if self._columns is None:
             return self._reference.decode(records, indices)
         parts, left = self._columns.decode(records, indices)
         self.fallbacks += len(left)
         return [*parts, *self._reference.decode(records, left)]
 
-    def _within_times(self, part: Part, records: Records) -> Part:
+    def _within_times(self, part: TypeRows, records: Records) -> TypeRows:
         """Without the rows that have no timestamp and whose commit timestamp lies outside the wanted times."""
         since, until = self.selection.since, self.selection.until
         unstamped = ~records.has_timestamp[part.rows]
@@ -78,9 +78,9 @@ class Decoder:
         )
         keep = pc.or_(keep, inside.fill_null(True))
         rows = part.rows[keep.to_numpy(zero_copy_only=False)]
-        return Part(part.row_type, rows, {name: column.filter(keep) for name, column in part.columns.items()})
+        return TypeRows(part.row_type, rows, {name: column.filter(keep) for name, column in part.columns.items()})
 
-    def _batch(self, part: Part, records: Records, status: Vector) -> pa.RecordBatch:
+    def _batch(self, part: TypeRows, records: Records, status: Vector) -> pa.RecordBatch:
         columns = _common_columns(part, records, status)
         options = self.selection.options
         if options.with_batch or options.crc_valid:
@@ -94,7 +94,7 @@ class Decoder:
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _common_columns(part: Part, records: Records, status: Vector) -> dict[str, pa.Array]:
+def _common_columns(part: TypeRows, records: Records, status: Vector) -> dict[str, pa.Array]:
     rows = part.rows
     frames = records.frames
     frame = records.frame[rows]
@@ -164,7 +164,7 @@ def raw_columns(records: Records, rows: Vector) -> dict[str, pa.Array]:
     }
 
 
-def _undecodable_problems(records: Records, part: Part) -> list[Problem]:
+def _undecodable_problems(records: Records, part: TypeRows) -> list[Problem]:
     if part.row_type != UNDECODABLE_ROW:
         return []
     frames = records.frames
@@ -179,7 +179,7 @@ def _undecodable_problems(records: Records, part: Part) -> list[Problem]:
     return found
 
 
-def _marker_parts(records: Records, rows: Vector) -> list[Part]:
+def _marker_parts(records: Records, rows: Vector) -> list[TypeRows]:
     """Control records: markers; control types that are no marker are unknown, cut ones undecodable."""
     if not len(rows):
         return []
@@ -203,7 +203,7 @@ def _marker_parts(records: Records, rows: Vector) -> list[Part]:
         at, types, epochs = np.asarray(markers, np.int64).T
         epoch = records.frames.producer_epoch[records.frame[at]]
         parts.append(
-            Part(
+            TypeRows(
                 MARKER_ROW,
                 at,
                 {
@@ -220,5 +220,5 @@ def _marker_parts(records: Records, rows: Vector) -> list[Part]:
             columns["reason"] = pa.array([item[1] for item in found])
             if row_name == UNDECODABLE_ROW:
                 columns["position"] = pa.array([0] * len(found), pa.int64())
-            parts.append(Part(row_name, at, columns))
+            parts.append(TypeRows(row_name, at, columns))
     return parts

@@ -12,7 +12,7 @@ from struct import Struct as Packed
 
 from offdecode.engines.walk import Form
 from offdecode.schemas.layout import ArrayOf, Field, Struct, least_bytes
-from offdecode.schemas.types import Kind, WireType
+from offdecode.schemas.types import WireKind, WireType
 
 # bytes, position, end -> where the value ends
 Hop = Callable[[memoryview, int, int], int]
@@ -61,7 +61,7 @@ def _step(kind: WireType | Struct | ArrayOf, nullable: bool, form: Form) -> _Ste
     if isinstance(kind, WireType):
         if kind.width is not None:
             return _FIXED, kind.width, _stay
-        return (_VARINT if form.flexible else _SHORT if kind.kind is Kind.TEXT else _LONG), 0, _stay
+        return (_VARINT if form.flexible else _SHORT if kind.kind is WireKind.TEXT else _LONG), 0, _stay
     if isinstance(kind, ArrayOf):
         return _OTHER, 0, _array_hop(kind.of, form)
     inner = element_hop(kind, form)

@@ -13,7 +13,7 @@ from offdecode.model import Mask, Vector, arrow
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TypeRows:
     """Rows of one type. rows: the record each row comes from, ascending; columns: the type's own, by name."""
 
     row_type: str
@@ -21,16 +21,16 @@ class Part:
     columns: dict[str, pa.Array]
 
 
-def merge_parts(parts: Sequence[Part]) -> list[Part]:
+def merge_parts(parts: Sequence[TypeRows]) -> list[TypeRows]:
     """One part for each row type, its rows in the order of the records."""
-    by_type: dict[str, list[Part]] = {}
+    by_type: dict[str, list[TypeRows]] = {}
     for part in parts:
         if len(part.rows):
             by_type.setdefault(part.row_type, []).append(part)
     return [_join(same) for same in by_type.values()]
 
 
-def _join(parts: list[Part]) -> Part:
+def _join(parts: list[TypeRows]) -> TypeRows:
     if len(parts) == 1:
         return parts[0]
     rows = np.concatenate([part.rows for part in parts])
@@ -46,7 +46,7 @@ def _join(parts: list[Part]) -> Part:
             columns[name] = scattered(pieces[filled[0]], np.flatnonzero(owner == filled[0]), len(rows))
         else:
             columns[name] = pa.chunked_array(pieces, kind).unify_dictionaries().combine_chunks().take(take)
-    return Part(parts[0].row_type, rows[order], columns)
+    return TypeRows(parts[0].row_type, rows[order], columns)
 
 
 def lists(count: Vector, elements: pa.Array) -> pa.Array:

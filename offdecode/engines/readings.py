@@ -69,7 +69,7 @@ class Fields:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class EmbeddedBytes:
     """Bytes that hold a structure in some rows: their ranges, and per layout version the rows and their readings.
 
     opaque, nested_opaque: free-form readings of the bytes, and of the structure's user data, and the rows they are for.
@@ -89,4 +89,4 @@ class Encoded:
     encoded: EncodedText
 
 
-Reading = Numbers | Ranges | Uuids | Items | Sparse | Fields | Parts | Encoded
+Reading = Numbers | Ranges | Uuids | Items | Sparse | Fields | EmbeddedBytes | Encoded

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from offdecode.engines.parts import Part, text_hex
+from offdecode.engines.parts import TypeRows, text_hex
 from offdecode.engines.plain import Plain
 from offdecode.engines.reference import Values, read_layout, read_value
 from offdecode.engines.selection import Selection
@@ -32,13 +32,13 @@ class _Rows:
     rows: list[int] = field(default_factory=list)
     values: list[Values] = field(default_factory=list)
 
-    def part(self, name: str) -> Part:
+    def part(self, name: str) -> TypeRows:
         columns = {
             column.name: pa.array([values.get(column.name) for values in self.values], column.arrow_type)
             for column in row_type(name).columns
             if any(column.name in values for values in self.values)
         }
-        return Part(name, np.asarray(self.rows, np.int64), columns)
+        return TypeRows(name, np.asarray(self.rows, np.int64), columns)
 
 
 class ReferenceEngine:
@@ -47,7 +47,7 @@ class ReferenceEngine:
     def __init__(self, selection: Selection) -> None:
         self._selection = selection
 
-    def decode(self, records: Records, indices: Vector) -> list[Part]:
+    def decode(self, records: Records, indices: Vector) -> list[TypeRows]:
         """The rows of the records at `indices` (ascending) that the selection wants."""
         found: dict[str, _Rows] = {}
         for index in indices.tolist():

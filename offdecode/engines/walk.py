@@ -13,7 +13,7 @@ import numpy as np
 from offdecode.byte_vectors import Buffer, big_endian
 from offdecode.model import Mask, Vector
 from offdecode.schemas.layout import ArrayOf, Field, Struct, least_bytes
-from offdecode.schemas.types import Kind, WireType
+from offdecode.schemas.types import WireKind, WireType
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def _field_end(
         rows = np.flatnonzero(buffer[at] == 1)
         after[rows] = struct_end(buffer, kind.fields, form, after[rows], end[rows])
         return after
-    width = 2 if isinstance(kind, WireType) and kind.kind is Kind.TEXT else 4
+    width = 2 if isinstance(kind, WireType) and kind.kind is WireKind.TEXT else 4
     if form.flexible:
         length, at = _any_varint(buffer, at, end)
         length -= 1

@@ -66,7 +66,7 @@ class Records:
     def value(self, index: int) -> bytes | None:
         return self._bytes(int(self.value_position[index]), int(self.value_length[index]))
 
-    def part(self, first: int, last: int) -> Records:
+    def slice(self, first: int, last: int) -> Records:
         """The records from `first` to before `last`; the first part has the problems."""
         if not first and last >= len(self):
             return self
@@ -169,7 +169,7 @@ def _located(
         return
     records = _locate(frames, chosen, buffer, start, end, problems)
     for first in range(0, max(len(records), 1), MOST_RECORDS):
-        yield records.part(first, first + MOST_RECORDS)
+        yield records.slice(first, first + MOST_RECORDS)
 
 
 def _locate_many(

@@ -102,11 +102,11 @@ class RowOptions:
 DEFAULT_OPTIONS = RowOptions()
 
 _SCALARS = {
-    wire.Kind.TIMESTAMP: Kind.TIMESTAMP,
-    wire.Kind.TIMESTAMP_NUMBER: Kind.TIMESTAMP_NUMBER,
-    wire.Kind.TEXT: Kind.TEXT,
-    wire.Kind.UUID: Kind.TEXT,
-    wire.Kind.BYTES: Kind.TEXT,
+    wire.WireKind.TIMESTAMP: Kind.TIMESTAMP,
+    wire.WireKind.TIMESTAMP_NUMBER: Kind.TIMESTAMP_NUMBER,
+    wire.WireKind.TEXT: Kind.TEXT,
+    wire.WireKind.UUID: Kind.TEXT,
+    wire.WireKind.BYTES: Kind.TEXT,
 }
 
 
@@ -119,7 +119,7 @@ def column_of(field: Field, *, nested: bool, flexible: bool) -> Column:
         column = Column(field.name, Kind.STRUCT, field.doc, children=columns_of(inner.fields, flexible=flexible))
     else:
         kind = _SCALARS.get(inner.kind, Kind.INT64 if inner.width == 8 else Kind.INT32)
-        plain = nested or isinstance(field.type, ArrayOf) or kind is not Kind.TEXT or inner.kind is wire.Kind.BYTES
+        plain = nested or isinstance(field.type, ArrayOf) or kind is not Kind.TEXT or inner.kind is wire.WireKind.BYTES
         column = Column(field.name, kind if plain else Kind.CATEGORY, field.doc)
     if isinstance(field.type, ArrayOf):
         return Column(field.name, Kind.LIST, field.doc, children=(column,))

@@ -20,7 +20,7 @@ MAX_STRING_BYTES = 0x7FFF  # upstream refuses longer strings in every encoding
 MAX_BYTES = 0x7FFFFFFF
 
 
-class Kind(Enum):
+class WireKind(Enum):
     """How a column engine reads a type and what its rows show."""
 
     INTEGER = "integer"
@@ -264,20 +264,20 @@ class WireType:
     """One primitive: upstream's name, its kind, its width in bytes (None = length-prefixed), its sign."""
 
     name: str
-    kind: Kind
+    kind: WireKind
     width: int | None = None
     signed: bool = True
 
     def block(self, *, flexible: bool, nullable: bool) -> construct.Construct:
         """The construct block that reads this type in a flexible or older version."""
-        if self.kind is Kind.UUID:
+        if self.kind is WireKind.UUID:
             return UuidText()
         if self.width is not None:
             return FixedWidth(self.width, self.signed)
         length: construct.Construct = VARINT
         if not flexible:
-            length = FixedWidth(2 if self.kind is Kind.TEXT else 4, signed=True)
-        if self.kind is Kind.TEXT:
+            length = FixedWidth(2 if self.kind is WireKind.TEXT else 4, signed=True)
+        if self.kind is WireKind.TEXT:
             return Text(Sized(length, compact=flexible, nullable=nullable, most=MAX_STRING_BYTES), decode_text)
         return Sized(length, compact=flexible, nullable=nullable, most=MAX_BYTES)
 
@@ -287,7 +287,7 @@ class WireType:
             return self.width
         if flexible:
             return 1
-        return 2 if self.kind is Kind.TEXT else 4
+        return 2 if self.kind is WireKind.TEXT else 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,16 +317,16 @@ def count_block(
     return Counted(element, length, compact=flexible, nullable=nullable, least=least)
 
 
-Int8 = WireType("int8", Kind.INTEGER, 1)
-Int16 = WireType("int16", Kind.INTEGER, 2)
-UInt16 = WireType("uint16", Kind.INTEGER, 2, signed=False)
-Int32 = WireType("int32", Kind.INTEGER, 4)
-Int64 = WireType("int64", Kind.INTEGER, 8)
-TimestampMs = WireType("int64", Kind.TIMESTAMP, 8)
-UncheckedTimestampMs = WireType("int64", Kind.TIMESTAMP_NUMBER, 8)
-Uuid = WireType("uuid", Kind.UUID, 16)
-String = WireType("string", Kind.TEXT)
-Bytes = WireType("bytes", Kind.BYTES)
-TextBytes = CountedText("bytes", Kind.TEXT, count=Int32, decode=decode_text)  # upstream's bytes that hold UTF-8
-JavaText = CountedText("java_utf", Kind.TEXT, count=UInt16, decode=decode_java_text)
-JavaChars = CountedText("java_chars", Kind.TEXT, count=Int32, unit=2, decode=decode_java_chars)
+Int8 = WireType("int8", WireKind.INTEGER, 1)
+Int16 = WireType("int16", WireKind.INTEGER, 2)
+UInt16 = WireType("uint16", WireKind.INTEGER, 2, signed=False)
+Int32 = WireType("int32", WireKind.INTEGER, 4)
+Int64 = WireType("int64", WireKind.INTEGER, 8)
+TimestampMs = WireType("int64", WireKind.TIMESTAMP, 8)
+UncheckedTimestampMs = WireType("int64", WireKind.TIMESTAMP_NUMBER, 8)
+Uuid = WireType("uuid", WireKind.UUID, 16)
+String = WireType("string", WireKind.TEXT)
+Bytes = WireType("bytes", WireKind.BYTES)
+TextBytes = CountedText("bytes", WireKind.TEXT, count=Int32, decode=decode_text)  # upstream's bytes that hold UTF-8
+JavaText = CountedText("java_utf", WireKind.TEXT, count=UInt16, decode=decode_java_text)
+JavaChars = CountedText("java_chars", WireKind.TEXT, count=Int32, unit=2, decode=decode_java_chars)
