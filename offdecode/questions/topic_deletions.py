@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from offdecode.evidence import LogId
-from offdecode.model import DecodedChunk
+from offdecode.model import DecodedChunk, Mask, arrow
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
 
 _TOPIC_DELETED = "topic_deleted"
-_MOVES = pa.array(["first", "advance", "repeat", "rewind", "jump", "reset_like"])
+_MOVES = {"first", "advance", "repeat", "rewind", "jump", "reset_like"}
+_NO_TIME = np.iinfo(np.int64).min
 _LATER_MS = 2000  # tombstones of one deletion, and commits on their way, lie within this
 
 
@@ -36,23 +36,24 @@ class TopicDeletions:
         """Take notice of all movements of a log, those that nobody asked for too."""
         self._logs.add(log)
         batch = chunk.batches[MOVEMENT_ROW]
-        moves = pa.table({
-            "topic": batch.column("topic").cast(pa.string()),
-            "time": batch.column("last_log_timestamp").cast(pa.int64()),
-        }).filter(pc.is_in(batch.column("kind").cast(pa.string()), _MOVES))  # fmt: skip
-        for row in moves.group_by("topic").aggregate([("time", "max")]).to_pylist():
-            known = self._latest[row["topic"]]
-            if row["time_max"] is not None:
-                known[log] = max(known.get(log, row["time_max"]), row["time_max"])
+        time = batch.column("last_log_timestamp").cast(pa.int64()).fill_null(_NO_TIME).to_numpy()
+        moves = _among(batch.column("kind"), _MOVES) & (time != _NO_TIME)
+        topics = batch.column("topic")
+        latest = np.full(len(topics.dictionary), _NO_TIME)
+        np.maximum.at(latest, topics.indices.to_numpy()[moves], time[moves])
+        for topic, known in zip(topics.dictionary.to_pylist(), latest.tolist(), strict=True):
+            if known != _NO_TIME:
+                by_log = self._latest[topic]
+                by_log[log] = max(by_log.get(log, known), known)
 
     def hold(self, log: LogId, chunk: DecodedChunk) -> DecodedChunk:
         """The chunk without the movements that are held."""
         batch = chunk.batches[MOVEMENT_ROW]
-        causes = pc.equal(batch.column("cause").cast(pa.string()), _TOPIC_DELETED).fill_null(False)
-        if not pc.any(causes).as_py():
+        held = _among(batch.column("cause"), {_TOPIC_DELETED})
+        if not held.any():
             return chunk
-        self._held.append((log, batch.filter(causes)))
-        return chunk.where(~np.asarray(causes))
+        self._held.append((log, batch.filter(arrow(held))))
+        return chunk.where(~held)
 
     def weighed(self) -> Iterator[DecodedChunk]:
         """What was held: of low confidence where another log goes on with the topic, of high only beside others."""
@@ -69,3 +70,10 @@ class TopicDeletions:
         if row["confidence"] == "high" and len(self._logs) == 1:
             return {**row, "confidence": "medium"}
         return row
+
+
+def _among(column: pa.DictionaryArray, names: set[str]) -> Mask:
+    """Which values of a column are among these; null is not."""
+    wanted = np.array([name in names for name in column.dictionary.to_pylist()] + [False], np.bool_)
+    found: Mask = wanted[column.indices.fill_null(len(wanted) - 1).to_numpy()]
+    return found

@@ -86,9 +86,8 @@ MOVEMENT = np.dtype([(name, np.int64) for name in (
 )])  # fmt: skip
 _SAME = ("kind", "generation", "owner", "signals", "transaction")  # what commits of one movement have in common
 
-_TAKEN = (
-    "log_offset", "log_timestamp", "decided_offset", "decided_timestamp", "transaction", "generation", "owner"
-)  # fmt: skip
+_TAKEN = ("log_offset", "log_timestamp", "transaction", "generation", "owner")
+_DECIDED = ("decided_offset", "decided_timestamp")
 _TIMES = ("commit_timestamp", "expire_timestamp")
 
 _STARTS = ("before", "log_offset", "log_timestamp")  # of the first commit of a movement
@@ -121,6 +120,19 @@ class Steps:
     leftover: Mask
 
 
+class _Ordered(Events):
+    """Events in another order. Each vector is put in it when it is asked for."""
+
+    def __init__(self, events: Events, order: Vector) -> None:
+        super().__init__()
+        self._events = events
+        self._order = order
+
+    def __missing__(self, name: str) -> Vector:
+        self[name] = found = self._events[name][self._order]
+        return found
+
+
 class Movement:
     """Turns chunks into movements. Keeps, for each key, what it was left at and the movement still going on."""
 
@@ -128,16 +140,19 @@ class Movement:
         self._old_load = coordinator is Coordinator.OLD_LOAD
         self._left = np.empty(0, _LEFT)
         self._open = np.empty(0, MOVEMENT)
+        self._any_leftover = False
 
     def steps(self, events: Events, keys: int) -> Steps:
         """Each event as a movement of its own. keys: how many keys there are by now."""
         self._grow(keys)
-        order = _by_effect(events)
-        events = {name: values[order] for name, values in events.items()}
+        written = events
+        delayed = bool((written["effect"] != written["place"]).any())
+        order = _by_effect(written, delayed=delayed)
+        events = _Ordered(written, order)
         key = events["key"]
         starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
         start = np.repeat(starts, np.diff(np.append(starts, len(key))))
-        effective = self._effective(events, start)
+        effective = self._effective(events, start) if delayed else events["may"] == 1
         # The effective commit before each one, in its key.
         latest = np.maximum.accumulate(np.where(effective, np.arange(len(key)), -1))
         previous = np.concatenate(([-1], latest[:-1]))
@@ -156,6 +171,7 @@ class Movement:
             "before": before(offset, "offset"),
             "after": offset,
             **{name: events[name] for name in _TAKEN},
+            **{name: (events if delayed else written)[name] for name in _DECIDED},
         }
         self._name(movement, events, effective, start)
         known = (movement["before"] != ABSENT) & (movement["after"] != ABSENT)
@@ -163,15 +179,19 @@ class Movement:
         changed = known & (topic_id >= 0) & (had_id >= 0) & (topic_id != had_id)
         movement["signals"][changed] |= int(Signal.TOPIC_ID_CHANGED)
         committed, expires = (before(events[name], name) for name in _TIMES)
-        leftover = before(events["leftover"], "leftover") == 1
+        self._any_leftover |= bool(written["leftover"].any())
+        leftover = np.zeros(len(key), np.bool_)
+        if self._any_leftover:
+            leftover = before(events["leftover"], "leftover") == 1
         found = Steps(order, movement, effective, committed, expires, leftover)
         ends = np.append(starts[1:], len(key)) - 1
         last = latest[ends]
         moved = last >= starts
-        place = np.where(self._old_load & (events["tombstone"] == 1), -1, events["place"])
-        for name, column in {**events, "place": place}.items():
-            if name in ("offset", "topic_id", "place", "leftover", *_TIMES):
-                self._left[name][key[ends[moved]]] = column[last[moved]]
+        mine, at = key[ends[moved]], order[last[moved]]
+        for name in ("offset", "topic_id", "place", "leftover", *_TIMES):
+            self._left[name][mine] = written[name][at]
+        if self._old_load:
+            self._left["place"][mine[written["tombstone"][at] == 1]] = -1
         self._left["seen"][key[effective]] = 1
         return found
 
@@ -181,8 +201,6 @@ class Movement:
         A tombstone is in force like an offset; but to the old coordinator that loads the log it is nothing.
         """
         may, place = events["may"] == 1, events["place"]
-        if (events["effect"] == place).all():
-            return np.asarray(may)
         part = start.copy()
         if self._old_load:
             nothing = np.concatenate(([False], (may & (events["tombstone"] == 1))[:-1]))
@@ -233,7 +251,7 @@ class Movement:
             (alike & back, Signal.BACKWARDS),
             (reset & ahead, Signal.AHEAD),
             (jump, Signal.LARGE_STEP),
-            ((kind == MovementKind.FIRST) & effective & self._seen(events, effective, start), Signal.DELETED_BEFORE),
+            (self._again((kind == MovementKind.FIRST) & effective, events, effective, start), Signal.DELETED_BEFORE),
         )
         signals = np.zeros(len(kind), np.int64)
         for mask, signal in marks:
@@ -256,10 +274,12 @@ class Movement:
         signals[late] |= np.where(decided, int(Signal.LATER_RECORD_IN_FORCE), int(Signal.TRANSACTION_OPEN))[late]
         movement["kind"], movement["signals"], movement["confidence"] = kind, signals, confidence
 
-    def _seen(self, events: Events, effective: Mask, start: Vector) -> Mask:
-        """Which events have an effective one of their key before them."""
+    def _again(self, first: Mask, events: Events, effective: Mask, start: Vector) -> Mask:
+        """Which of the first ones have an effective one of their key before them all the same."""
+        if not first.any():
+            return first
         earlier = _sums_before(effective.astype(np.int64), start) > 0
-        return np.asarray(earlier | (self._left["seen"][events["key"]] == 1))
+        return np.asarray(first & (earlier | (self._left["seen"][events["key"]] == 1)))
 
     def _jumps(self, movement: Columns, ahead: Mask, start: Vector) -> Mask:
         """Which advances are far beyond the key's steps before them; the steps are counted for later ones."""
@@ -325,11 +345,11 @@ class Movement:
             self._left, self._open = left, opened
 
 
-def _by_effect(events: Events) -> Vector:
+def _by_effect(events: Events, *, delayed: bool) -> Vector:
     """The order by key and effect. Of one transaction's commits the last counts, so it comes first."""
-    key, place, effect = events["key"], events["place"], events["effect"]
-    if (effect != place).any():
-        return np.lexsort((-place, effect, key))
+    key = events["key"]
+    if delayed:
+        return np.lexsort((-events["place"], events["effect"], key))
     bits = len(key).bit_length()  # a sort of numbers that hold key and place takes a third of a stable sort
     return np.sort(key << bits | np.arange(len(key))) & (1 << bits) - 1
 
