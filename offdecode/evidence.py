@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +22,9 @@ from offdecode.model import Coverage, DecodedChunk, Mask, Problem, Vector, path_
 from offdecode.options import Source
 from offdecode.request import Report, Request, Stats
 from offdecode.sources.exported import exported_bytes, iter_lines
+from offdecode.sources.locations import is_standard_input, local_path
 from offdecode.sources.segments import PartitionLog, find_logs
+from offdecode.sources.standard_input import standard_input_is
 from offdecode.sources.topic_ids import data_directory_names, named_in_file
 
 _CHUNK_BYTES = 4 << 20  # small enough for the vectors to stay in cache
@@ -135,6 +138,19 @@ class Evidence:
         Raises SourceError where nothing is an offsets log.
         """
         raise NotImplementedError
+
+
+def touches_evidence(target: Path, paths: tuple[Path, ...]) -> bool:
+    """Whether to write to a file, of which this is the real path, changes what the paths lead to."""
+    for path in paths:
+        if is_standard_input(path) and standard_input_is(target):
+            return True
+        if (local := local_path(path)) is not None:
+            source = Path(os.path.realpath(local))
+            beside = target.parent == source.parent and target.suffix == ".log" and target.exists()
+            if target == source or beside or source in target.parents:
+                return True
+    return False
 
 
 def open_evidence(request: Request) -> Evidence:

@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol
 import orjson
 
 from offdecode.errors import OffdecodeError, UsageError
-from offdecode.evidence import SegmentEvidence, Step, StepReader
+from offdecode.evidence import SegmentEvidence, Step, StepReader, touches_evidence
 from offdecode.model import DecodedChunk, Problem
 from offdecode.options import Output
 from offdecode.parallel import CAN_SHARE, Turns, TurnStream, share
@@ -242,11 +242,8 @@ def _parquet_targets(row_types: tuple[str, ...] | None, output: Output) -> dict[
 def keep_off_the_evidence(paths: tuple[Path, ...], output: Output) -> None:
     """Refuse to write over the input, or into a directory of it; and rows and problems into one file."""
     targets = [Path(os.path.realpath(path)) for path in (output.path, output.problems_file) if path is not None]
-    sources = [Path(os.path.realpath(path)) for path in paths]
     for target in targets:
-        for source in sources:
-            beside = target.parent == source.parent and target.suffix == ".log" and target.exists()
-            if target == source or beside or source in target.parents:
-                raise UsageError(f"{target}: the input is never written to")
+        if touches_evidence(target, paths):
+            raise UsageError(f"{target}: the input is never written to")
     if len(set(targets)) < len(targets) and not (targets[0].exists() and not targets[0].is_file()):
         raise UsageError(f"{targets[0]}: rows and problems need a file each")

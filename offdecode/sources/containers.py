@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import unquote, urlsplit
 
 from offdecode.model import Problem
 from offdecode.sources.codecs import HEAD_BYTES, Codec, codec_of
-from offdecode.sources.locations import LocalLocation, Location
+from offdecode.sources.locations import LocalLocation, Location, is_standard_input, local_path
 
 if TYPE_CHECKING:  # a plain directory needs none of what these import
     from offdecode.sources.archives import Archive, UnpackedLocation
     from offdecode.sources.spool import Spool
 
 T = TypeVar("T")
-_URL = re.compile(r"[a-z0-9]+:/")
 
 
 class Containers:
@@ -31,18 +28,14 @@ class Containers:
 
     def location(self, path: Path) -> Location:
         """What a path names: `-` is standard input, a URL what lies there. A file of such a name goes first."""
-        if str(path) in ("-", "/dev/stdin") and not path.is_file():
+        if is_standard_input(path):
             return self._standard_input()
-        if not path.exists():
-            text = str(path)
-            if text.startswith("file:/"):
-                return LocalLocation(Path(unquote(urlsplit(text).path)))
-            if _URL.match(text):
-                from offdecode.sources.remote import remote_location  # most runs need none of what it imports
+        if (local := local_path(path)) is not None:
+            return LocalLocation(local)
+        from offdecode.sources.remote import remote_location  # most runs need none of what it imports
 
-                if (remote := remote_location(text)) is not None:
-                    return self._known(("remote", text), lambda: remote)
-        return LocalLocation(path)
+        remote = remote_location(str(path))
+        return LocalLocation(path) if remote is None else self._known(("remote", str(path)), lambda: remote)
 
     def _standard_input(self) -> Location:
         from offdecode.sources.standard_input import StandardInput

@@ -11,12 +11,34 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from offdecode.model import path_text
 from offdecode.sources.opening import read_side_file
 from offdecode.sources.readers import FileReader, Reader
 
 Complain = Callable[["Location", OSError], None]
+_URL = re.compile(r"[a-z0-9]+:/")
+
+
+def is_standard_input(path: Path) -> bool:
+    """Whether a path names standard input. A file of such a name goes first."""
+    return str(path) in ("-", "/dev/stdin") and not path.is_file()
+
+
+def is_url(path: Path) -> bool:
+    """Whether a path looks like a URL. A file of such a name goes first."""
+    return _URL.match(str(path)) is not None and not path.exists()
+
+
+def local_path(path: Path) -> Path | None:
+    """The file or directory of this machine that a path or a `file:` URL names; None for what is elsewhere."""
+    if is_standard_input(path):
+        return None
+    if not is_url(path):
+        return path
+    text = str(path)
+    return Path(unquote(urlsplit(text).path)) if text.startswith("file:/") else None
 
 
 class Location(ABC):

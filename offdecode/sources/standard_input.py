@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import TextIO
 
 from offdecode.sources.locations import Location
@@ -65,3 +67,11 @@ class StandardInput(Location):
                 spool.write(data, self.text)
             self._spool = spool
         return self._spool
+
+
+def standard_input_is(path: Path) -> bool:
+    """Whether a file is what standard input is read from."""
+    try:
+        return path.is_file() and os.path.samestat(path.stat(), os.fstat(sys.stdin.fileno()))
+    except (OSError, AttributeError, ValueError):  # closed, or no file at all
+        return False

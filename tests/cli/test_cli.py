@@ -469,6 +469,9 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     ["{data}", "-o", "{folder}"],
     ["{data}", "-o", "{data}/parquet", "--format", "parquet"],
     ["{link}", "-o", "{first}"],
+    ["file://{first}", "-o", "{first}"],
+    ["file:{first}", "--problems", "{first}"],
+    ["file://{folder}", "-o", "{folder}/rows.jsonl"],
 ], ids=" ".join)  # fmt: skip
 def test_nothing_is_written_beside_the_evidence(tmp_path: Path, arguments: list[str]) -> None:
     data = tmp_path / "data"
@@ -482,6 +485,30 @@ def test_nothing_is_written_beside_the_evidence(tmp_path: Path, arguments: list[
     assert snapshot(data) == before
     assert done.status == 2
     assert done.words.endswith("the input is never written to")
+
+
+@pytest.mark.parametrize("option", ["-o", "--problems"])
+def test_what_standard_input_is_read_from_is_not_written_over(tmp_path: Path, option: str) -> None:
+    log = tmp_path / "a.log"
+    shutil.copy(min(SETS["classic"].log.rglob("*.log")), log)
+    before = snapshot(tmp_path)
+    with log.open("rb") as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", "offdecode", "decode", "-", option, log],
+            stdin=stream,
+            capture_output=True,
+            text=True,
+        )
+    assert snapshot(tmp_path) == before
+    assert done.returncode == 2
+    assert done.stderr.endswith("the input is never written to\n")
+
+
+def test_a_url_is_not_taken_for_a_directory_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "http:").mkdir()
+    done = run("decode", "http://127.0.0.1:1/a.log", "-o", "http:/127.0.0.1:1/a.log")
+    assert "never written to" not in done.words
 
 
 def test_rows_and_problems_to_the_same_file(tmp_path: Path) -> None:
