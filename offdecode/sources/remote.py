@@ -53,6 +53,7 @@ class RemoteLocation(Location):
         self._listing: dict[str, dict[str, Any]] | None = None
         self._spool: Spool | None = None
         self._side_files: dict[str, bytes | None] = {}
+        self._ranges: bool | None = None
         self._http = url.startswith(("http:", "https:"))
 
     @property
@@ -103,11 +104,10 @@ class RemoteLocation(Location):
 
     def open(self) -> Reader:
         info = self._info()
-        size, ranges = info.get("size"), info.get("partial", True)
-        if size is None or (self._http and "partial" not in info):
+        if info.get("size") is None:  # a listing of links tells no sizes
             info = self._known = self._ask(lambda fs, path: fs.info(path))
-            size, ranges = info.get("size"), info.get("partial", False)
-        if size is None or not ranges:
+        size = info.get("size")
+        if size is None or not self._gives_ranges(int(size)):
             spool = self._whole()
             return SpoolReader(spool, 0, spool.end)
         return RemoteReader(self._range, int(size))
@@ -117,6 +117,22 @@ class RemoteLocation(Location):
         if name not in self._side_files:
             self._side_files[name] = super().side_file(name, most_bytes)
         return self._side_files[name]
+
+    def _gives_ranges(self, size: int) -> bool:
+        """Whether parts of the file can be asked for. Servers of the web need not give them, nor say it."""
+        if self._ranges is None:
+
+            def try_one(fs: Any, path: str) -> bool:
+                try:
+                    with fs.open(path, size=size, cache_type="none") as file:
+                        file.seek(1)
+                        file.read(1)
+                except ValueError:  # the whole file would come, of which nothing has been read
+                    return False
+                return True
+
+            self._ranges = not self._http or size < 2 or self._ask(try_one)
+        return self._ranges
 
     def _range(self, start: int, end: int) -> bytes:
         data: bytes = self._ask(lambda fs, path: fs.cat_file(path, start=start, end=end))
