@@ -19,6 +19,7 @@ from offdecode.log.repeats import Repeats
 from offdecode.log.transactions import Place, TransactionResolver
 from offdecode.model import PADDING, Chunk, Problem, Vector
 from offdecode.sources.segments import PartitionLog, Segment, open_segment, read_chunk
+from offdecode.sources.unreadable import PatientReader, Unread
 
 _NOTHING_IN_IT = "this does not look like an offsets log: there is no batch in it"
 NOT_OFFSETS = "this does not look like an offsets log: its record keys are not those of consumer offsets or groups"
@@ -41,16 +42,18 @@ def iter_log(log: PartitionLog, offsets: OffsetMap, chunk_bytes: int) -> Iterato
     _refuse_foreign(log)
     judged: bool | None = None
     batches = lost = 0
+    unread = False
     repeats = Repeats()
     frames_from = partial(_frames_from, log, chunk_bytes)
     for frames, status in TransactionResolver(frames_from, offsets.cleaning):
         lost += sum(problem.kind in ("garbage_tail", "damaged_bytes") for problem in frames.problems)
+        unread |= any(problem.kind == "unreadable" for problem in frames.problems)
         batches += len(frames)
         if judged is None:
             judged = looks_like_offsets(frames, _place(log))
         found = sorted((*repeats.add(frames), *offsets.add(frames, status)), key=lambda one: one.position or 0)
         yield replace(frames, problems=(*frames.problems, *found)), status
-    if lost and not batches:
+    if lost and not batches and not unread:
         raise SourceError(_place(log), _NOTHING_IN_IT)
     if late := offsets.finish():
         yield replace(_no_frames(log.segments[-1], log.log_partition), problems=late), np.empty(0, np.int64)
@@ -88,16 +91,26 @@ def _frames_from(log: PartitionLog, chunk_bytes: int, place: Place) -> Iterator[
         segment = log.segments[index]
         try:
             with open_segment(segment) as reader:
-                read = partial(read_chunk, reader, segment, log.log_partition)
+                patient = PatientReader(reader, segment.size)
+                read = partial(read_chunk, patient, segment, log.log_partition)
                 for frames in iter_frames(read, chunk_bytes, position):
                     last = frames.chunk.final
+                    unread = patient.found_before(segment.size if last else frames.next_position)
+                    problems = [_unread(segment, log.log_partition, one) for one in unread]
                     if last and (changed := reader.changed(segment.size)) is not None:
-                        problem = Problem("changed_while_read", segment.name, changed, log.log_partition)
-                        frames = replace(frames, problems=(*frames.problems, problem))
+                        problems.append(Problem("changed_while_read", segment.name, changed, log.log_partition))
+                    if problems:
+                        frames = replace(frames, problems=(*problems, *frames.problems))
                     yield (Place(index + 1, 0) if last else Place(index, frames.next_position)), frames
         except OSError as error:
             yield Place(index + 1, 0), _unreadable(segment, log.log_partition, error)
         position = 0
+
+
+def _unread(segment: Segment, log_partition: int | None, bad: Unread) -> Problem:
+    length = bad.end - bad.start
+    message = f"{length} bytes cannot be read: {bad.reason}"
+    return Problem("unreadable", segment.name, message, log_partition, bad.start, length)
 
 
 def _unreadable(segment: Segment, log_partition: int | None, error: OSError) -> Frames:

@@ -20,14 +20,15 @@ _TAILS = {"zero_tail": "zeros", "torn_batch": "torn_batch", "garbage_tail": "gar
 class Inventory:
     """What one segment file holds.
 
-    size: bytes that were read; sha256: over exactly these. Times: milliseconds since 1970 UTC, of the batches with
-    a right checksum. batches_by_*: those with a right checksum. tail: "clean", "zeros", "torn_batch" or "garbage".
+    size: bytes of the file, as far as it was read; sha256: over exactly these, None where some could not be read.
+    Times: milliseconds since 1970 UTC, of the batches with a right checksum. batches_by_*: those with a right
+    checksum. tail: "clean", "zeros", "torn_batch" or "garbage".
     problems: all of them by kind.
     """
 
     path: str
     size: int
-    sha256: str
+    sha256: str | None
     first_offset: int | None
     last_offset: int | None
     first_timestamp: int | None
@@ -120,7 +121,7 @@ class InventoryBuilder:
         batches_by_magic, batches_by_codec = batches_by
         records_by_magic, records_by_codec = records_by
         return Inventory(
-            self._path, self._hashed, self._sha256.hexdigest(),
+            self._path, self._hashed, None if self._problems["unreadable"] else self._sha256.hexdigest(),
             self._first_offset, self._last_offset, self._first_timestamp, self._last_timestamp,
             self._batches, self._crc_failures, batches_by_magic, batches_by_codec,
             _plain(self._types), records_by_magic, records_by_codec,

@@ -8,14 +8,17 @@ from typing import Protocol, Self
 
 from offdecode.sources.opening import open_evidence
 
+SECTOR_BYTES = 4096  # of a disk, as the system reads it
+
 
 class Reader(Protocol):
     """An open file of known size. `read` and `read_into` give fewer bytes than wanted only at its end.
 
-    Both raise OSError where bytes cannot be read.
+    Both raise OSError where bytes cannot be read. grain: bytes that are read, or refused, together.
     """
 
     size: int
+    grain: int
 
     def __enter__(self) -> Self: ...
 
@@ -36,6 +39,8 @@ class Reader(Protocol):
 
 class FileReader:
     """An open local file."""
+
+    grain = SECTOR_BYTES
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -72,6 +77,7 @@ class WindowReader:
         self._start = start
         self._outer_size = outer_size
         self.size = size
+        self.grain = outer.grain
 
     def __enter__(self) -> Self:
         return self

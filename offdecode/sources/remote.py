@@ -226,7 +226,7 @@ class RemoteReader:
 
     def __init__(self, fetch: Callable[[int, int], bytes], size: int, block_bytes: int = _BLOCK_BYTES) -> None:
         self._fetch = fetch
-        self._block_bytes = block_bytes
+        self.grain = block_bytes
         self._pool: ThreadPoolExecutor | None = None
         self._blocks: dict[int, Future[bytes]] = {}
         self._latest: int | None = None
@@ -252,7 +252,7 @@ class RemoteReader:
         room = max(min(len(target), self.size - position), 0)
         filled = 0
         while filled < room:
-            index, at = divmod(position + filled, self._block_bytes)
+            index, at = divmod(position + filled, self.grain)
             part = memoryview(self._block(index))[at : at + room - filled]
             target[filled : filled + len(part)] = part
             filled += len(part)
@@ -265,7 +265,7 @@ class RemoteReader:
         in_order = self._latest is None or index - 1 <= self._latest <= index
         ahead = _BLOCKS_AHEAD if in_order else 1
         self._latest = index
-        last = min(index + ahead, -(-self.size // self._block_bytes))
+        last = min(index + ahead, -(-self.size // self.grain))
         for number in range(index, last):
             if number not in self._blocks:
                 self._blocks[number] = self._submit(number)
@@ -280,5 +280,5 @@ class RemoteReader:
     def _submit(self, number: int) -> Future[bytes]:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(_BLOCKS_AHEAD, "offdecode-fetch")
-        start = number * self._block_bytes
-        return self._pool.submit(self._fetch, start, min(start + self._block_bytes, self.size))
+        start = number * self.grain
+        return self._pool.submit(self._fetch, start, min(start + self.grain, self.size))

@@ -21,6 +21,7 @@ from offdecode.sources.containers import Containers
 from offdecode.sources.locations import Location
 from offdecode.sources.names import SEGMENT_NAME, SEGMENT_SUFFIX, partition_pattern
 from offdecode.sources.readers import Reader
+from offdecode.sources.unreadable import PatientReader
 
 _NUMBERED = re.compile(r"(?s)\d{20}\.log.*")
 _PARTITION_DIRECTORY = re.compile(r"(?P<topic>.+)-(?P<partition>\d{1,10})")
@@ -213,7 +214,7 @@ def _segments(search: _Search, files: Iterable[Location]) -> Iterator[Segment]:
     for file in files:
         try:
             with file.open() as reader:
-                head = reader.read(0, HEAD_BYTES)
+                head = _head(reader)
                 size = reader.size
             codec = codec_of(head)
             if codec is not None:
@@ -231,6 +232,14 @@ def _segments(search: _Search, files: Iterable[Location]) -> Iterator[Segment]:
         yield Segment(file, size, base, named)
 
 
+def _head(reader: Reader) -> bytes:
+    """The first bytes; none where they cannot be read, for those behind them may be."""
+    try:
+        return reader.read(0, HEAD_BYTES)
+    except OSError:
+        return b""
+
+
 def _checkpoints(directory: Location, partition: int | None) -> Checkpoints:
     match = _PARTITION_DIRECTORY.fullmatch(directory.name)
     if match is None or partition is None:
@@ -243,7 +252,7 @@ def open_segment(segment: Segment) -> Reader:
     return segment.location.open()
 
 
-def read_chunk(reader: Reader, segment: Segment, log_partition: int | None, position: int, size: int) -> Chunk:
+def read_chunk(reader: PatientReader, segment: Segment, log_partition: int | None, position: int, size: int) -> Chunk:
     """Bytes of a segment from `position` on, up to `size` of them; fewer only at the segment's end."""
     wanted = max(min(size, segment.size - position), 0)
     buffer = np.empty(wanted + PADDING, np.uint8)

@@ -8,7 +8,7 @@ import weakref
 from typing import Self
 
 from offdecode.errors import SourceError
-from offdecode.sources.readers import read_descriptor
+from offdecode.sources.readers import SECTOR_BYTES, read_descriptor
 
 LIMIT_VARIABLE = "OFFDECODE_SPOOL_BYTES"
 _DEFAULT_LIMIT = 64 << 30
@@ -64,6 +64,8 @@ def _limit() -> int:
 
 class SpoolReader:
     """A range of a spool."""
+
+    grain = SECTOR_BYTES
 
     def __init__(self, spool: Spool, start: int, size: int) -> None:
         self._spool = spool

@@ -17,15 +17,17 @@ from offdecode.sources.containers import Containers
 from offdecode.sources.remote import RemoteReader
 from tests.command import TRANSACTIONS
 from tests.containers import ARCHIVES
+from tests.segment_builder import Header, batch, commit
 from tests.sources.test_containers import nameless, rows_of
 
 LOG = TRANSACTIONS / "log"
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder, with ranges. faults: how many requests for data end in the middle."""
+    """Serves a folder, with ranges. faults: how many requests for data end in the middle. bad: bytes never served."""
 
     ranges = True
+    bad = range(0)
     faults = 0
     requests: list[tuple[str, str, str | None]]
 
@@ -39,6 +41,9 @@ class Handler(SimpleHTTPRequestHandler):
         data = path.read_bytes()
         if wanted and self.ranges:
             first, last = wanted.removeprefix("bytes=").split("-")
+            if int(first) < self.bad.stop and int(last) >= self.bad.start:
+                self.send_error(500)
+                return
             part = data[int(first) : int(last) + 1]
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}")
@@ -113,6 +118,20 @@ def test_connections_that_break(served: tuple[str, Path, type[Handler]]) -> None
     assert nameless(rows) == nameless(rows_of(LOG)[0])
     assert problems == []
     assert handler.faults == 0
+
+
+def test_a_range_that_is_never_served(served: tuple[str, Path, type[Handler]]) -> None:
+    """All that is not in the same block is there."""
+    url, folder, handler = served
+    large = [commit("g", topic="t" * 30_000, offset=number) for number in range(500)]
+    batches = [batch([one], Header(number)) for number, one in enumerate(large)]
+    each = len(batches[0])
+    (folder / "a.log").write_bytes(b"".join(batches))
+    handler.bad = range(5_000_000, 5_000_001)
+    rows, problems = rows_of(Path(f"{url}/a.log"))
+    lost = range((4 << 20) // each, (8 << 20) // each + 1)
+    assert [row["log_offset"] for row in rows] == [number for number in range(500) if number not in lost]
+    assert [(one.position, one.length) for one in problems if one.kind == "unreadable"] == [(4 << 20, 4 << 20)]
 
 
 def test_what_is_not_there(served: tuple[str, Path, type[Handler]]) -> None:

@@ -40,7 +40,7 @@ def report_lines(found: Row) -> Iterator[str]:
 
 def _file_lines(file: Row) -> Iterator[str]:
     yield f"  {printable(file['path'])}"
-    yield f"    {file['size']:,} bytes, sha256 {file['sha256']}"
+    yield f"    {file['size']:,} bytes, sha256 {file['sha256'] or 'not known: not all bytes could be read'}"
     times = _times(file["first_timestamp"], file["last_timestamp"])
     yield f"    offsets {_range(file['first_offset'], file['last_offset'])}, {times}"
     magics = _counts(file["batches_by_magic"], "magic ")
