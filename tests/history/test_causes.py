@@ -59,6 +59,50 @@ def test_a_retention_that_is_assumed_excludes_nothing(retention_ms: int | None, 
     assert found["confidence"] != "high" or retention_ms == MINUTE
 
 
+def idle_groups(ages: list[int], *more: Row) -> list[Row]:
+    """Tombstones of groups that went, a minute after each other, so many seconds after their one commit."""
+    rows = []
+    for number, age in enumerate(ages):
+        gone = TIME + number * MINUTE
+        name: dict[str, Any] = {"group": f"idle-{number}", "topic": f"t{number}"}
+        rows.append(commit(0, **name, log_timestamp=gone - age * 1000, commit_timestamp=gone - age * 1000))
+        rows.append(commit(0, offset=None, **name, log_timestamp=gone))
+    rows = sorted([*rows, *more], key=lambda row: row["log_timestamp"])
+    return [{**row, "log_offset": place} for place, row in enumerate(rows)]
+
+
+@pytest.mark.parametrize(("ages", "inferred"), [
+    ([3605, 3601, 3625, 3610], True),
+    ([3605, 3601, 3605], False),  # too few to tell
+    ([3600, 3660, 3720, 3780], False),  # all went idle at one time, and one after the other was deleted
+    ([3605, 3601, 3625, 1800], False),  # what went earlier did not expire
+    ([55, 58, 52, 57], False),  # younger than any retention
+], ids=str)  # fmt: skip
+def test_sweeps_show_the_retention(ages: list[int], inferred: bool) -> None:
+    found = tombstones(told(*idle_groups(ages)))
+    assert len(found) == len(ages)
+    for row in found:
+        assert ("retention_inferred" in row["signals"]) is inferred
+        if inferred:
+            assert (row["cause"], row["confidence"]) == ("expiry", "medium")
+            assert "offsets_deleted" in row["possible_causes"]
+        else:
+            assert row["cause"] != "expiry"
+
+
+def test_an_idle_group_that_keeps_its_offsets_shows_that_no_sweep_took_the_others() -> None:
+    early = TIME - 3 * 60 * MINUTE
+    kept = commit(0, group="kept", log_timestamp=early, commit_timestamp=early)
+    found = tombstones(told(*idle_groups([3605, 3601, 3625, 3610], kept)))
+    assert not any("retention_inferred" in row["signals"] for row in found)
+
+
+def test_a_retention_that_is_told_needs_no_sweeps() -> None:
+    found = tombstones(told(*idle_groups([3605, 3601, 3625, 3610]), retention_ms=2 * 60 * MINUTE))
+    assert not any({"retention_inferred", "retention_assumed"} & set(row["signals"]) for row in found)
+    assert not any("expiry" in row["possible_causes"] for row in found)
+
+
 def test_nothing_expires_within_the_least_retention() -> None:
     (found,) = tombstones(told(commit(0), {**commit(1, offset=None), "log_timestamp": TIME + 59_000}))
     assert "expiry" not in found["possible_causes"]

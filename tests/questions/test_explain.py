@@ -237,13 +237,14 @@ def cleaned(log_set: LogSet) -> bool:
 def test_what_was_done_is_found(log_set: LogSet, capsys: pytest.CaptureFixture[str]) -> None:
     """Recall: the act is among the causes that a row holds possible. Precision: of those named, how many are right.
 
-    Names of high confidence are right. Others are guesses between what the log cannot tell apart: where one group
-    alone loses the only offsets that it has of a topic, the offsets, the group (by the old coordinator) or the
-    topic may have been deleted; and a commit backwards to a group that is not known is a reset or a simple
-    consumer's own. A commit without a member to a group whose members have left is, byte by byte, a reset.
+    Both are 1 where the log decides: where one cause alone is possible. Names of high confidence are right. Others
+    are guesses between what the log cannot tell apart: where one group alone loses the only offsets that it has of a
+    topic, the offsets, the group (by the old coordinator) or the topic may have been deleted; and a commit backwards
+    to a group that is not known is a reset or a simple consumer's own. A commit without a member to a group whose
+    members have left is, byte by byte, a reset.
     """
     places, expected = by_place(log_set), truth(log_set)
-    right, among, missed, wrong = (Counter[str]() for _ in range(4))
+    right, among, missed, wrong, decided = (Counter[str]() for _ in range(5))
     surely_wrong = []
     for place, row in places.items():
         acted = expected.get(place, set())
@@ -258,14 +259,15 @@ def test_what_was_done_is_found(log_set: LogSet, capsys: pytest.CaptureFixture[s
             (right if act == name else among if acted & possible else missed)[act] += 1
         if name in ACTS and name not in acted:
             wrong[name] += 1
-            if row["confidence"] == "high" and acted:
+            if (row["confidence"] == "high" or len(possible) == 1) and acted:
                 surely_wrong.append((place, name, acted, row["signals"]))
+        decided[name] += name in acted and len(possible) == 1
     with capsys.disabled():
         for act in sorted(right + among + missed + wrong):
             total, named = right[act] + among[act] + missed[act], right[act] + wrong[act]
             recall = f"recall {(right[act] + among[act]) / total:.3f} of {total}" if total else "none done"
             precision = f"precision {right[act] / named:.3f} of {named} named" if named else "none named"
-            print(f"\n{log_set.folder.name}: {act}: {recall}, {precision}", end="")
+            print(f"\n{log_set.folder.name}: {act}: {recall}, {precision}, {decided[act]} decided", end="")
     assert not missed
     assert surely_wrong == []
     resets = [place for place, row in places.items() if row["kind"] == "reset_like" and row["confidence"] != "low"]

@@ -53,10 +53,19 @@ class Explanation:
         if not len(events["key"]):
             return
         steps = self._movement.steps(events, len(self._keys))
-        self._tombstones.name(steps, events, self._owners.ended, self._owners.turned)
+        latest = int(steps.movement["log_timestamp"].max())
+        self._tombstones.name(
+            steps, events, self._owners.ended, self._owners.turned, lambda: self._oldest_idle(latest)
+        )  # fmt: skip
         if self._first_gap is not None:
             _doubt(steps.movement, self._first_gap)
         yield from self._chunk(self._movement.merged(steps))
+
+    def _oldest_idle(self, now: int) -> int:
+        """For how long at most the broker has kept an offset of a group without members."""
+        key, committed = self._movement.live()
+        since = np.maximum(committed, self._owners.idle_since(self._keys.pairs.parts(self._keys.pairs_of(key))[0]))
+        return now - int(since.min(initial=now))
 
     def _chunk(self, movements: Movements) -> Iterator[DecodedChunk]:
         if len(movements):

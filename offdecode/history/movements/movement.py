@@ -77,6 +77,7 @@ class Signal(IntFlag):
     LATER_RECORD_IN_FORCE = 1 << 24
     DELETED_BEFORE = 1 << 25
     RETENTION_ASSUMED = 1 << 26
+    RETENTION_INFERRED = 1 << 27
 
 
 MOVEMENT = np.dtype([(name, np.int64) for name in (
@@ -194,6 +195,11 @@ class Movement:
             self._left["place"][mine[written["tombstone"][at] == 1]] = -1
         self._left["seen"][key[effective]] = 1
         return found
+
+    def live(self) -> tuple[Vector, Vector]:
+        """The keys that have an offset and no expire timestamp, and the commit timestamps of these."""
+        key = np.flatnonzero((self._left["offset"] != ABSENT) & (self._left["expire_timestamp"] < 0))
+        return key, self._left["commit_timestamp"][key]
 
     def _effective(self, events: Events, start: Vector) -> Mask:
         """Which events take effect: those that may, unless a record that stands after theirs is in force already.

@@ -26,7 +26,7 @@ from offdecode.history.groups.images import (
 )
 from offdecode.history.groups.replay import GroupReplay
 from offdecode.history.movements.commit_columns import ABSENT, CommitColumns, CommitKeys
-from offdecode.model import DecodedChunk, Mask, Vector
+from offdecode.model import LARGEST_INT64, DecodedChunk, Mask, Vector
 
 
 class NoOwner(IntEnum):
@@ -178,6 +178,14 @@ class Owners:
             self._key_timeline.end_chunk(len(self._keys))
             return None
         return self._joined(commits)
+
+    def idle_since(self, group: Vector) -> Vector:
+        """When the last member of each group left; -1 where that is not known, later than any time where members are.
+
+        As of the end of the latest chunk.
+        """
+        states = self._group_timeline.now[group]
+        return np.where(states["members"] > 0, LARGEST_INT64, np.maximum(states["empty_since"], -1))
 
     def _joined(self, commits: CommitColumns) -> Joined:
         groups = self._group_timeline.take(commits.group, commits.place, len(self._keys.groups))

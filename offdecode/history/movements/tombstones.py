@@ -7,7 +7,7 @@ happened to the topic in other groups.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -17,10 +17,9 @@ from offdecode.history.groups.images import Member
 from offdecode.history.movements.commit_columns import ABSENT, CommitKeys
 from offdecode.history.movements.effects import Events
 from offdecode.history.movements.movement import Columns, Confidence, MovementKind, Signal, Steps
+from offdecode.history.movements.retention import Retention
 from offdecode.model import Mask, Vector
 
-DEFAULT_RETENTION_MS = 7 * 24 * 3600 * 1000  # offsets.retention.minutes since Kafka 2.0
-_LEAST_RETENTION_MS = 60_000  # the broker's least: a minute
 _ONE_DELETION_MS = 2000  # tombstones of one topic's deletion in several groups lie within this
 
 
@@ -66,23 +65,25 @@ class Tombstones:
     """Names the causes of tombstones, chunk by chunk.
 
     members: what the numbers of owners stand for; retention_ms: the broker's offsets.retention.minutes, None = not
-    known: then the default is assumed, which excludes nothing.
+    known: then sweeps may show it, else the default is assumed; neither excludes anything.
     """
 
     def __init__(self, keys: CommitKeys, members: Sequence[Member], retention_ms: int | None = None) -> None:
         self._keys = keys
         self._members = members
-        self._assumed = retention_ms is None
-        self._retention_ms = DEFAULT_RETENTION_MS if retention_ms is None else retention_ms
+        self._retention = Retention(retention_ms)
         self._topics: dict[tuple[int | None, str], int] = {}  # by log partition and name
         self._pair_topic = np.empty(0, np.int64)
         self._live: dict[str, Vector] = {name: np.zeros(0, np.int64) for name in ("group", "pair", "topic")}
         self._deleted: dict[str, int] = {}  # by topic, when several groups lost it at once
 
-    def name(self, steps: Steps, events: Events, ended: set[tuple[int, int]], turned: set[tuple[int, int]]) -> None:
+    def name(
+        self, steps: Steps, events: Events, ended: set[tuple[int, int]], turned: set[tuple[int, int]],
+        oldest: Callable[[], int],
+    ) -> None:  # fmt: skip
         """Fill in cause, signals and confidence of the chunk's tombstones.
 
-        ended, turned: (group, log timestamp) of group tombstones and of changes of type.
+        ended, turned: (group, log timestamp) of group tombstones and of changes of type. oldest: see Retention.
         """
         self._learn_pairs()
         movement = steps.movement
@@ -98,6 +99,10 @@ class Tombstones:
             left = {name: self._left(name, number, change, place, gone) for name, number in numbers.items()}
             appends = _appends(np.flatnonzero(gone), group, movement, place, numbers["topic"], left)
             bursts = _bursts(appends, left["topic"], int(movement["log_timestamp"].max()))
+            if not self._retention.told:
+                sweeps = [append for append in appends if self._may_be_sweep(append, steps, events, turned)]
+                ages = [(append.timestamp, _ages(append, steps, events)) for append in sweeps]
+                self._retention.learn([(time, int(age.min())) for time, age in ages if age.size], oldest)
             for append, burst in zip(appends, bursts, strict=True):
                 self._judge(append, burst, steps, events, ended, turned)
         for name, number in numbers.items():
@@ -125,6 +130,16 @@ class Tombstones:
         found[rows] = self._live[name][number[rows]] + sums[1:] - sums[start]
         return found
 
+    def _may_be_sweep(self, append: _Append, steps: Steps, events: Events, turned: set[tuple[int, int]]) -> bool:
+        """Whether the broker's retention alone may have ended these offsets: the group was idle, they had no term."""
+        index = steps.index[append.rows]
+        return bool(
+            append.timestamp != ABSENT
+            and (steps.expires[append.rows] < 0).all()
+            and (events["members"][index] == 0).all()
+            and (int(events["group"][index[0]]), append.timestamp) not in turned
+        )
+
     def _judge(
         self, append: _Append, burst: _Burst, steps: Steps, events: Events,
         ended: set[tuple[int, int]], turned: set[tuple[int, int]],
@@ -134,20 +149,21 @@ class Tombstones:
         when = int(events["group"][index[0]]), append.timestamp
         valued = movement["before"][rows] != ABSENT
         expires = steps.expires[rows][valued]
-        age = append.timestamp - np.maximum(steps.committed[rows], events["empty_since"][index])[valued]
+        age = _ages(append, steps, events)
         timed = bool(valued.any()) and append.timestamp != ABSENT
-        least = _LEAST_RETENTION_MS if self._assumed else self._retention_ms
-        left = np.where(expires >= 0, expires > append.timestamp, age < least)
+        left = np.where(expires >= 0, expires > append.timestamp, age < self._retention.least_ms)
+        untold = timed and bool((expires < 0).any())
         names = {self._keys.pairs[pair][1] for pair in set(self._keys.pairs_of(movement["key"][rows]).tolist())}
         before = min((self._deleted.get(name, ABSENT) for name in names), default=ABSENT)
         one_topic = len(append.topics) == 1
         found = _Found(
             valued=bool(valued.any()),
             past=timed and bool((expires >= 0).all() and (expires <= append.timestamp).all()),
-            old=timed and bool((age >= self._retention_ms).all()),
+            old=timed and bool((age >= self._retention.ms).all()),
             young=timed and bool(left.any()),
             timed=timed,
-            assumed=self._assumed and timed and bool((expires < 0).any()),
+            assumed=self._retention.assumed and untold,
+            inferred=self._retention.inferred and untold,
             first_era=bool((events["key_type"][index] == 0).any()),
             known=bool((events["known"][index] == 1).all()),
             empty=bool((events["members"][index] == 0).all()),
@@ -182,13 +198,13 @@ class _Found:
     """What is known of the tombstones of one append.
 
     valued: some offset that they end is in the evidence; past: its expire timestamp is over, old: it is older
-    than the retention; young: some offset cannot have expired; timed: times tell of that; assumed: by a retention
-    that is not known; first_era: written by Kafka 0.8.2, which can do nothing to offsets but let them expire; known:
-    the group has records; empty: it had no members; owned: a member held one of the partitions and subscribes
-    to the topic; ended: the group's own tombstone came along; turned: the group changed its type; group_left,
-    topic_left: offsets of the group, or of the one topic in it, stay; others_keep, others_too: other groups keep,
-    lose offsets of the topic; over: no more groups can lose it at that time; always_ends: written by the new
-    coordinator, which deletes no group without a tombstone of its own.
+    than the retention; young: some offset cannot have expired; timed: times tell of that; assumed, inferred: by a
+    retention that is not known, or that sweeps show; first_era: written by Kafka 0.8.2, which can do nothing to
+    offsets but let them expire; known: the group has records; empty: it had no members; owned: a member held one of
+    the partitions and subscribes to the topic; ended: the group's own tombstone came along; turned: the group changed
+    its type; group_left, topic_left: offsets of the group, or of the one topic in it, stay; others_keep, others_too:
+    other groups keep, lose offsets of the topic; over: no more groups can lose it at that time; always_ends: written
+    by the new coordinator, which deletes no group without a tombstone of its own.
     """
 
     valued: bool
@@ -197,6 +213,7 @@ class _Found:
     young: bool
     timed: bool
     assumed: bool
+    inferred: bool
     first_era: bool
     known: bool
     empty: bool
@@ -236,8 +253,9 @@ class _Found:
         whole_topic = Cause.TOPIC_DELETED in possible
         if len(possible) == 1:
             return possible[0], Confidence.LOW if Cause.UNKNOWN in possible else Confidence.HIGH
-        if whole_topic and (self.owned or self.others_too):
-            unsure = Cause.GROUP_DELETED in possible or not (self.owned or self.over)
+        expired = Cause.EXPIRY in possible and self.empty and (self.past or self.old)
+        if whole_topic and (self.owned or self.others_too) and not (expired and self.old):
+            unsure = expired or Cause.GROUP_DELETED in possible or not (self.owned or self.over)
             sure = Confidence.MEDIUM if unsure else Confidence.HIGH
             return Cause.TOPIC_DELETED, sure if self.valued else Confidence.LOW
         if not self.valued:
@@ -245,10 +263,12 @@ class _Found:
         if Cause.EXPIRY in possible and not self.timed:
             return Cause.EXPIRY, Confidence.LOW
         if Cause.EXPIRY in possible and (self.past or self.old):
-            return Cause.EXPIRY, Confidence.HIGH if self.empty else Confidence.MEDIUM
+            doubtful = not self.empty or self.inferred or (whole_topic and self.others_too)
+            return Cause.EXPIRY, Confidence.MEDIUM if doubtful else Confidence.HIGH
         if Cause.GROUP_DELETED in possible:
-            sure = Confidence.HIGH if self.ended else Confidence.LOW if whole_topic else Confidence.MEDIUM
-            return Cause.GROUP_DELETED, sure
+            if self.ended and Cause.EXPIRY not in possible:
+                return Cause.GROUP_DELETED, Confidence.HIGH
+            return Cause.GROUP_DELETED, Confidence.LOW if whole_topic else Confidence.MEDIUM
         return Cause.OFFSETS_DELETED, Confidence.LOW
 
     def signals(self) -> Signal:
@@ -258,6 +278,7 @@ class _Found:
             Signal.PAST_RETENTION: self.old,
             Signal.GROUP_TOMBSTONE: self.ended,
             Signal.RETENTION_ASSUMED: self.assumed,
+            Signal.RETENTION_INFERRED: self.inferred,
             Signal.GROUP_EMPTY: self.empty and self.known,
             Signal.GROUP_UNKNOWN: not self.known,
             Signal.PARTITION_OWNED: self.owned,
@@ -271,6 +292,13 @@ class _Found:
             if marked:
                 found |= signal
         return found
+
+
+def _ages(append: _Append, steps: Steps, events: Events) -> Vector:
+    """For how long the broker had kept the offsets that an append ends, in milliseconds, as far as they are known."""
+    valued = steps.movement["before"][append.rows] != ABSENT
+    since = np.maximum(steps.committed[append.rows], events["empty_since"][steps.index[append.rows]])
+    return np.asarray(append.timestamp - since[valued])
 
 
 def _appends(
