@@ -70,7 +70,9 @@ class StepReader:
     def __init__(self, request: Request, stats: Stats) -> None:
         self._request = request
         self._stats = stats
-        self._decoder = Decoder(request.selection(), request.reading.engine)
+        selection = request.selection()
+        self._marks = selection.keys.marks if request.reading.engine == "auto" else None
+        self._decoder = Decoder(selection, request.reading.engine)
 
     def read(self, step: Step) -> Iterator[DecodedChunk]:
         stats, frames = self._stats, step.frames
@@ -79,7 +81,8 @@ class StepReader:
             yield self._rows(records, np.full(1, Status.NONE, np.int64), None)
         if frames is not None:
             stats.add_frames(frames)
-            for records in iter_records(frames, frames.crc_valid | self._request.columns.crc_valid):
+            wanted = frames.crc_valid | self._request.columns.crc_valid
+            for records in iter_records(frames, wanted, self._marks):
                 yield self._rows(records, step.status, step.first_offset)
 
     def read_reporting(self, step: Step, report: Report) -> Iterator[DecodedChunk]:

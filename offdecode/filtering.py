@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 from offdecode.model import DecodedChunk, Mask
 from offdecode.options import Filter
 from offdecode.schemas.rows import MARKER_ROW
+from offdecode.schemas.types import MAX_STRING_BYTES
 
+_MOST_SOUGHT = 16  # groups that are looked for by their bytes
 TIME_COLUMNS = ("log_timestamp", "commit_timestamp")  # when a row was written: the first that is not null
 
 
@@ -37,6 +39,18 @@ def key_tests(rows: Filter) -> dict[str, Callable[[object], bool]]:
     if rows.partitions:
         tests["partition"] = frozenset(rows.partitions).__contains__
     return tests
+
+
+def group_bytes(rows: Filter) -> frozenset[bytes] | None:
+    """The wanted groups as keys hold them, None where their names do not tell that, or are many.
+
+    Bytes that are no text are shown with backslashes, and are found by what is shown.
+    """
+    groups = rows.groups
+    if not groups or rows.group_regex is not None or len(groups) > _MOST_SOUGHT or any("\\" in one for one in groups):
+        return None
+    found = (group.encode("utf-8", "surrogatepass") for group in groups)
+    return frozenset(one for one in found if len(one) <= MAX_STRING_BYTES)
 
 
 def matches(rows: Filter, **key: object) -> bool:

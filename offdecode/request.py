@@ -10,7 +10,7 @@ import numpy as np
 
 from offdecode.engines.selection import KeyFilter, Selection
 from offdecode.errors import UsageError
-from offdecode.filtering import key_tests
+from offdecode.filtering import group_bytes, key_tests
 from offdecode.log.batches import Frames
 from offdecode.log.compression import CODECS
 from offdecode.model import DecodedChunk, Problem
@@ -32,7 +32,8 @@ class Request:
     def selection(self) -> Selection:
         """What the engines are told of it."""
         rows = self.rows
-        return Selection(rows.row_types or None, KeyFilter(key_tests(rows)), self.columns, rows.since, rows.until)
+        keys = KeyFilter(key_tests(rows), group_bytes(rows))
+        return Selection(rows.row_types or None, keys, self.columns, rows.since, rows.until)
 
 
 def row_request(source: Source, rows: Filter, columns: Columns, reading: Reading) -> Request:

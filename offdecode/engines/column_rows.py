@@ -5,12 +5,13 @@ Accept-only: records that it is not sure of are handed back, for the reference e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
+from offdecode.byte_vectors import big_endian, unaligned
 from offdecode.engines.arrow_columns import ArrowColumns, DoubtfulRows
 from offdecode.engines.columns import VectorReader
 from offdecode.engines.parts import TypeRows, constant_category
@@ -26,6 +27,8 @@ from offdecode.schemas.rows import SHAPE, record_columns
 _BY_KEY_TYPE = by_key_type()
 
 _VERSION_BYTES = 2
+_GROUP_AT = 4  # in a key: behind its version and the length of the group's name
+_WORD_BYTES = 8
 _SAMPLE = 1024
 _ROWS_PER_REPEAT = 20  # in the sample: about five rows a key among all
 
@@ -39,10 +42,33 @@ class ColumnEngine:
     def decode(self, records: Records, indices: Vector) -> tuple[list[TypeRows], Vector]:
         """The rows of the records at `indices` (ascending) that are wanted, and the records left to the reference."""
         run = _Run(records, self._selection)
+        groups = self._selection.keys.groups
+        if groups is not None:
+            indices = _of_groups(records, indices, groups)
         long_enough = records.key_length[indices] >= _VERSION_BYTES
         run.left.append(indices[~long_enough])
         run.read(indices[long_enough])
         return run.parts, np.sort(np.concatenate(run.left))
+
+
+def _of_groups(records: Records, rows: Vector, groups: Collection[bytes]) -> Vector:
+    """The records whose keys begin with one of these groups, as the keys of all record types do.
+
+    Whole keys need not be looked at to leave out the others: what breaks its layout passes no filter of groups.
+    """
+    at, room = records.key_position[rows] + _GROUP_AT, records.key_length[rows] - _GROUP_AT
+    words = unaligned(records.buffer, "<u8")
+    length = big_endian(records.buffer, "i2", at - 2)
+    found = [rows[:0]]
+    for group in groups:
+        mine = np.flatnonzero((length == len(group)) & (room >= len(group)))
+        for end in range(len(group), 0, -_WORD_BYTES):  # names differ at their ends
+            place = max(end - _WORD_BYTES, 0)
+            part = group[place : place + _WORD_BYTES]
+            ones = (1 << 8 * len(part)) - 1
+            mine = mine[words[at[mine] + place] & np.uint64(ones) == int.from_bytes(part, "little")]
+        found.append(rows[mine])
+    return np.sort(np.concatenate(found))
 
 
 @dataclass(frozen=True, slots=True)

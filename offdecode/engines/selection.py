@@ -10,12 +10,21 @@ from offdecode.schemas.rows import DEFAULT_OPTIONS, UNDECODABLE_ROW, UNKNOWN_ROW
 
 @dataclass(frozen=True, slots=True)
 class KeyFilter:
-    """Tests of key fields, {field name: test}. Markers have no such fields and always pass."""
+    """Tests of key fields, {field name: test}. Markers have no such fields and always pass.
+
+    groups: the only groups that pass, as the bytes that keys hold of them; None where the tests alone tell.
+    """
 
     tests: Mapping[str, Callable[[object], bool]] = field(default_factory=dict)
+    groups: frozenset[bytes] | None = None
 
     def __bool__(self) -> bool:
         return bool(self.tests)
+
+    @property
+    def marks(self) -> tuple[bytes, ...] | None:
+        """Bytes of which one is in each key that passes: a group's name behind its length. None where nothing is."""
+        return None if self.groups is None else tuple(len(group).to_bytes(2) + group for group in self.groups)
 
     def matches(self, key: Mapping[str, object]) -> bool:
         """Whether a key has all the fields that are tested, with values that pass."""

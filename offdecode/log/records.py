@@ -9,7 +9,8 @@ and 1 are located by log/legacy.py and put in between.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,13 +81,16 @@ class Records:
         return None if length < 0 else self.buffer[position : position + length].tobytes()
 
 
-def iter_records(frames: Frames, wanted: Mask) -> Iterator[Records]:
+def iter_records(frames: Frames, wanted: Mask, holding: Collection[bytes] | None = None) -> Iterator[Records]:
     """The records of the frames that are `wanted`, in groups that keep decompressed bytes and records bounded.
 
+    holding: batches in which none of these bytes occur, and which are no control batches, are not looked into.
     Always yields at least once, so that a chunk without records passes on its problems.
     """
     chosen = np.flatnonzero(wanted & (frames.count > 0))
     problems = _without_count(frames, wanted)
+    if holding is not None:
+        chosen = chosen[frames.control[chosen] | (frames.codec[chosen] != 0) | _hold(frames, chosen, holding)]
     compressed = frames.codec[chosen] != 0
     if not compressed.any():
         start, end = _body_start(frames, chosen), frames.end[chosen]
@@ -101,14 +105,16 @@ def iter_records(frames: Frames, wanted: Mask) -> Iterator[Records]:
     data = frames.chunk.buffer.data
     fields = (
         chosen, _body_start(frames, chosen), frames.end[chosen], frames.codec[chosen], frames.magic[chosen],
-        frames.count[chosen],
+        frames.count[chosen], frames.control[chosen],
     )  # fmt: skip
-    for index, start, end, codec, magic, count in zip(*(vector.tolist() for vector in fields), strict=True):
+    for index, start, end, codec, magic, count, control in zip(*(vector.tolist() for vector in fields), strict=True):
         try:
             wrapped = codec and magic < 2
             body = unwrap(data, start, end) if wrapped else decompress(codec, bytes(data[start:end]))
         except OffdecodeError as error:
             problems.append(frames.problem(index, "bad_compression", f"{error}; the batch's records are lost"))
+            continue
+        if holding is not None and not control and not any(data in body for data in holding):
             continue
         records = len(body) // LEGACY_HEADER_BYTES if wrapped else min(count, len(body) // MIN_RECORD_BYTES)
         if group and (size + len(body) > GROUP_BYTES or total + records > MOST_RECORDS):
@@ -120,6 +126,21 @@ def iter_records(frames: Frames, wanted: Mask) -> Iterator[Records]:
         total += records
         del body  # bodies alone holds it: it is given up when its records are located
     yield from _join(frames, group, bodies, problems)
+
+
+def _hold(frames: Frames, chosen: Vector, texts: Collection[bytes]) -> Mask:
+    """In which of the batches one of the texts occurs, as they lie in the chunk."""
+    data = frames.chunk.buffer.tobytes()
+    starts, ends = frames.position[chosen].tolist(), frames.end[chosen].tolist()
+    held = np.zeros(len(chosen), np.bool_)
+    for text in texts:
+        at = data.find(text)
+        while at >= 0:
+            index = bisect_right(starts, at) - 1
+            if index >= 0:
+                held[index] = True
+            at = data.find(text, max(at + 1, ends[index] if index >= 0 else 0))
+    return held
 
 
 def _bounded(most: Vector) -> Iterator[slice]:

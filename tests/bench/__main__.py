@@ -9,19 +9,22 @@ Computing time (user + system) stands beside wall time because other work on the
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.generate import MEMBERS, SHAPES
+from tests.bench.generate import GROUPS, MEMBERS, SHAPES
 from tests.bench.measure import Times, alternating, peak_memory, printed, seconds_to_first_row, timed
 from tests.bench.peers import dump_command, go_command, has_go
 
 _COMMITS = ("v3-500", "v3-10", "v3-1", "v4-500", "v4-10", "v4-1")
+_ONE_GROUP = GROUPS[143]
 _MIB = 1 << 20
 
 
@@ -64,6 +67,20 @@ def assert_agreement(name: str, segment: Path) -> int:
     return ours.lines
 
 
+def assert_one_group(segment: Path) -> None:
+    """The rows of one group are those among all that name it."""
+    mark = f'"group":"{_ONE_GROUP}"'.encode()
+    with subprocess.Popen(offdecode(segment), stdout=subprocess.PIPE) as every:
+        assert every.stdout is not None
+        expected = hashlib.sha256()
+        for line in every.stdout:
+            if mark in line:
+                expected.update(line)
+    found = subprocess.run(offdecode(segment, "--group", _ONE_GROUP), stdout=subprocess.PIPE, check=True).stdout
+    assert found
+    assert hashlib.sha256(found).digest() == expected.digest(), "--group gives other rows than all have of the group"
+
+
 def compare(name: str, segment: Path, runs: int, scratch: Path) -> Iterator[Target]:
     """Prints the shape's line of the table; gives its targets."""
     rows = assert_agreement(name, segment)
@@ -76,6 +93,8 @@ def compare(name: str, segment: Path, runs: int, scratch: Path) -> Iterator[Targ
         commands |= {f"go {encoder}": go_command(segment, encoder) for encoder in ("json", "append")}
     if name == "1gb":
         commands["one job"] = offdecode(segment, "--jobs", "1")
+        commands["one group"] = offdecode(segment, "--jobs", "1", "--group", _ONE_GROUP)
+        assert_one_group(segment)
     found = alternating(commands, runs)
     ours, parquet, dump = found["jsonl"], found["parquet"], found["dump"]
     peers = [dump, *(found[peer] for peer in ("go json", "go append") if peer in found)]
@@ -96,6 +115,8 @@ def compare(name: str, segment: Path, runs: int, scratch: Path) -> Iterator[Targ
         yield Target(f"{name}: Parquet against the dump tool", dump.wall / parquet.wall, 6, 9)
     if "one job" in found:
         yield Target("1gb: two jobs against one", found["one job"].wall / ours.wall, 1.5, 1.8)
+        ratio = found["one group"].cpu / found["one job"].cpu
+        yield Target("1gb: one group's rows against all", ratio, 0.3, at_most=True)
     if name == "members-50":
         microseconds = ours.wall / rows / MEMBERS * 1e6
         yield Target("members-50: microseconds a member", microseconds, 2, at_most=True, unit=" us")

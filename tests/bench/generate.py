@@ -33,7 +33,7 @@ from tests.segment_builder import (
 HEADER_BYTES = 61
 SEED = 1
 MEMBERS = 50
-_GROUPS = [f"payments-service-{number}-consumer-group" for number in range(200)]
+GROUPS = [f"payments-service-{number}-consumer-group" for number in range(200)]
 _TOPICS = [f"orders.events.v{number}" for number in range(20)]
 _TOPIC_IDS = [uuid.uuid5(uuid.NAMESPACE_URL, topic).bytes for topic in _TOPICS]
 _PARTITIONS = 50
@@ -86,7 +86,7 @@ class _Template:
     """A batch of commits whose offsets and times are filled in."""
 
     def __init__(self, rnd: random.Random, version: int, each: int) -> None:
-        group, start = rnd.choice(_GROUPS), rnd.randrange(len(_TOPICS) * _PARTITIONS)
+        group, start = rnd.choice(GROUPS), rnd.randrange(len(_TOPICS) * _PARTITIONS)
         pairs = [commit_pair(version, group, start + number, 0, 0) for number in range(each)]
         records = [_record(number, key, value) for number, (key, value) in enumerate(pairs)]
         ends = np.cumsum([len(data) for data in records]) + HEADER_BYTES
@@ -154,7 +154,7 @@ def mixed(records: int) -> Iterator[bytes]:
             offset += count
             continue
         producer = rnd.randrange(1000, 1020)
-        pairs = [commit_pair(3, rnd.choice(_GROUPS), number + index, offset, time) for index in range(count)]
+        pairs = [commit_pair(3, rnd.choice(GROUPS), number + index, offset, time) for index in range(count)]
         yield batch(pairs, Header(offset, TRANSACTIONAL, producer, 3, time))
         yield marker(offset + count, producer, commit=rnd.random() < 0.8)
         offset += count + 1
@@ -166,7 +166,7 @@ def _mixed_pair(rnd: random.Random, metadata: list[Pair]) -> Pair:
         key, value = rnd.choice(metadata)
         return key, None if rnd.random() < 0.1 else value
     place, committed = rnd.randrange(10**6), rnd.randrange(10**9)
-    key, value = commit_pair(3, rnd.choice(_GROUPS), place, committed, BASE_TIME_MS + place)
+    key, value = commit_pair(3, rnd.choice(GROUPS), place, committed, BASE_TIME_MS + place)
     return key, None if rnd.random() < 0.1 else value
 
 
@@ -180,7 +180,7 @@ def commit_pair(version: int, group: str, place: int, committed: int, time: int)
 
 def group_pair(rnd: random.Random, members: int) -> Pair:
     """Key and value (version 3) of a generation of a group of classic consumers."""
-    group = rnd.choice(_GROUPS)
+    group = rnd.choice(GROUPS)
     topics = rnd.sample(_TOPICS, 2)
     ids = [f"consumer-{group}-{number}-{uuid.UUID(int=rnd.getrandbits(128))}" for number in range(members)]
     value = struct.pack(">h", 3) + text("consumer") + struct.pack(">i", rnd.randrange(1, 500)) + text("range")

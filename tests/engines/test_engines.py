@@ -18,8 +18,10 @@ from offdecode.engines.decode import Decoder, Engine
 from offdecode.engines.selection import KeyFilter, Selection
 from offdecode.model import Problem
 from offdecode.request import Request, Stats
+from offdecode.schemas.layout import RecordType
 from offdecode.schemas.registry import RECORD_TYPES
 from offdecode.schemas.rows import RowOptions
+from offdecode.schemas.types import String
 from offdecode.sinks.jsonl import JsonLinesSink
 from tests.asking import a_request, decode
 from tests.records_builder import Pair, records_of
@@ -91,6 +93,10 @@ def test_valid_vectors_are_read_without_the_reference() -> None:
 
 FILTERS = {
     "group": KeyFilter({"group": {"orders", "::", "消费者组", ""}.__contains__}),
+    "group-by-bytes": KeyFilter(
+        {"group": {"orders", "::", "消费者组", ""}.__contains__},
+        frozenset(name.encode() for name in ("orders", "::", "消费者组", "")),
+    ),
     "group-and-partition": KeyFilter({"group": lambda group: True, "partition": {0, 128}.__contains__}),
     "nothing": KeyFilter({"topic": lambda topic: False}),
 }
@@ -129,6 +135,17 @@ def test_keys_that_repeat_and_keys_that_do_not(different: int, group: str | None
     pairs: list[Pair] = [(key(rnd.randrange(different)), values[rnd.choice((0, 0, 1, 2, 3))]) for _ in range(3000)]
     keys = KeyFilter({} if group is None else {"group": group.__eq__})
     assert_same(pairs, Selection(keys=keys))
+    if group == "g1":
+        assert_same(pairs, Selection(keys=KeyFilter(keys.tests, frozenset([b"g1"]))))
+
+
+@pytest.mark.parametrize("record", RECORD_TYPES, ids=lambda record: str(record.key_type))
+def test_every_key_begins_with_the_group(record: RecordType) -> None:
+    """So groups are found by the bytes of keys, before these are read."""
+    first = record.key.fields[0]
+    assert (first.name, first.type) == ("group", String)
+    assert not record.key.flexible_in(0)
+    assert not first.nullable_in(0)
 
 
 def mutated(rnd: random.Random, count: int) -> list[Pair]:

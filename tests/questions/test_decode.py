@@ -167,3 +167,14 @@ def test_raw_adds_the_records_own_bytes(log_set: LogSet, engine: Engine) -> None
         record = records[row["log_partition"], row["log_offset"]]
         if record["control"] is None:
             assert (row["key_hex"], row["value_hex"]) == (record["key_hex"], record["value_hex"])
+
+
+def test_a_group_by_its_name_is_what_it_is_among_all(log_set: LogSet) -> None:
+    """Batches are passed over by their bytes, compressed ones too; no row of the group goes with them."""
+    every = decoded(log_set, "auto")[0]
+    names = list(dict.fromkeys(row["group"] for row in every if "group" in row))
+    chosen = names[:: max(len(names) // 5, 1)]
+    for groups in ([], ["no such group"], chosen[:1], chosen):
+        rows, problems = _decoded(a_request(log_set.log, groups=tuple(groups)))
+        assert problems == []
+        assert rows == [row for row in every if not groups or "group" not in row or row["group"] in groups]
