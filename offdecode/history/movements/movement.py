@@ -201,6 +201,11 @@ class Movement:
         key = np.flatnonzero((self._left["offset"] != ABSENT) & (self._left["expire_timestamp"] < 0))
         return key, self._left["commit_timestamp"][key]
 
+    def kept(self) -> tuple[Vector, Mask]:
+        """The keys that ever had an offset, and which of them have one now."""
+        key = np.flatnonzero(self._left["seen"] == 1)
+        return key, np.asarray(self._left["offset"][key] != ABSENT)
+
     def _effective(self, events: Events, start: Vector) -> Mask:
         """Which events take effect: those that may, unless a record that stands after theirs is in force already.
 

@@ -6,6 +6,7 @@ A commit names neither. What is said here is inferred from the group's own recor
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -18,6 +19,7 @@ from offdecode.history.groups.images import (
     STATIC_MEMBER_AWAY,
     Assignment,
     ClassicHolding,
+    Generation,
     GroupEvent,
     GroupType,
     Holding,
@@ -138,8 +140,12 @@ class _Timeline:
 class Owners:
     """Joins the commits of chunks, in the order of the log, to the owners and generations of their time."""
 
-    def __init__(self, keys: CommitKeys, topic_names: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, keys: CommitKeys, topic_names: dict[str, str] | None = None,
+        watch: Callable[[Generation], None] | None = None,
+    ) -> None:  # fmt: skip
         self.replay = GroupReplay(topic_names)
+        self._watch = watch
         self.members: list[Member] = []
         # In the chunk: (number of the group, log timestamp) of group tombstones, and of those that change the type.
         self.ended: set[tuple[int, int]] = set()
@@ -212,8 +218,19 @@ class Owners:
             new_coordinator=commits.place > self._new_coordinator,
         )
 
+    def finish(self) -> None:
+        """The log is through."""
+        self.ended.clear()
+        if self._watch is not None:
+            for event in self.replay.finish():
+                if isinstance(event, Generation):
+                    self._watch(event)
+
     def _apply(self, event: GroupEvent, place: int) -> None:
-        if isinstance(event, ClassicHolding):
+        if isinstance(event, Generation):
+            if self._watch is not None:
+                self._watch(event)
+        elif isinstance(event, ClassicHolding):
             self._hold_all(event, place)
         elif isinstance(event, Holding) and event.group_type is not GroupType.SHARE:
             self._hold(event, place)

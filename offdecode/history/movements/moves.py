@@ -1,0 +1,77 @@
+"""Chunks to movements: how the offset of each (group, topic, partition) moved, with owner and generation then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from offdecode.history.groups.images import Generation
+from offdecode.history.movements.commit_columns import ABSENT, CommitKeys, commit_columns
+from offdecode.history.movements.effects import Effects, Events
+from offdecode.history.movements.movement import MOVEMENT, Columns, Confidence, Movement, Movements, Signal
+from offdecode.history.movements.owners import Owners
+from offdecode.history.movements.tombstones import Tombstones
+from offdecode.history.offsets.rules import Coordinator
+from offdecode.model import DecodedChunk, Mask, Vector
+
+
+class Moves:
+    """Makes movements of the chunks of one log, in their order.
+
+    retention_ms: for how long the broker kept offsets, None = not known. watch: is told of each generation of a group.
+    """
+
+    def __init__(
+        self, retention_ms: int | None = None, topic_names: dict[str, str] | None = None,
+        coordinator: Coordinator = Coordinator.NEW, watch: Callable[[Generation], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.keys = CommitKeys()
+        self.owners = Owners(self.keys, topic_names, watch)
+        self._effects = Effects(self.keys, coordinator)
+        self._movement = Movement(coordinator)
+        self._first_gap: int | None = None
+        self._tombstones = Tombstones(self.keys, self.owners.members, retention_ms)
+
+    def take(self, chunk: DecodedChunk, first_gap: int | None) -> Movements:
+        """The movements that came to an end in the chunk. first_gap: the first offset that the log lacks, if any."""
+        commits = commit_columns(chunk, self.keys)
+        joined = self.owners.join(chunk, commits)
+        self._first_gap = first_gap
+        return self._moved(self._effects.take(chunk, commits, joined, cleaned=first_gap is not None))
+
+    def finish(self) -> Movements:
+        """The movements still going on where the log ends."""
+        self.owners.finish()
+        last = self._moved(self._effects.finish())
+        return np.concatenate((last, self._movement.finish()))
+
+    def kept(self) -> tuple[Vector, Mask]:
+        """The keys that ever had an offset, and which of them have one where the log ends."""
+        return self._movement.kept()
+
+    def _moved(self, events: Events) -> Movements:
+        if not len(events["key"]):
+            return np.empty(0, MOVEMENT)
+        steps = self._movement.steps(events, len(self.keys))
+        latest = int(steps.movement["log_timestamp"].max())
+        self._tombstones.name(
+            steps, events, self.owners.ended, self.owners.turned, lambda: self._oldest_idle(latest)
+        )  # fmt: skip
+        if self._first_gap is not None:
+            _doubt(steps.movement, self._first_gap)
+        return self._movement.merged(steps)
+
+    def _oldest_idle(self, now: int) -> int:
+        """For how long at most the broker has kept an offset of a group without members."""
+        key, committed = self._movement.live()
+        since = np.maximum(committed, self.owners.idle_since(self.keys.pairs.parts(self.keys.pairs_of(key))[0]))
+        return now - int(since.min(initial=now))
+
+
+def _doubt(movements: Columns, first_gap: int) -> None:
+    """What has no offset before it in the evidence may have had one, where records before it are missing."""
+    alone = (movements["before"] == ABSENT) & (movements["log_offset"] != ABSENT)
+    doubtful = np.flatnonzero(alone & (movements["log_offset"] >= first_gap))
+    movements["signals"][doubtful] |= int(Signal.EARLIER_RECORDS_MISSING)
+    movements["confidence"][doubtful] = Confidence.LOW
