@@ -28,6 +28,8 @@ from offdecode.options import (
     ExplainOptions,
     Filter,
     GenerationOptions,
+    MovementOptions,
+    OverviewOptions,
     PathLike,
     Reading,
     Source,
@@ -40,7 +42,13 @@ from offdecode.options import (
 from offdecode.questions.check import PartitionCheck, Unused
 from offdecode.request import Request, checked_row_type, row_request
 from offdecode.run import Run
-from offdecode.schemas.history_rows import GENERATION_ROW, GENERATION_SUMMARY_ROW, HIDDEN_RANGE_ROW, MOVEMENT_ROW
+from offdecode.schemas.history_rows import (
+    GENERATION_ROW,
+    GENERATION_SUMMARY_ROW,
+    GROUP_OVERVIEW_ROW,
+    HIDDEN_RANGE_ROW,
+    MOVEMENT_ROW,
+)
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import DEFAULT_OPTIONS, row_type, row_type_names
 from offdecode.schemas.state_rows import STATE_ROW_TYPES, TRANSACTION_ROW
@@ -57,6 +65,7 @@ __all__ = [
     "decode",
     "explain",
     "generations",
+    "groups",
     "read",
     "read_table",
     "state",
@@ -215,15 +224,32 @@ def generations(path: Paths, *, on_problem: OnProblem | None = None, **options: 
     return Answer(request, partial(ask, asked=asked, names=names), (name,), on_problem)
 
 
-@_takes(_SOURCE, (Filter, (*GROUPS, *COMMITS, *TIMES)), (ExplainOptions, None), (TopicIds, None), _READING)
+@_takes(
+    _SOURCE, (Filter, (*GROUPS, *COMMITS, *TIMES)), (MovementOptions, None), (ExplainOptions, None), (TopicIds, None),
+    _READING,
+)  # fmt: skip
 def explain(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) -> Answer:
     """How each committed offset moved, and what speaks for why. Path, problems and errors as of `decode`."""
     from offdecode.questions.explain import explain as ask
 
-    source, rows, asked, names, reading = _groups(path, options, Source, Filter, ExplainOptions, TopicIds, Reading)
+    kinds = (Source, Filter, MovementOptions, ExplainOptions, TopicIds, Reading)
+    source, rows, chosen, asked, names, reading = _groups(path, options, *kinds)
     types = (MOVEMENT_ROW, HIDDEN_RANGE_ROW)
     request = Request(source, rows, reading=reading)
-    return Answer(request, partial(ask, asked=asked, names=names), types, on_problem)
+    return Answer(request, partial(ask, asked=asked, names=names, chosen=chosen), types, on_problem)
+
+
+@_takes(
+    _SOURCE, (Filter, (*GROUPS, "until")), (OverviewOptions, None), (ExplainOptions, None), (TopicIds, None), _READING
+)
+def groups(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) -> Answer:
+    """Every group at a glance, and what is worth a look. Path, problems and errors as of `decode`."""
+    from offdecode.questions.groups import groups as ask
+
+    kinds = (Source, Filter, OverviewOptions, ExplainOptions, TopicIds, Reading)
+    source, rows, asked, known, names, reading = _groups(path, options, *kinds)
+    request = Request(source, rows, reading=reading)
+    return Answer(request, partial(ask, asked=asked, known=known, names=names), (GROUP_OVERVIEW_ROW,), on_problem)
 
 
 @_takes(_SOURCE, (Filter, (*GROUPS, *TIMES)), (TransactionOptions, None), _READING)

@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 _LARGEST_INT64 = (1 << 63) - 1
 _MOST_DIGITS = 20
+_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class OptionKind(Enum):
@@ -39,6 +40,7 @@ class OptionKind(Enum):
     REGEX = "regex"
     FILE = "file"
     CHOICE = "choice"
+    DURATION = "duration"  # milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,32 @@ class GenerationOptions:
     )
 
 
+_SORTABLE = (
+    "group", "group_type", "state", "members", "most_members", "topics", "partitions", "offsets", "first_commit",
+    "last_commit", "last_record", "commits", "commits_per_hour", "unmoved_share", "generations",
+    "generations_per_hour", "most_generations_an_hour", "rewinds", "reset_likes", "jumps", "aborted", "pending",
+    "overtaken", "expires", "records",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class OverviewOptions:
+    """Which groups are listed, and in which order."""
+
+    notable: bool = option(
+        "--notable", kind=OptionKind.FLAG,
+        help="Only groups with something to explain, those with the most kinds of it first.",
+    )  # fmt: skip
+    idle_for: int | None = option(
+        "--idle-for", kind=OptionKind.DURATION, metavar="DURATION",
+        help="Only groups without a record for so long before the end of the evidence: 90s, 30m, 12h, 7d.",
+    )  # fmt: skip
+    sort: str | None = option(
+        "--sort", kind=OptionKind.CHOICE, metavar="COLUMN", choices=_SORTABLE,
+        help="Sort by this column, the largest and latest first, texts by the alphabet. Default: group.",
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class ExplainOptions:
     """What is known of the broker."""
@@ -234,6 +262,24 @@ class ExplainOptions:
         help="The broker's offsets.retention.minutes: an offset that was gone earlier did not expire. Default: 10080, "
         "which is assumed and excludes nothing.",
     )  # fmt: skip
+
+
+_KINDS = (
+    "first", "advance", "repeat", "rewind", "jump", "tombstone", "reset_like", "aborted", "pending", "overtaken",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class MovementOptions:
+    """Which movements are told."""
+
+    kinds: tuple[str, ...] = option(
+        "--kind", kind=OptionKind.CHOICE, choices=_KINDS, repeatable=True,
+        help="Only movements of this kind; repeatable.",
+    )  # fmt: skip
+    notable: bool = option(
+        "--notable", kind=OptionKind.FLAG, help="Leave out plain progress: first, advance and repeat."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,18 +352,28 @@ def _value(name: str, declared: Option, value: Any) -> Any:
     if declared.repeatable:
         if value is None:
             return None
-        return (value,) if isinstance(value, (str, int)) else tuple(value)
+        values = (value,) if isinstance(value, (str, int)) else tuple(value)
+        for one in values if declared.choices else ():
+            _check_choice(name, declared, one)
+        return values
     if value is None:
         return None
     if declared.kind is OptionKind.TIME:
         return milliseconds(value)
+    if declared.kind is OptionKind.DURATION:
+        return duration(value)
     if declared.kind is OptionKind.REGEX:
         checked_regex(value)
     if declared.kind is OptionKind.FILE:
         return Path(value)
-    if declared.choices and value not in declared.choices:
-        raise UsageError(f"{name} is {value!r}; it can be {', '.join(declared.choices)}")
+    if declared.choices:
+        _check_choice(name, declared, value)
     return value
+
+
+def _check_choice(name: str, declared: Option, value: Any) -> None:
+    if value not in declared.choices:
+        raise UsageError(f"{name} is {value!r}; it can be {', '.join(declared.choices)}")
 
 
 def milliseconds(value: int | str | datetime) -> int:
@@ -340,6 +396,15 @@ def milliseconds(value: int | str | datetime) -> int:
     if value.tzinfo is None:
         value = value.replace(tzinfo=UTC)
     return round((value - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+
+
+def duration(value: int | str) -> int:
+    """A length of time in milliseconds: a number of them, or text as 90s, 30m, 12h, 7d. Raises UsageError for other."""
+    if isinstance(value, int):
+        return value
+    if match := re.fullmatch(r"(\d{1,9})(s|m|h|d)", value):
+        return int(match[1]) * _UNIT_MS[match[2]]
+    raise UsageError(f"{value!r} is no length of time: 90s, 30m, 12h, 7d")
 
 
 def checked_regex(text: str) -> str:

@@ -31,6 +31,9 @@ ASKED: dict[str, tuple[Callable[..., Answer], dict[str, Any], tuple[str, ...]]] 
     "generations": (offdecode.generations, {"group_regex": "^b"}, ("--group-regex", "^b")),
     "generations-summary": (offdecode.generations, {"summary": True}, ("--summary",)),
     "explain": (offdecode.explain, {"partitions": [0]}, ("--partition", "0")),
+    "explain-kinds": (offdecode.explain, {"kinds": ("rewind", "tombstone", "first"), "notable": True},
+                      ("--kind", "rewind", "--kind", "tombstone", "--kind", "first", "--notable")),
+    "groups": (offdecode.groups, {"notable": True}, ("--notable",)),
     "transactions": (offdecode.transactions, {"only_open": True}, ("--open",)),
 }  # fmt: skip
 

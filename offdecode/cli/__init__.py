@@ -16,6 +16,7 @@ from offdecode.errors import OffdecodeError
 # Command name: (module, one line for the overview).
 COMMANDS = {
     "decode": ("offdecode.cli.decode", "Decode segment files into JSON lines or Parquet."),
+    "groups": ("offdecode.cli.groups", "List the groups: members, commits, generations, what is worth a look."),
     "generations": ("offdecode.cli.generations", "List the generations of groups: members, and what changed."),
     "explain": ("offdecode.cli.explain", "Tell how each offset moved: rewinds, resets, deletions, and who held it."),
     "state": ("offdecode.cli.state", "Tell committed offsets and groups as of a moment."),

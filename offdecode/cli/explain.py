@@ -7,17 +7,30 @@ from functools import partial
 import click
 
 from offdecode.cli.options import Taken, output_of, paths_argument, takes
-from offdecode.options import COMMITS, GROUPS, TIMES, ExplainOptions, Filter, Output, Reading, Source, TopicIds
+from offdecode.options import (
+    COMMITS,
+    GROUPS,
+    TIMES,
+    ExplainOptions,
+    Filter,
+    MovementOptions,
+    Output,
+    Reading,
+    Source,
+    TopicIds,
+)
 
 
 @click.command("explain")
 @paths_argument
 @takes(
-    Source, Taken(Filter, (*GROUPS, *COMMITS, *TIMES)), ExplainOptions, TopicIds, Reading, output_of(("text",))
+    Source, Taken(Filter, (*GROUPS, *COMMITS, *TIMES)), MovementOptions, ExplainOptions, TopicIds, Reading,
+    output_of(("text",)),
 )  # fmt: skip
-def command(
-    source: Source, rows: Filter, asked: ExplainOptions, names: TopicIds, reading: Reading, output: Output
-) -> int:
+def command(  # noqa: PLR0913 - a value for each group of options
+    source: Source, rows: Filter, chosen: MovementOptions, asked: ExplainOptions, names: TopicIds, reading: Reading,
+    output: Output,
+) -> int:  # fmt: skip
     """Tell how each committed offset moved: advances, rewinds, resets, deletions, and who held the partition.
 
     PATH as for decode. A row is printed when its movement ends; --format text sorts them into timelines.
@@ -33,7 +46,7 @@ def command(
 
     one_file = output.path is not None and output.path.suffix == ".parquet" and not output.path.is_dir()
     row_types = (MOVEMENT_ROW,) if one_file else (MOVEMENT_ROW, HIDDEN_RANGE_ROW)
-    chunks = partial(explain, asked=asked, names=names)
+    chunks = partial(explain, asked=asked, names=names, chosen=chosen)
     answer = Answer(
         row_types,
         (lambda run: by_key(chunks(run))) if output.format == "text" else chunks,

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from offdecode.errors import UsageError
-from offdecode.options import Option, OptionKind, Output, Source, checked_regex, milliseconds, options_of
+from offdecode.options import Option, OptionKind, Output, Source, checked_regex, duration, milliseconds, options_of
 
 _LARGEST_INT32 = (1 << 31) - 1  # not offdecode.model's: that imports what takes time
 
@@ -27,6 +27,18 @@ class Time(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         try:
             return milliseconds(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Duration(click.ParamType[int]):
+    """A length of time, in milliseconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return duration(value)
         except UsageError as error:
             self.fail(str(error), param, ctx)
 
@@ -63,6 +75,7 @@ _TYPES: dict[OptionKind, Callable[[], click.ParamType[Any] | type]] = {
     OptionKind.JOBS: lambda: click.IntRange(1),
     OptionKind.TIME: Time,
     OptionKind.PLACE: LogPlace,
+    OptionKind.DURATION: Duration,
     OptionKind.REGEX: Pattern,
     OptionKind.FILE: lambda: click.Path(path_type=Path),
 }

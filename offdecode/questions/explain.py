@@ -15,7 +15,7 @@ from offdecode.history.movements.explanation import Explanation
 from offdecode.history.movements.hidden import hidden_ranges
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.model import DecodedChunk
-from offdecode.options import COMMITS, GROUPS, ExplainOptions, TopicIds
+from offdecode.options import COMMITS, GROUPS, ExplainOptions, MovementOptions, TopicIds
 from offdecode.questions.decode import EXPLAINED
 from offdecode.questions.rows import chunk_of
 from offdecode.questions.topic_deletions import TopicDeletions
@@ -24,14 +24,18 @@ from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW
 from offdecode.schemas.rows import MARKER_ROW, row_type
 
 _MINUTE_MS = 60_000
+_PROGRESS = ("first", "advance", "repeat")
+ALL_MOVEMENTS = MovementOptions()
 
 
-def explain(run: Run, asked: ExplainOptions, names: TopicIds) -> Iterator[DecodedChunk]:
+def explain(
+    run: Run, asked: ExplainOptions, names: TopicIds, chosen: MovementOptions = ALL_MOVEMENTS
+) -> Iterator[DecodedChunk]:
     """The movements of the request's offsets as they end, and where others could have hidden: log by log.
 
-    The request's groups, topics, partitions and since choose among movements. What is not chosen is read all the
-    same: other groups, other topics and earlier records tell of those that are. Movements that the deletion of a
-    topic may have caused come last: all logs tell of it.
+    The request's groups, topics, partitions and since, and the kinds, choose among movements. What is not chosen is
+    read all the same: other groups, other topics and earlier records tell of those that are. Movements that the
+    deletion of a topic may have caused come last: all logs tell of it.
     """
     rows = run.request.rows
     wanted = pushed(rows, (*GROUPS, *COMMITS, "since"))
@@ -50,12 +54,27 @@ def explain(run: Run, asked: ExplainOptions, names: TopicIds) -> Iterator[Decode
             found = logs.pop(item.log).finish()
         for chunk in found:
             deletions.note(item.log, chunk)
-            kept = keep(wanted, chunk, times=("last_log_timestamp",))
+            kept = _of_kinds(chosen, keep(wanted, chunk, times=("last_log_timestamp",)))
             if kept.row_count:
                 yield deletions.hold(item.log, kept)
         if not isinstance(item, LogRows):
             yield from chunk_of(list(hidden_ranges(item.coverage)))
     yield from deletions.weighed()
+
+
+def _of_kinds(chosen: MovementOptions, chunk: DecodedChunk) -> DecodedChunk:
+    """The movements of the kinds that are asked for."""
+    if not chosen.kinds and not chosen.notable:
+        return chunk
+    kind = (
+        chunk.batches[MOVEMENT_ROW].column("kind").cast(pa.string()) if chunk.row_count else pa.array([], pa.string())
+    )
+    stays = np.ones(chunk.row_count, np.bool_)
+    if chosen.kinds:
+        stays &= np.asarray(pc.is_in(kind, pa.array(chosen.kinds, pa.string())))
+    if chosen.notable:
+        stays &= ~np.asarray(pc.is_in(kind, pa.array(_PROGRESS)))
+    return chunk.where(stays)
 
 
 def by_key(chunks: Iterator[DecodedChunk]) -> Iterator[DecodedChunk]:

@@ -13,6 +13,7 @@ GENERATION_ROW = "generation"
 GENERATION_SUMMARY_ROW = "generation_summary"
 MOVEMENT_ROW = "movement"
 HIDDEN_RANGE_ROW = "hidden_range"
+GROUP_OVERVIEW_ROW = "group_overview"
 
 _TYPE = Column("type", Kind.CATEGORY, "the row type")
 _PLACE = (
@@ -160,6 +161,49 @@ _HIDDEN_RANGE = (
     Column("reason", Kind.CATEGORY, "what is missing there"),
 )
 
+_GROUP_OVERVIEW = (
+    _TYPE,
+    _GROUP[0],
+    Column("group_type", Kind.CATEGORY,
+           "classic, consumer, share or streams; simple = offsets without any record of the group"),
+    _PLACE[0],
+    Column("state", Kind.CATEGORY, "state of its last generation; Dead = deleted, or nothing of it is left"),
+    Column("members", Kind.INT32, "members of its last generation"),
+    Column("most_members", Kind.INT32, "members of its largest generation"),
+    Column("clients", Kind.LIST, "the first ten of its members' client ids", children=(Column("client", Kind.TEXT),)),
+    Column("client_count", Kind.INT32, "how many client ids there were, counted up to 10,000"),
+    Column("hosts", Kind.LIST, "the first ten of the addresses that they came from",
+           children=(Column("host", Kind.TEXT),)),
+    Column("host_count", Kind.INT32, "how many addresses there were, counted up to 10,000"),
+    Column("topics", Kind.INT32, "topics that it ever had an offset of"),
+    Column("partitions", Kind.INT32, "partitions that it ever had an offset of"),
+    Column("offsets", Kind.INT32, "offsets that it has where the log ends"),
+    Column("first_commit", Kind.TIMESTAMP, "log timestamp of its first commit in the evidence"),
+    Column("last_commit", Kind.TIMESTAMP, "log timestamp of its last commit"),
+    Column("last_record", Kind.TIMESTAMP, "log timestamp of its last record of any kind"),
+    Column("commits", Kind.INT64, "its commits, without tombstones"),
+    Column("commits_per_hour", Kind.DOUBLE, "commits between the first and the last, by the hour"),
+    Column("unmoved_share", Kind.DOUBLE, "the part of its commits that did not move the offset"),
+    Column("generations", Kind.INT32, "generations in the evidence; a static restart, birth or deletion is none"),
+    Column("generations_per_hour", Kind.DOUBLE, "generations between its first and its last, by the hour"),
+    Column("most_generations_an_hour", Kind.INT32, "the most generations that came within an hour"),
+    Column("rewinds", Kind.INT64, "movements of each kind, as `offdecode explain` names them"),
+    Column("reset_likes", Kind.INT64, "moves that look like an administrator's reset"),
+    Column("jumps", Kind.INT64, "steps that are far beyond the usual"),
+    Column("aborted", Kind.INT64, "commits of aborted transactions"),
+    Column("pending", Kind.INT64, "commits whose transaction is open, or its end unknown"),
+    Column("overtaken", Kind.INT64, "commits of transactions that came too late to have an effect"),
+    Column("tombstones", Kind.STRUCT, "deleted offsets by their likeliest cause", children=tuple(
+        Column(cause, Kind.INT64) for cause in (
+            "expiry", "group_deleted", "offsets_deleted", "topic_deleted", "group_type_changed", "unknown")
+    )),
+    Column("expires", Kind.TIMESTAMP_NUMBER, "when the broker would delete its last offset, were nothing to happen: by "
+           "expire timestamps, else by --offsets-retention-minutes or seven days; null while it has members"),
+    Column("records", Kind.INT64, "its records in the log"),
+    Column("complete", Kind.BOOL, "whether every record that was written to the log partition is here"),
+    Column("why", Kind.TEXT, "what is worth a look; null = nothing"),
+)
+
 HISTORY_ROWS: tuple[tuple[str, str, tuple[Column, ...]], ...] = (
     (GENERATION_ROW, """A generation or epoch of a group of any type, or the end of one (state Dead). Who was in it, who
 came and went, which partitions moved: printed by `offdecode generations`. A classic group writes nothing while a
@@ -173,4 +217,6 @@ Kind and cause are what the signals speak for, never more.""", _MOVEMENT),
     (HIDDEN_RANGE_ROW, """Offsets of the log where movements could have been that are not in the evidence. Printed by
 `offdecode explain` behind each log's movements. Where there is no such row, every record that was written is there.""",
      _HIDDEN_RANGE),
+    (GROUP_OVERVIEW_ROW, """A group at a glance. Printed by `offdecode groups`. Movements and causes are inferred as
+`offdecode explain` does it.""", _GROUP_OVERVIEW),
 )

@@ -28,8 +28,17 @@ QUESTIONS = {
     "transactions": ("transactions",),
     "explain": ("explain",),
     "check": ("check", "--json"),
+    "groups": ("groups",),
 }
-_FLOORS = {"state": 2, "generations": 2, "with-generation": 2, "transactions": 2, "explain": 3, "check": 1.5}
+_FLOORS = {
+    "state": 2,
+    "generations": 2,
+    "with-generation": 2,
+    "transactions": 2,
+    "explain": 3,
+    "check": 1.5,
+    "groups": 2,
+}
 _ENTRY_BYTES = 200  # of a key, group or open transaction
 
 
@@ -43,11 +52,12 @@ def rows_of(shape: str, records: int) -> dict[str, int]:
     """How many rows the answers have that can be told from the shape alone. records: of the segment."""
     match shape:
         case "many-groups":
-            return {"state": 2 * records, "generations": 0, "transactions": 0, "with-generation": records}
+            same = dict.fromkeys(("with-generation", "groups"), records)
+            return {"state": 2 * records, "generations": 0, "transactions": 0, **same}
         case "many-keys":
             return {"state": records + min(records, 1000), "generations": 0, "with-generation": records}
         case "big-group":
-            return {"state": 1, "generations": records, "with-generation": records}
+            return {"state": 1, "generations": records, "with-generation": records, "groups": 1}
         case "open-transactions":
             # A thousand groups; and a transaction's offsets all wait.
             return {"state": records + min(records // 5, 1000), "transactions": records // 5}

@@ -17,6 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+import offdecode
+from offdecode.errors import UsageError
 from offdecode.model import rows_of
 from tests.acts import Act, acts
 from tests.asking import a_request, explain
@@ -272,3 +274,20 @@ def test_what_was_done_is_found(log_set: LogSet, capsys: pytest.CaptureFixture[s
     assert surely_wrong == []
     resets = [place for place, row in places.items() if row["kind"] == "reset_like" and row["confidence"] != "low"]
     assert [place for place in resets if not expected.get(place, set()) & {"reset", "memberless"}] == []
+
+
+@pytest.mark.parametrize("log_set", SETS, ids=set_id)
+def test_kinds_choose_among_the_same_rows(log_set: LogSet) -> None:
+    def told(**options: Any) -> list[Row]:
+        return [row for row in offdecode.explain(log_set.log, **options).rows() if row["type"] == "movement"]
+
+    every = told()
+    progress = {"first", "advance", "repeat"}
+    assert told(notable=True) == [row for row in every if row["kind"] not in progress]
+    assert told(kinds=["rewind", "tombstone"]) == [row for row in every if row["kind"] in ("rewind", "tombstone")]
+    assert told(kinds=["first"], notable=True) == []
+
+
+def test_a_kind_that_there_is_not() -> None:
+    with pytest.raises(UsageError, match="kinds is 'reset'; it can be first, "):
+        offdecode.explain(SETS[0].log, kinds=["reset"])

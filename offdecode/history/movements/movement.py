@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -121,6 +122,15 @@ class Steps:
     leftover: Mask
 
 
+class Held(NamedTuple):
+    """Keys with the offsets that they were left at; ABSENT = not known. live: whether they have one."""
+
+    key: Vector
+    live: Mask
+    committed: Vector
+    expires: Vector
+
+
 class _Ordered(Events):
     """Events in another order. Each vector is put in it when it is asked for."""
 
@@ -196,15 +206,11 @@ class Movement:
         self._left["seen"][key[effective]] = 1
         return found
 
-    def live(self) -> tuple[Vector, Vector]:
-        """The keys that have an offset and no expire timestamp, and the commit timestamps of these."""
-        key = np.flatnonzero((self._left["offset"] != ABSENT) & (self._left["expire_timestamp"] < 0))
-        return key, self._left["commit_timestamp"][key]
-
-    def kept(self) -> tuple[Vector, Mask]:
-        """The keys that ever had an offset, and which of them have one now."""
+    def held(self) -> Held:
+        """What every key that ever had an offset was left at."""
         key = np.flatnonzero(self._left["seen"] == 1)
-        return key, np.asarray(self._left["offset"][key] != ABSENT)
+        left = self._left[key]
+        return Held(key, left["offset"] != ABSENT, left["commit_timestamp"].copy(), left["expire_timestamp"].copy())
 
     def _effective(self, events: Events, start: Vector) -> Mask:
         """Which events take effect: those that may, unless a record that stands after theirs is in force already.

@@ -9,11 +9,11 @@ import numpy as np
 from offdecode.history.groups.images import Generation
 from offdecode.history.movements.commit_columns import ABSENT, CommitKeys, commit_columns
 from offdecode.history.movements.effects import Effects, Events
-from offdecode.history.movements.movement import MOVEMENT, Columns, Confidence, Movement, Movements, Signal
+from offdecode.history.movements.movement import MOVEMENT, Columns, Confidence, Held, Movement, Movements, Signal
 from offdecode.history.movements.owners import Owners
 from offdecode.history.movements.tombstones import Tombstones
 from offdecode.history.offsets.rules import Coordinator
-from offdecode.model import DecodedChunk, Mask, Vector
+from offdecode.model import DecodedChunk, Vector
 
 
 class Moves:
@@ -36,6 +36,7 @@ class Moves:
     def take(self, chunk: DecodedChunk, first_gap: int | None) -> Movements:
         """The movements that came to an end in the chunk. first_gap: the first offset that the log lacks, if any."""
         commits = commit_columns(chunk, self.keys)
+        self.owners.replay.records_missing = first_gap is not None
         joined = self.owners.join(chunk, commits)
         self._first_gap = first_gap
         return self._moved(self._effects.take(chunk, commits, joined, cleaned=first_gap is not None))
@@ -46,9 +47,13 @@ class Moves:
         last = self._moved(self._effects.finish())
         return np.concatenate((last, self._movement.finish()))
 
-    def kept(self) -> tuple[Vector, Mask]:
-        """The keys that ever had an offset, and which of them have one where the log ends."""
-        return self._movement.kept()
+    def held(self) -> Held:
+        """What every key that ever had an offset was left at."""
+        return self._movement.held()
+
+    def groups_of(self, key: Vector) -> Vector:
+        """The numbers of the groups of these keys."""
+        return self.keys.pairs.parts(self.keys.pairs_of(key))[0]
 
     def _moved(self, events: Events) -> Movements:
         if not len(events["key"]):
@@ -64,8 +69,9 @@ class Moves:
 
     def _oldest_idle(self, now: int) -> int:
         """For how long at most the broker has kept an offset of a group without members."""
-        key, committed = self._movement.live()
-        since = np.maximum(committed, self.owners.idle_since(self.keys.pairs.parts(self.keys.pairs_of(key))[0]))
+        held = self._movement.held()
+        mine = held.live & (held.expires < 0)
+        since = np.maximum(held.committed[mine], self.owners.idle_since(self.groups_of(held.key[mine])))
         return now - int(since.min(initial=now))
 
 

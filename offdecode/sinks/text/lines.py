@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from offdecode.model import DecodedChunk, rows_of
@@ -44,3 +44,11 @@ class TableSink:
     def write(self, chunk: DecodedChunk) -> None:
         rows = {name: rows_of(batch, batch.schema.names) for name, batch in chunk}
         self._stream.write(_encoded(self._lines(rows)))
+
+
+def table_lines(titles: Sequence[str], cells: list[Sequence[str]], indent: str = "  ") -> Iterator[str]:
+    """A table under its titles; nothing where it has no lines."""
+    if cells:
+        widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
+        for line in (titles, *cells):
+            yield indent + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

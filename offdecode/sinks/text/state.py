@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW, PENDING_ROW
+from offdecode.sinks.text.lines import table_lines
 from offdecode.sinks.text.words import assignment_words, duration_words, name_words, time_words
 
 Row = dict[str, Any]
@@ -28,8 +29,8 @@ def state_lines(rows: Rows) -> Iterator[str]:
     for group in rows.get(GROUP_ROW, ()):
         yield from _group_lines(group)
         members = group["members"] or ()
-        yield from _table(_MEMBERS, [_member_cells(member) for member in members])
-        yield from _table(_OFFSETS, offsets[group["group"]])
+        yield from table_lines(_MEMBERS, [_member_cells(member) for member in members])
+        yield from table_lines(_OFFSETS, offsets[group["group"]])
         yield ""
 
 
@@ -70,13 +71,6 @@ def _member_cells(member: Row) -> Sequence[str]:
     assigned = "?" if member["assignment"] is None else assignment_words(member["assignment"]) or "-"
     names = (name_words(member[name]) for name in ("client_id", "client_host", "member_id"))
     return (*names, instance, assigned)
-
-
-def _table(titles: Sequence[str], cells: list[Sequence[str]]) -> Iterator[str]:
-    if cells:
-        widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
-        for line in (titles, *cells):
-            yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
 
 
 def transaction_lines(row: Row) -> Iterator[str]:

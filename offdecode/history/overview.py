@@ -1,0 +1,293 @@
+"""A log's records, generations and movements to a row a group: what there is of it, and what is worth a look."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from offdecode.history.groups.images import Generation
+from offdecode.history.movements.commit_columns import ABSENT
+from offdecode.history.movements.movement import Held, MovementKind, Movements
+from offdecode.history.movements.moves import Moves
+from offdecode.history.movements.retention import DEFAULT_RETENTION_MS
+from offdecode.history.movements.tombstones import Cause
+from offdecode.history.offsets.rules import Coordinator
+from offdecode.history.spans import difference
+from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk, Mask, Vector
+from offdecode.schemas.history_rows import DEAD, GROUP_OVERVIEW_ROW
+from offdecode.schemas.rows import row_type
+
+_HOUR_MS = 3_600_000
+_MOST_NAMED = 10  # clients and hosts of a group that its row names
+_MOST_KEPT = 10_000  # of these that are told from each other
+_STORM = 10  # generations within an hour that are worth a word
+
+_EVER = -LARGEST_INT64 - 1  # before any time
+_TALLY = np.dtype([
+    *((name, np.int64) for name in ("records", "commits", "repeats", "last_record", "first_commit", "last_commit",
+                                    "expires", "partitions", "topics", "offsets")),
+    ("kind", np.int64, (len(MovementKind),)), ("cause", np.int64, (len(Cause),)),
+])  # fmt: skip
+_KIND_COLUMNS = {
+    MovementKind.REWIND: "rewinds", MovementKind.RESET_LIKE: "reset_likes", MovementKind.JUMP: "jumps",
+    MovementKind.ABORTED: "aborted", MovementKind.PENDING: "pending", MovementKind.OVERTAKEN: "overtaken",
+}  # fmt: skip
+_LIFE_COUNTS = ("members", "most_members", "client_count", "host_count", "generations", "most_generations_an_hour")
+_NO_NAMES: list[str] = []
+
+_NOTABLE = (
+    (MovementKind.RESET_LIKE, "move like a reset", "moves like resets"),
+    (MovementKind.REWIND, "rewind", "rewinds"),
+    (MovementKind.JUMP, "jump", "jumps"),
+    (MovementKind.PENDING, "commit undecided", "commits undecided"),
+    (MovementKind.ABORTED, "commit aborted", "commits aborted"),
+)
+
+
+@dataclass(slots=True)
+class _Life:
+    """A group's own history: times in milliseconds."""
+
+    group_type: str = "simple"
+    state: str | None = None
+    members: int = 0
+    most_members: int = 0
+    generations: int = 0
+    latest: int | None = None  # the number of the latest generation
+    first_timestamp: int | None = None
+    last_timestamp: int | None = None
+    empty_since: int | None = None
+    densest: int = 0
+    within: deque[int] = field(default_factory=deque)  # times of generations within an hour of the latest
+    clients: set[str] = field(default_factory=set)
+    hosts: set[str] = field(default_factory=set)
+
+    def take(self, event: Generation) -> None:
+        image, time = event.image, event.log_timestamp
+        self.group_type, self.state, self.members = image.group_type, image.state, len(image.members)
+        self.most_members = max(self.most_members, self.members)
+        for member in image.members:
+            if len(self.clients) < _MOST_KEPT and member.client_id is not None:
+                self.clients.add(member.client_id)
+            if len(self.hosts) < _MOST_KEPT and member.client_host is not None:
+                self.hosts.add(member.client_host)
+        if self.members:
+            self.empty_since = None
+        elif self.empty_since is None:
+            self.empty_since = time
+        # Birth and deletion are none, nor is a static member that comes back.
+        if image.generation in (None, 0, self.latest):
+            return
+        self.latest = image.generation
+        self.generations += 1
+        if time is None:
+            return
+        self.first_timestamp = time if self.first_timestamp is None else self.first_timestamp
+        self.last_timestamp = time
+        self.within.append(time)
+        while time - self.within[0] > _HOUR_MS:
+            self.within.popleft()
+        self.densest = max(self.densest, len(self.within))
+
+    def counts(self) -> dict[str, int]:
+        """By the names of their columns."""
+        return {
+            "members": self.members, "most_members": self.most_members, "client_count": len(self.clients),
+            "host_count": len(self.hosts), "generations": self.generations, "most_generations_an_hour": self.densest,
+        }  # fmt: skip
+
+
+class Overview:
+    """Takes the chunks of one log in order; gives a row a group. retention_ms: as of Moves."""
+
+    def __init__(
+        self, retention_ms: int | None = None, topic_names: dict[str, str] | None = None,
+        coordinator: Coordinator = Coordinator.NEW,
+    ) -> None:  # fmt: skip
+        self._moves = Moves(retention_ms, topic_names, coordinator, self._watch)
+        self._retention_ms = DEFAULT_RETENTION_MS if retention_ms is None else retention_ms
+        self._tally = _tallies(1024)
+        self._lives: dict[tuple[int | None, str], _Life] = defaultdict(_Life)
+
+    @property
+    def latest(self) -> int | None:
+        """The time of the latest record of a group, in milliseconds."""
+        found = int(self._tally["last_record"].max())
+        return None if found == _EVER else found
+
+    def take(self, chunk: DecodedChunk, first_gap: int | None) -> None:
+        """Count a chunk's rows and movements. first_gap: the first offset that the log lacks, if any."""
+        self._count(self._moves.take(chunk, first_gap))
+        for _, batch in chunk:
+            if "group" in batch.schema.names and len(batch):
+                self._count_records(batch)
+
+    def _watch(self, event: Generation) -> None:
+        self._lives[event.image.log_partition, event.image.group].take(event)
+
+    def _count_records(self, batch: pa.RecordBatch) -> None:
+        column = batch.column("group")
+        partition = batch.column("log_partition")[0].as_py()
+        group = np.array(self._moves.keys.all_groups(partition, column.dictionary.to_pylist()), np.int64)
+        group = group[column.indices.to_numpy()]
+        self._make_room()
+        np.add.at(self._tally["records"], group, 1)
+        time = batch.column("log_timestamp").cast(pa.int64()).fill_null(_EVER)
+        np.maximum.at(self._tally["last_record"], group, np.asarray(time))
+
+    def _count(self, movements: Movements) -> None:
+        self._make_room()
+        tally = self._tally
+        group = self._moves.groups_of(movements["key"])
+        kind, cause, commits = movements["kind"], movements["cause"], movements["commits"]
+        np.add.at(tally["kind"], (group, kind), commits)
+        caused = cause >= 0
+        np.add.at(tally["cause"], (group[caused], cause[caused]), 1)
+        moves = kind != MovementKind.TOMBSTONE
+        np.add.at(tally["commits"], group[moves], commits[moves])
+        same = moves & (movements["before"] == movements["after"])
+        np.add.at(tally["repeats"], group[same], commits[same])
+        first, last = movements["log_timestamp"], movements["last_log_timestamp"]
+        timed = moves & (first != ABSENT) & (last != ABSENT)
+        np.minimum.at(tally["first_commit"], group[timed], first[timed])
+        np.maximum.at(tally["last_commit"], group[timed], last[timed])
+
+    def _make_room(self) -> None:
+        missing = len(self._moves.keys.groups) - len(self._tally)
+        if missing > 0:
+            self._tally = np.concatenate((self._tally, _tallies(max(missing, len(self._tally)))))
+
+    def batch(self, coverage: Coverage) -> pa.RecordBatch:
+        """A row for each group, when the log is through."""
+        self._count(self._moves.finish())
+        keys = self._moves.keys
+        held = self._moves.held()
+        group = self._moves.groups_of(held.key)
+        tally = self._tally
+        np.add.at(tally["partitions"], group, 1)
+        np.add.at(tally["offsets"], group[held.live], 1)
+        pairs = np.unique(keys.pairs_of(held.key))
+        np.add.at(tally["topics"], keys.pairs.parts(pairs)[0], 1)
+        np.maximum.at(tally["expires"], group[held.live], self._expiry(group, held)[held.live])
+        numbers = np.flatnonzero(tally["records"][: len(keys.groups)])
+        names = [keys.groups[number] for number in numbers.tolist()]
+        columns = {**_own_columns(tally[numbers]), **self._lived(names, tally[numbers])}
+        complete = not coverage.exported and not coverage.gaps
+        kind = np.zeros(len(names), np.int32)
+        columns |= {
+            "type": pa.DictionaryArray.from_arrays(kind, pa.array([GROUP_OVERVIEW_ROW])),
+            "group": pa.array([name for _, name in names], pa.string()).dictionary_encode(),
+            "log_partition": pa.array([partition for partition, _ in names], pa.int32()),
+            "complete": pa.repeat(complete, len(names)),
+        }
+        schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema
+        return pa.RecordBatch.from_arrays([columns[item.name].cast(item.type) for item in schema], schema=schema)
+
+    def _lived(self, names: list[tuple[int | None, str]], tally: np.ndarray) -> dict[str, pa.Array]:
+        """The columns that the groups' own records tell, and those that rest on them."""
+        count = len(names)
+        dead = tally["offsets"] == 0
+        numbers = {name: np.zeros(count, np.int64) for name in _LIFE_COUNTS}
+        types, state = ["simple"] * count, np.where(dead, DEAD, "Empty").tolist()
+        clients: list[list[str]] = [_NO_NAMES] * count
+        hosts: list[list[str]] = [_NO_NAMES] * count
+        rate: list[float | None] = [None] * count
+        for row, name in enumerate(names) if self._lives else ():
+            life = self._lives.get(name)
+            if life is not None:
+                types[row], state[row] = life.group_type, life.state or state[row]
+                clients[row], hosts[row] = sorted(life.clients)[:_MOST_NAMED], sorted(life.hosts)[:_MOST_NAMED]
+                rate[row] = _an_hour(life.generations, difference(life.last_timestamp, life.first_timestamp))
+                for column, value in life.counts().items():
+                    numbers[column][row] = value
+        why: list[str | None] = [None] * count
+        for row in np.flatnonzero(_notable(tally, numbers["most_generations_an_hour"])).tolist():
+            why[row] = "; ".join(_why(tally[row], int(numbers["most_generations_an_hour"][row])))
+        gone = (numbers["members"] > 0) | (np.array(state, object) == DEAD)
+        return {
+            **{name: pa.array(values) for name, values in numbers.items()},
+            "group_type": pa.array(types, pa.string()),
+            "state": pa.array(state, pa.string()),
+            "clients": pa.array(clients, pa.list_(pa.string())),
+            "hosts": pa.array(hosts, pa.list_(pa.string())),
+            "generations_per_hour": pa.array(rate, pa.float64()),
+            "expires": pa.array(tally["expires"], mask=gone | (tally["expires"] == _EVER)),
+            "why": pa.array(why, pa.string()),
+        }
+
+    def _expiry(self, group: Vector, held: Held) -> Vector:
+        """When the broker would delete each offset, if nothing came in between and the group had no members."""
+        since = np.full(len(self._moves.keys.groups), _EVER)
+        for name, life in self._lives.items():
+            if life.empty_since is not None:
+                since[self._moves.keys.group(name)] = life.empty_since
+        idle = np.maximum(held.committed, since[group])
+        by_retention = np.minimum(idle, LARGEST_INT64 - self._retention_ms) + self._retention_ms
+        return np.where(held.expires >= 0, held.expires, np.where(idle == _EVER, _EVER, by_retention))
+
+
+def _tallies(count: int) -> np.ndarray:
+    """Tallies of groups of which nothing is known yet."""
+    found = np.zeros(count, _TALLY)
+    for name in ("last_record", "last_commit", "expires"):
+        found[name] = _EVER
+    found["first_commit"] = LARGEST_INT64
+    return found
+
+
+def _own_columns(tally: np.ndarray) -> dict[str, pa.Array]:
+    """The columns that records and movements alone tell."""
+    commits = tally["commits"]
+    first, last = tally["first_commit"], tally["last_commit"]
+    untimed = first == LARGEST_INT64
+    wrote = np.where(untimed, 0, last - np.where(untimed, last, first))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate, share = commits * float(_HOUR_MS) / wrote, tally["repeats"] / commits
+    causes = [pa.array(tally["cause"][:, cause]) for cause in Cause]
+    return {
+        **{name: pa.array(tally[name]) for name in ("topics", "partitions", "offsets", "commits", "records")},
+        **{name: pa.array(tally["kind"][:, kind]) for kind, name in _KIND_COLUMNS.items()},
+        "first_commit": pa.array(first, mask=untimed),
+        "last_commit": pa.array(last, mask=untimed),
+        "last_record": pa.array(tally["last_record"], mask=tally["last_record"] == _EVER),
+        "commits_per_hour": pa.array(rate, mask=wrote <= 0),
+        "unmoved_share": pa.array(share, mask=commits == 0),
+        "tombstones": pa.StructArray.from_arrays(causes, [cause.name.lower() for cause in Cause]),
+    }
+
+
+def notability(rows: pa.Table) -> tuple[Vector, Vector]:
+    """For each row how many kinds of notable things happened, and how often."""
+    counts = [np.asarray(rows.column(_KIND_COLUMNS[kind])) for kind, _, _ in _NOTABLE]
+    counts += [np.asarray(one) for one in rows.column("tombstones").combine_chunks().flatten()]
+    densest = np.asarray(rows.column("most_generations_an_hour"))
+    counts.append(np.where(densest >= _STORM, densest, 0))
+    every = np.stack(counts)
+    return np.count_nonzero(every, axis=0), every.sum(axis=0)
+
+
+def _notable(tally: np.ndarray, densest: Vector) -> Mask:
+    kinds = tally["kind"][:, [kind for kind, _, _ in _NOTABLE]]
+    return np.asarray(kinds.any(axis=1) | tally["cause"].any(axis=1) | (densest >= _STORM))
+
+
+def _why(tally: np.void, densest: int) -> Iterator[str]:
+    for kind, one, many in _NOTABLE:
+        count = int(tally["kind"][kind])
+        if count:
+            yield f"{count:,} {one if count == 1 else many}"
+    for cause in Cause:
+        count = int(tally["cause"][cause])
+        if count:
+            gone = f"{count:,} offset{'' if count == 1 else 's'} gone"
+            yield f"{gone}, no telling why" if cause is Cause.UNKNOWN else f"{gone}: {cause.name.lower()}"
+    if densest >= _STORM:
+        yield f"{densest:,} generations in an hour"
+
+
+def _an_hour(count: int, lasted: int | None) -> float | None:
+    return count * _HOUR_MS / lasted if lasted else None
