@@ -13,13 +13,14 @@ import numpy as np
 from offdecode.engines.decode import Decoder
 from offdecode.engines.reference_rows import sample_looks_like_offsets
 from offdecode.errors import SourceError
+from offdecode.filtering import names_in, names_of
 from offdecode.log.batches import Frames
 from offdecode.log.exported import iter_exported
 from offdecode.log.records import Records, iter_records
 from offdecode.log.transactions import Status
 from offdecode.logs import NOT_OFFSETS, iter_log, offset_map
 from offdecode.model import Coverage, DecodedChunk, Mask, Problem, Vector, path_text
-from offdecode.options import Source
+from offdecode.options import Filter, Source
 from offdecode.request import Report, Request, Stats
 from offdecode.sources.exported import exported_bytes, iter_lines
 from offdecode.sources.locations import is_standard_input, local_path
@@ -65,11 +66,15 @@ class Step:
 
 
 class StepReader:
-    """Reads the rows of steps. Any step may be left out or be another process's. stats: what was met is added."""
+    """Reads the rows of steps. Any step may be left out or be another process's. stats: what was met is added.
 
-    def __init__(self, request: Request, stats: Stats) -> None:
+    named: the filter whose names are looked out for, where it is not the request's.
+    """
+
+    def __init__(self, request: Request, stats: Stats, named: Filter | None = None) -> None:
         self._request = request
         self._stats = stats
+        self._named = names_in(request.rows if named is None else named)
         selection = request.selection()
         self._marks = selection.keys.marks if request.reading.engine == "auto" else None
         self._decoder = Decoder(selection, request.reading.engine)
@@ -101,6 +106,8 @@ class StepReader:
         before = self._decoder.fallbacks
         chunk = self._decoder.decode(records, status, wanted)
         self._stats.add_chunk(chunk)
+        if not self._named <= self._stats.met:
+            self._stats.met |= self._named.intersection(names_of(chunk))
         self._stats.fallbacks += self._decoder.fallbacks - before
         return chunk
 
@@ -124,6 +131,7 @@ class Evidence:
     """What the paths of a request lead to. problems: of paths that lead nowhere."""
 
     problems: tuple[Problem, ...] = ()
+    can_reread = True
     can_share = False  # whether several processes may share the work
 
     @property
@@ -225,6 +233,7 @@ class ExportedEvidence(Evidence):
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self.can_reread = all(path.is_file() for path in source.paths)  # what a pipe gave is gone
 
     @property
     def size(self) -> int:

@@ -7,7 +7,7 @@ it leaves out there and filters from its rows afterwards (`keep`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from offdecode.schemas.rows import MARKER_ROW
 from offdecode.schemas.types import MAX_STRING_BYTES
 
 _MOST_SOUGHT = 16  # groups that are looked for by their bytes
+Name = tuple[str, str | int]  # "group", "topic", "partition" or "row type", and which
 TIME_COLUMNS = ("log_timestamp", "commit_timestamp")  # when a row was written: the first that is not null
 
 
@@ -56,6 +57,28 @@ def group_bytes(rows: Filter) -> frozenset[bytes] | None:
 def matches(rows: Filter, **key: object) -> bool:
     """Whether a key with these fields is wanted."""
     return all(name in key and test(key[name]) for name, test in key_tests(rows).items())
+
+
+def names_in(rows: Filter) -> set[Name]:
+    """The groups, topics, partitions and row types that a filter names."""
+    named: dict[str, tuple[str | int, ...]] = {
+        "group": rows.groups,
+        "topic": rows.topics,
+        "partition": rows.partitions,
+        "row type": rows.row_types,
+    }
+    return {(what, name) for what, names in named.items() for name in names}
+
+
+def names_of(chunk: DecodedChunk) -> Iterator[Name]:
+    """The groups, topics, partitions and row types of a chunk's rows."""
+    for row_type, batch in chunk:
+        yield "row type", row_type
+        for what in ("group", "topic", "partition"):
+            if what in batch.schema.names:
+                column = batch.column(what)
+                values = column.dictionary if pa.types.is_dictionary(column.type) else column.unique()
+                yield from ((what, value) for value in values.to_pylist() if value is not None)
 
 
 def keep(rows: Filter, chunk: DecodedChunk, times: tuple[str, ...] = TIME_COLUMNS) -> DecodedChunk:

@@ -10,7 +10,7 @@ import numpy as np
 
 from offdecode.engines.selection import KeyFilter, Selection
 from offdecode.errors import UsageError
-from offdecode.filtering import group_bytes, key_tests
+from offdecode.filtering import Name, group_bytes, key_tests
 from offdecode.log.batches import Frames
 from offdecode.log.compression import CODECS
 from offdecode.model import DecodedChunk, Problem
@@ -65,6 +65,7 @@ class Stats:
     fallbacks: int = 0
     by_codec: Counter[str] = field(default_factory=Counter)
     by_version: Counter[tuple[str, int | None]] = field(default_factory=Counter)
+    met: set[Name] = field(default_factory=set)  # of the names that were asked for
 
     def add(self, other: Stats) -> None:
         """Add what another process has met."""
@@ -77,6 +78,7 @@ class Stats:
         self.fallbacks += other.fallbacks
         self.by_codec.update(other.by_codec)
         self.by_version.update(other.by_version)
+        self.met |= other.met
 
     def add_chunk(self, chunk: DecodedChunk) -> None:
         self.rows += chunk.row_count

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from offdecode.evidence import LogId, StepReader, open_evidence
+from offdecode.evidence import Evidence, LogId, StepReader, open_evidence
 from offdecode.model import Coverage, DecodedChunk
-from offdecode.options import Filter
+from offdecode.options import ALL_ROWS, Filter
 from offdecode.request import Report, Request, Stats
 from offdecode.schemas.rows import RowOptions
 
@@ -29,16 +29,23 @@ class LogEnd(NamedTuple):
 
 
 class Run:
-    """A request whose logs are found. Problems are reported as they are met, and counted in stats by who reports.
+    """A request whose logs are found, unless evidence is given.
 
-    Raises SourceError, when rows are read, where the paths lead to nothing that is an offsets log.
+    Problems are reported as they are met, and counted in stats by who reports. Raises SourceError, when rows are read,
+    where the paths lead to nothing that is an offsets log.
     """
 
-    def __init__(self, request: Request, report: Report, stats: Stats | None = None) -> None:
+    def __init__(
+        self, request: Request, report: Report, stats: Stats | None = None, evidence: Evidence | None = None
+    ) -> None:
         self.request = request
         self.report = report
         self.stats = Stats() if stats is None else stats
-        self.evidence = open_evidence(request)
+        self.evidence = open_evidence(request) if evidence is None else evidence
+
+    def again(self) -> Run:
+        """The same evidence read anew, all rows of it, and nothing reported."""
+        return Run(replace(self.request, rows=ALL_ROWS), lambda problem: None, evidence=self.evidence)
 
     def rows(self, wanted: Filter, columns: RowOptions | None = None) -> Iterator[DecodedChunk]:
         """The decoded rows of all logs that a filter wants, partitions by number, each in the order of its log."""
@@ -52,7 +59,7 @@ class Run:
         Partitions of exported records may lie in several files: they all end after the last one.
         """
         request = replace(self.request, rows=wanted, columns=self.request.columns if columns is None else columns)
-        reader = StepReader(request, self.stats)
+        reader = StepReader(request, self.stats, self.request.rows)
         for step in self.evidence.steps(self.stats):
             for chunk in reader.read_reporting(step, self.report):
                 if step.log is not None:

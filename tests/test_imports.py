@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "filtering": {"model", "options", "schemas"},
     "request": {"errors", "model", "options", "filtering", "log", "schemas", "engines"},
     "logs": {"errors", "model", "sources", "log", "engines"},
-    "evidence": {"errors", "model", "options", "request", "sources", "log", "logs", "engines"},
+    "evidence": {"errors", "model", "filtering", "options", "request", "sources", "log", "logs", "engines"},
     "run": {"model", "options", "request", "evidence", "schemas"},
     "questions": {
         "errors",

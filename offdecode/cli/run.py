@@ -12,8 +12,11 @@ import click
 
 from offdecode.cli import DAMAGED
 from offdecode.options import Output
+from offdecode.questions.names import Missing, missing_names
 from offdecode.request import Request, Stats
 from offdecode.run import Run
+from offdecode.sinks.text.lines import printable
+from offdecode.sinks.text.words import name_words
 from offdecode.writing import (
     Answer,
     Meter,
@@ -43,9 +46,18 @@ def _run(request: Request, output: Output, write: Callable[[Run, BinaryIO, Meter
         run = Run(request, ProblemLines(problems, stats, output.strict), stats)
         with _meter(run.evidence.size) as meter:
             write(run, problems, meter)
+    for missing in missing_names(run):
+        click.echo(f"offdecode: {printable(_missing_words(missing))}", err=True)
     if output.show_stats:
         print_stats(stats, time.monotonic() - start)
     return DAMAGED if stats.problems else 0
+
+
+def _missing_words(missing: Missing) -> str:
+    found = f"{missing.what} {name_words(str(missing.name))} is not in the evidence"
+    if missing.nearest:
+        return f"{found}; the nearest: {', '.join(name_words(str(name)) for name in missing.nearest)}"
+    return f"{found}; there {'is 1' if missing.others == 1 else f'are {missing.others:,}'}, none like it"
 
 
 @contextmanager

@@ -166,6 +166,36 @@ def test_group_and_group_regex_together_let_either_pass() -> None:
     assert "" in groups
 
 
+@pytest.mark.parametrize(("command", "words"), [
+    (["decode", "--group", "team:app:1"], "group team:app:1 is not in the evidence; the nearest: team:app:0"),
+    (["explain", "--group", "team:app:1"], "group team:app:1 is not in the evidence; the nearest: team:app:0"),
+    (["state", "--topic", "order"], "topic order is not in the evidence; the nearest: orders"),
+    (["generations", "--group", "zzzzzzzz"], "group zzzzzzzz is not in the evidence; there are "),
+    (["decode", "--partition", "4711"], "partition 4711 is not in the evidence; the nearest: "),
+    (["decode", "--type", "streams_group_metadata"], "row type streams_group_metadata is not in the evidence; "),
+    (["groups", "--group", "\x1b[2J"], 'group "\\u001b[2J" is not in the evidence; there are '),
+], ids=" ".join)  # fmt: skip
+def test_names_that_are_not_there_are_said(command: list[str], words: str) -> None:
+    done = run(*command, SETS["classic"].log)
+    assert done.status == 0
+    assert done.words.startswith(f"offdecode: {words}")
+    assert done.words.count("\n") == 0
+
+
+@pytest.mark.parametrize("options", [
+    ("--group", "team:app:0"), ("--group", "team:app:0", "--until", "1970-01-01"),
+    ("--group", "team:app:0", "--type", "transaction_marker"), ("--topic", "orders", "--jobs", "2"),
+], ids=" ".join)  # fmt: skip
+def test_names_that_are_there_are_not(options: tuple[str, ...]) -> None:
+    assert run("decode", *options, SETS["classic"].log).words == ""
+
+
+def test_what_came_by_a_pipe_is_not_read_again() -> None:
+    line = '{"key_hex":"0002000167","value_hex":null,"partition":0,"offset":0,"timestamp":0}'
+    done = shell(f"echo '{line}' | \"$@\" decode - --input-format records-jsonl --group h")
+    assert (done.status, done.words) == (0, "")
+
+
 def test_a_bad_regex() -> None:
     done = decode(SETS["classic"].log, "--group-regex", "(", status=2)
     assert "'(' is not a regular expression: missing ), unterminated subpattern at position 0" in done.words
