@@ -19,10 +19,10 @@ from offdecode.log.exported import iter_exported
 from offdecode.log.records import Records, iter_records
 from offdecode.log.transactions import Status
 from offdecode.logs import NOT_OFFSETS, iter_log, offset_map
-from offdecode.model import Coverage, DecodedChunk, Mask, Problem, Vector, path_text
+from offdecode.model import Coverage, DecodedChunk, Mask, Problem, Vector
 from offdecode.options import Filter, Source
 from offdecode.request import Report, Request, Stats
-from offdecode.sources.exported import exported_bytes, iter_lines
+from offdecode.sources.exported import can_reread, export_name, exported_bytes, iter_lines
 from offdecode.sources.locations import is_standard_input, local_path
 from offdecode.sources.segments import PartitionLog, find_logs
 from offdecode.sources.standard_input import standard_input_is
@@ -233,7 +233,7 @@ class ExportedEvidence(Evidence):
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self.can_reread = all(path.is_file() for path in source.paths)  # what a pipe gave is gone
+        self.can_reread = all(map(can_reread, source.paths))
 
     @property
     def size(self) -> int:
@@ -250,17 +250,17 @@ class ExportedEvidence(Evidence):
             yield Step((), log=log, first_gap=0, coverage=Coverage(log.partition, exported=True))
 
     def _steps_of(self, path: Path) -> Iterator[Step]:
-        wanted = self._source.log_partitions
+        wanted, name = self._source.log_partitions, export_name(path)
         judged: bool | None = None
         for position, lines in iter_lines(path):
             size = sum(map(len, lines)) + len(lines)
-            for records in iter_exported(path_text(path), position, lines):
+            for records in iter_exported(name, position, lines):
                 partition = records.frames.chunk.log_partition
                 if wanted and partition not in wanted:
                     continue
                 judged = sample_looks_like_offsets(records) if judged is None else judged
                 if judged is False:
-                    raise SourceError(path_text(path), NOT_OFFSETS)
+                    raise SourceError(name, NOT_OFFSETS)
                 yield Step((), size, LogId("", partition), records=(records,), first_gap=0)
                 size = 0
             yield Step((), size)

@@ -1,16 +1,21 @@
-"""Files of exported records, compressed or not, read as lines. `-` is standard input."""
+"""Files and streams of exported records, compressed or not, read as lines. `-` is standard input, URLs are fetched."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from io import BufferedReader
 from pathlib import Path
+from typing import cast
 
 from offdecode.errors import SourceError
 from offdecode.model import path_text
+from offdecode.options import OFFSETS_TOPIC
 from offdecode.sources.codecs import HEAD_BYTES, Damage, codec_of, iter_decompressed
-from offdecode.sources.locations import LocalLocation
+from offdecode.sources.containers import Containers
+from offdecode.sources.locations import is_standard_input, is_url, local_path
+from offdecode.sources.spool import Spool, SpoolReader
 
 _READ_BYTES = 4 << 20
 _MAX_LINE_BYTES = 256 << 20  # hex of the largest record that a batch can hold, and more
@@ -18,8 +23,9 @@ _MAX_LINE_BYTES = 256 << 20  # hex of the largest record that a batch can hold, 
 
 def exported_bytes(path: Path) -> int:
     """The size of an export; 0 where it is not known before it is read."""
+    local = local_path(path)
     try:
-        return path.stat().st_size if str(path) != "-" else 0
+        return 0 if local is None else local.stat().st_size
     except OSError:
         return 0
 
@@ -32,19 +38,28 @@ def iter_lines(path: Path) -> Iterator[tuple[int, list[bytes]]]:
     try:
         yield from _whole_lines(_pieces(path), path)
     except Damage as damage:
-        raise SourceError(path_text(path), f"{damage.reason}, at byte {damage.position}") from None
+        raise SourceError(export_name(path), f"{damage.reason}, at byte {damage.position}") from None
     except OSError as error:
-        raise SourceError(path_text(path), f"cannot be read: {error.strerror}") from None
+        raise SourceError(export_name(path), f"cannot be read: {error.strerror}") from None
+
+
+def export_name(path: Path) -> str:
+    """What rows and problems call an export: a URL without what may be secret in it."""
+    return Containers(OFFSETS_TOPIC).location(path).text if is_url(path) else path_text(path)
+
+
+def can_reread(path: Path) -> bool:
+    """Whether the export can be read a second time: what a pipe gave is gone."""
+    return path.is_file() or is_url(path)
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
     """The text, in pieces."""
-    if str(path) == "-" or (path.exists() and not path.is_file()):  # a pipe is read as it comes
-        with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as stream:
-            while data := stream.read(_READ_BYTES):
-                yield data
+    if is_standard_input(path) or (path.exists() and not path.is_file()):
+        with nullcontext(sys.stdin.buffer) if is_standard_input(path) else path.open("rb") as stream:
+            yield from _streamed(cast(BufferedReader, stream), path)
         return
-    with LocalLocation(path).open() as reader:
+    with Containers(OFFSETS_TOPIC).location(path).open() as reader:
         codec = codec_of(reader.read(0, HEAD_BYTES))
         if codec is not None:
             yield from iter_decompressed(reader, codec)
@@ -53,6 +68,19 @@ def _pieces(path: Path) -> Iterator[bytes]:
         while data := reader.read(position, _READ_BYTES):
             yield data
             position += len(data)
+
+
+def _streamed(stream: BufferedReader, path: Path) -> Iterator[bytes]:
+    """A pipe's text as it comes; where it is compressed, behind its end, for damage is looked at twice."""
+    codec = codec_of(stream.peek(HEAD_BYTES))
+    if codec is None:
+        while data := stream.read(_READ_BYTES):
+            yield data
+        return
+    spool = Spool()
+    while data := stream.read(_READ_BYTES):
+        spool.write(data, export_name(path))
+    yield from iter_decompressed(SpoolReader(spool, 0, spool.end), codec)
 
 
 def _whole_lines(pieces: Iterator[bytes], path: Path) -> Iterator[tuple[int, list[bytes]]]:
@@ -65,7 +93,7 @@ def _whole_lines(pieces: Iterator[bytes], path: Path) -> Iterator[tuple[int, lis
             position += len(rest) + len(head) + 1
             rest = tail
         elif len(rest) > _MAX_LINE_BYTES:
-            raise SourceError(path_text(path), f"a line of more than {_MAX_LINE_BYTES} bytes: this is not an export")
+            raise SourceError(export_name(path), f"a line of more than {_MAX_LINE_BYTES} bytes: this is not an export")
         else:
             rest += data
     if rest:

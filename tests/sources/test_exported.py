@@ -15,6 +15,7 @@ from offdecode.errors import SourceError
 from offdecode.model import Problem
 from offdecode.request import Request
 from offdecode.sinks.jsonl import JsonLinesSink
+from tests import command
 from tests.asking import a_request, decode
 from tests.containers import COMPRESS
 from tests.truth import LogSet, Row, log_sets, set_id
@@ -43,6 +44,23 @@ def as_base64(record: Row) -> Row:
         return None if text is None else base64.b64encode(bytes.fromhex(text)).decode()
 
     return {"key_base64": encoded(record["key_hex"]), "value_base64": encoded(record["value_hex"])}
+
+
+@pytest.mark.parametrize("suffix", ["", *COMPRESS])
+def test_an_export_by_its_url_and_by_pipe(suffix: str, tmp_path: Path) -> None:
+    lines = [{**as_hex(record), "offset": number} for number, record in enumerate(log_sets()[0].records[:200])]
+    plain = exported(tmp_path / "export.jsonl", lines)
+    (path,) = plain.source.paths
+    wanted = command.run("decode", path, "--input-format", "records-jsonl").stdout
+    assert wanted.count(b"\n") == len(lines)
+    if suffix:
+        path.write_bytes(COMPRESS[suffix](path.read_bytes()))
+    found = command.run("decode", path.as_uri(), "--input-format", "records-jsonl")
+    assert (found.status, found.stdout) == (0, wanted)
+    found = command.shell(f'"$@" decode - --input-format records-jsonl < {path}')
+    assert (found.status, found.stdout) == (0, wanted)
+    found = command.shell(f'cat {path} | "$@" decode - --input-format records-jsonl')
+    assert (found.status, found.stdout) == (0, wanted)
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)

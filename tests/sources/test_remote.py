@@ -134,6 +134,19 @@ def test_a_range_that_is_never_served(served: tuple[str, Path, type[Handler]]) -
     assert [(one.position, one.length) for one in problems if one.kind == "unreadable"] == [(4 << 20, 4 << 20)]
 
 
+@pytest.mark.parametrize("ranges", [True, False], ids=["ranges", "no ranges"])
+def test_exported_records_on_a_web_server(served: tuple[str, Path, type[Handler]], ranges: bool) -> None:
+    url, folder, handler = served
+    handler.ranges = ranges
+    line = b'{"key_hex":"000200016%d","value_hex":null,"partition":0,"offset":%d,"timestamp":0}\n'
+    (folder / "export.jsonl").write_bytes(b"".join(line % (number % 8, number) for number in range(100)))
+    rows, problems = rows_of(Path(f"{url}/export.jsonl?token=secret"), input_format="records-jsonl")
+    assert [row["log_offset"] for row in rows] == list(range(100))
+    assert problems == []
+    with pytest.raises(SourceError, match=r"nothing\.jsonl: cannot be read: No such file"):
+        rows_of(Path(f"{url}/nothing.jsonl?token=secret"), input_format="records-jsonl")
+
+
 def test_what_is_not_there(served: tuple[str, Path, type[Handler]]) -> None:
     url = served[0]
     with pytest.raises(SourceError, match="there is no such file") as missing:
