@@ -39,7 +39,7 @@ from offdecode.options import (
     from_values,
     options_of,
 )
-from offdecode.questions.check import PartitionCheck, Unused
+from offdecode.questions.check import Leftover, PartitionCheck, Unused
 from offdecode.request import Request, checked_row_type, row_request
 from offdecode.run import Run
 from offdecode.schemas.history_rows import (
@@ -263,7 +263,7 @@ def transactions(path: Paths, *, on_problem: OnProblem | None = None, **options:
 
 
 @_takes(_SOURCE)
-def check(path: Paths, **options: Any) -> Iterator[PartitionCheck | Unused]:
+def check(path: Paths, **options: Any) -> Iterator[PartitionCheck | Leftover | Unused]:
     """What evidence there is, whether it is whole, and where not.
 
     Args:
@@ -271,7 +271,7 @@ def check(path: Paths, **options: Any) -> Iterator[PartitionCheck | Unused]:
         **options: listed below.
 
     Returns:
-        An object a partition, and one a path that was not used; `as_dict()` gives what the command line prints.
+        An object for each partition, leftover file and unused path; `as_dict()` gives what the command line prints.
 
     Raises:
         SourceError: there is no offsets log.

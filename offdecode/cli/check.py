@@ -11,7 +11,9 @@ from offdecode.options import Source
 @click.command("check")
 @paths_argument
 @takes(Source)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a partition, and one a path that was not used.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object for each partition, leftover file and unused path."
+)
 def command(source: Source, as_json: bool) -> int:
     """Check segment files: an inventory with checksums, damage, and which offsets and times are complete.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,16 @@ import numpy as np
 from offdecode.engines.decode import Decoder
 from offdecode.errors import SourceError, UsageError
 from offdecode.evidence import SegmentEvidence
-from offdecode.log.batches import Frames
+from offdecode.log.batches import Frames, iter_frames
 from offdecode.log.inventory import Inventory, InventoryBuilder
 from offdecode.log.records import iter_records
 from offdecode.logs import iter_log, offset_map
-from offdecode.model import Coverage, Problem, Vector
+from offdecode.model import LARGEST_INT64, Coverage, Problem, Span, Vector
 from offdecode.run import Run
 from offdecode.sources.checkpoints import Checkpoints
-from offdecode.sources.segments import PartitionLog
+from offdecode.sources.leftovers import LeftoverFile, find_leftovers
+from offdecode.sources.segments import COPIES, PartitionLog, Segment, read_chunk
+from offdecode.sources.unreadable import PatientReader
 
 _LISTED_PROBLEMS = 100_000  # a damaged disk image must not fill the memory
 
@@ -48,7 +51,7 @@ class PartitionCheck:
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """A path that could not be used."""
+    """A path that could not be used; or one that is used, and holds a partition that another has too."""
 
     problem: Problem
 
@@ -57,11 +60,33 @@ class Unused:
         return 1
 
     def as_dict(self) -> dict[str, Any]:
-        return {"type": "unused", **self.problem.as_dict()}
+        return {"type": "copies" if self.problem.kind == COPIES else "unused", **self.problem.as_dict()}
 
 
-def check(run: Run) -> Iterator[PartitionCheck | Unused]:
-    """Check all logs of the request, partitions by number. Every file is read once, and decoded.
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A segment file that is part of no log, and is not read by other questions. why: what its name tells.
+
+    beyond_log: how many of its batches begin at an offset that the partition's log lacks.
+    """
+
+    log_partition: int | None
+    why: str
+    file: Inventory
+    beyond_log: int
+
+    @property
+    def problem_count(self) -> int:
+        return 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"type": "leftover", **asdict(self)}
+
+
+def check(run: Run) -> Iterator[PartitionCheck | Leftover | Unused]:
+    """Check all logs of the request, partitions by number, then what is left over beside them.
+
+    Every file is read once; records are decoded but for leftovers.
 
     Raises SourceError where the paths lead to nothing that is an offsets log, UsageError for exported records.
     """
@@ -71,14 +96,43 @@ def check(run: Run) -> Iterator[PartitionCheck | Unused]:
     for problem in evidence.problems:
         yield Unused(problem)
     refused: list[SourceError] = []
+    gaps: dict[int | None, tuple[Span, ...]] = {}
     for log in evidence.logs:
         try:
-            yield _check_log(log, evidence.chunk_bytes, Decoder(run.request.selection(), run.request.reading.engine))
+            found = _check_log(log, evidence.chunk_bytes, Decoder(run.request.selection(), run.request.reading.engine))
+            gaps[log.log_partition] = found.coverage.gaps
+            yield found
         except SourceError as error:
             refused.append(error)
             if len(refused) < len(evidence.logs):
                 yield Unused(Problem("not_an_offsets_log", error.source, error.reason))
     evidence.refuse_if_none(refused)
+    for file in find_leftovers(evidence.logs, run.request.source.topic_name):
+        try:
+            yield _check_leftover(file, evidence.chunk_bytes, gaps.get(file.log_partition))
+        except OSError as error:
+            message = f"left over, and cannot be read: {error.strerror}"
+            yield Unused(Problem("unreadable", file.location.text, message, file.log_partition))
+
+
+def _check_leftover(file: LeftoverFile, chunk_bytes: int, gaps: tuple[Span, ...] | None) -> Leftover:
+    """gaps: of the partition's log; None where there is no log."""
+    builder = InventoryBuilder(file.location.text)
+    beyond = 0
+    with file.location.open() as reader:
+        segment = Segment(file.location, reader.size, 0)
+        read = partial(read_chunk, PatientReader(reader, reader.size), segment, file.log_partition)
+        for frames in iter_frames(read, chunk_bytes):
+            builder.add(frames)
+            for problem in frames.problems:
+                builder.add_problem(problem)
+            first = frames.base_offset[frames.crc_valid]
+            lacking = np.full(len(first), gaps is None)
+            for span in gaps or ():
+                last = LARGEST_INT64 if span.last_offset is None else span.last_offset
+                lacking |= (first >= span.first_offset) & (first <= last)
+            beyond += int(np.count_nonzero(lacking))
+    return Leftover(file.log_partition, file.why, builder.result(), beyond)
 
 
 def _check_log(log: PartitionLog, chunk_bytes: int, decoder: Decoder) -> PartitionCheck:

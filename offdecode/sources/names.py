@@ -6,9 +6,18 @@ import re
 
 SEGMENT_SUFFIX = ".log"  # of a compressed one too, before its own
 SEGMENT_NAME = re.compile(r"(?s).*\.log(\.(gz|zst|lz4|xz|bz2))?")
+# Behind a segment's name: what the broker was about to delete, or what the log cleaner was about to put in place.
+LEFTOVER_SEGMENT = re.compile(r"\d{20}\.log\.(?P<why>deleted|cleaned|swap)")
+# Behind a partition's directory: deleted, on a broker that should not have it, or on its way to another disk.
+LEFTOVER_DIRECTORY = r"\.[0-9a-f]{32}-(?:delete|stray|future)"
 PARTITION_METADATA = "partition.metadata"
 
 
 def partition_pattern(topic: str) -> re.Pattern[str]:
     """Names of the directories of a topic's partitions."""
     return re.compile(re.escape(topic) + r"-\d{1,10}")
+
+
+def leftover_pattern(topic: str) -> re.Pattern[str]:
+    """Names of directories that are left over of a topic's partitions."""
+    return re.compile(re.escape(topic) + r"-\d{1,10}" + LEFTOVER_DIRECTORY)

@@ -19,12 +19,13 @@ from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
 from offdecode.sources.codecs import HEAD_BYTES, codec_of
 from offdecode.sources.containers import Containers
 from offdecode.sources.locations import Location
-from offdecode.sources.names import SEGMENT_NAME, SEGMENT_SUFFIX, partition_pattern
+from offdecode.sources.names import LEFTOVER_DIRECTORY, SEGMENT_NAME, SEGMENT_SUFFIX, partition_pattern
 from offdecode.sources.readers import Reader
 from offdecode.sources.unreadable import PatientReader
 
+COPIES = "partition_copies"
 _NUMBERED = re.compile(r"(?s)\d{20}\.log.*")
-_PARTITION_DIRECTORY = re.compile(r"(?P<topic>.+)-(?P<partition>\d{1,10})")
+_PARTITION_DIRECTORY = re.compile(rf"(?P<topic>.+)-(?P<partition>\d{{1,10}})(?P<leftover>{LEFTOVER_DIRECTORY})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class _Search:
 
 
 def partition_of(directory: Location) -> int | None:
-    """The partition number in a directory's name `<topic>-<partition>`, or None."""
+    """The partition number in a directory's name, `<topic>-<partition>` and what is left over of one, or None."""
     match = _PARTITION_DIRECTORY.fullmatch(directory.name)
     return int(match["partition"]) if match and int(match["partition"]) <= LARGEST_INT32 else None
 
@@ -126,7 +127,21 @@ def find_logs(
         if segments:
             logs.append(PartitionLog(partition, tuple(segments), _checkpoints(segments[0].location.parent, partition)))
     logs.sort(key=lambda log: (log.log_partition is None, log.log_partition or 0, log.segments[0].name))
-    return Found(tuple(logs), tuple(search.problems))
+    return Found(tuple(logs), (*search.problems, *_copies(logs)))
+
+
+def _copies(logs: Sequence[PartitionLog]) -> Iterator[Problem]:
+    """A problem for each log whose partition has one already."""
+    first: dict[int, str] = {}
+    for log in logs:
+        place = log.segments[0].location.parent.text
+        if log.log_partition is None:
+            continue
+        if (known := first.setdefault(log.log_partition, place)) != place:
+            message = (
+                f"partition {log.log_partition} is in {known} too: the records of both are told, each log by itself"
+            )
+            yield Problem("partition_copies", place, message, log.log_partition)
 
 
 def _add_place(search: _Search, place: Location) -> None:
@@ -242,7 +257,7 @@ def _head(reader: Reader) -> bytes:
 
 def _checkpoints(directory: Location, partition: int | None) -> Checkpoints:
     match = _PARTITION_DIRECTORY.fullmatch(directory.name)
-    if match is None or partition is None:
+    if match is None or match["leftover"] or partition is None:
         return Checkpoints()
     return read_checkpoints(directory.parent, match["topic"], partition)
 

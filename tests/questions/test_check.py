@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from offdecode import check
+from offdecode import Problem, check, decode
 from offdecode.cli import cli
-from offdecode.questions.check import PartitionCheck, Unused
+from offdecode.questions.check import Leftover, PartitionCheck, Unused
 from offdecode.sinks.text.lines import printable
 from tests.segment_builder import BASE_TIME_MS, Header, batch, commit
 from tests.truth import LogSet, log_sets, set_id
@@ -130,6 +130,62 @@ def test_overlaps_and_copies_are_kept_and_reported(tmp_path: Path) -> None:
 def test_tails(tmp_path: Path, tail: bytes, name: str) -> None:
     file = one(partition(tmp_path, {0: a_batch(0) + tail})).files[0]
     assert (file.tail, file.tail_bytes) == (name, len(tail))
+
+
+def test_what_is_left_over_is_listed(tmp_path: Path) -> None:
+    """With what it would add: batches where the log of the partition has holes. No other command reads it."""
+    directory = partition(tmp_path, {0: a_batch(0) + a_batch(30), 40: a_batch(40)})
+    before = [row["log_offset"] for row in decode(tmp_path, on_problem=lambda problem: None).rows()]
+    old = a_batch(0) + a_batch(10) + a_batch(20) + a_batch(30)
+    (directory / f"{0:020}.log.deleted").write_bytes(old)
+    (directory / f"{0:020}.index.deleted").write_bytes(b"x")
+    (directory / f"{40:020}.log.cleaned").write_bytes(a_batch(40))
+    gone = tmp_path / f"__consumer_offsets-3.{'a1' * 16}-delete"
+    gone.mkdir()
+    (gone / f"{50:020}.log").write_bytes(a_batch(50) + b"junk")
+    stray = tmp_path / f"__consumer_offsets-9.{'b2' * 16}-stray"
+    stray.mkdir()
+    (stray / f"{0:020}.log").write_bytes(a_batch(0))
+    (tmp_path / f"orders-0.{'c3' * 16}-delete").mkdir()
+    found = [item for item in check(tmp_path) if isinstance(item, Leftover)]
+    told = {Path(item.file.path).relative_to(tmp_path): item for item in found}
+    assert {str(path): (item.log_partition, item.file.batches, item.beyond_log) for path, item in told.items()} == {
+        f"{directory.name}/{0:020}.log.deleted": (3, 4, 2),
+        f"{directory.name}/{40:020}.log.cleaned": (3, 1, 0),
+        f"{gone.name}/{50:020}.log": (3, 1, 0),
+        f"{stray.name}/{0:020}.log": (9, 1, 1),
+    }
+    file = told[Path(directory.name, f"{0:020}.log.deleted")].file
+    assert (file.size, file.sha256) == (len(old), hashlib.sha256(old).hexdigest())
+    assert told[Path(gone.name, f"{50:020}.log")].file.tail == "garbage"
+    assert [row["log_offset"] for row in decode(tmp_path, on_problem=lambda problem: None).rows()] == before
+    shown = CliRunner().invoke(cli, ["check", str(tmp_path)]).output
+    assert shown.count("left over, and read by no other command: ") == 4
+    assert "4 batches, of which 2 begin where the log of the partition lacks offsets" in shown
+
+
+def test_a_leftover_directory_is_a_log_where_it_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / f"__consumer_offsets-3.{'a1' * 16}-delete"
+    gone.mkdir()
+    (gone / f"{0:020}.log").write_bytes(a_batch(0))
+    assert [(row["log_partition"], row["log_offset"]) for row in decode(gone).rows()] == [(3, at) for at in range(10)]
+
+
+def test_two_copies_of_a_partition_are_said(tmp_path: Path) -> None:
+    """Their rows are told twice; never in silence."""
+    for broker in ("broker1", "broker2"):
+        (tmp_path / broker).mkdir()
+        partition(tmp_path / broker, {0: a_batch(0)})
+    problems: list[Problem] = []
+    assert len(list(decode([tmp_path / "broker1", tmp_path / "broker2"], on_problem=problems.append).rows())) == 20
+    (problem,) = problems
+    one, other = (str(tmp_path / broker / "__consumer_offsets-3") for broker in ("broker1", "broker2"))
+    assert (problem.kind, problem.source, problem.log_partition) == ("partition_copies", other, 3)
+    assert f"is in {one} too" in problem.message
+    assert decode(tmp_path / "broker1").table("offset_commit").num_rows == 10
+    copies = [item.as_dict() for item in check(tmp_path) if isinstance(item, Unused)]
+    assert [item["type"] for item in copies] == ["copies"]
+    assert f"{other}: partition 3 is in {one} too" in CliRunner().invoke(cli, ["check", str(tmp_path)]).output
 
 
 def test_what_is_no_file_is_reported_and_the_rest_is_read(tmp_path: Path) -> None:

@@ -14,9 +14,13 @@ _LISTED = 20  # problems a partition; --json has them all
 
 
 def report_lines(found: Row) -> Iterator[str]:
-    """The report on one partition, or on a path that was not used. found: what `as_dict` of either gives."""
-    if found["type"] == "unused":
-        yield f"not used: {printable(found['source'])}: {printable(found['message'])}"
+    """The report on a partition, a file that is left over, or a path that was not used. found: its `as_dict`."""
+    if found["type"] in ("unused", "copies"):
+        prefix = "not used: " if found["type"] == "unused" else ""
+        yield f"{prefix}{printable(found['source'])}: {printable(found['message'])}"
+        return
+    if found["type"] == "leftover":
+        yield from _leftover_lines(found)
         return
     name = "of no known number" if found["log_partition"] is None else str(found["log_partition"])
     yield f"partition {name}"
@@ -38,9 +42,23 @@ def report_lines(found: Row) -> Iterator[str]:
         yield f"    and {found['problem_count'] - _LISTED:,} more (--json lists them)"
 
 
+def _leftover_lines(found: Row) -> Iterator[str]:
+    file = found["file"]
+    yield f"left over, and read by no other command: {printable(file['path'])} ({found['why']})"
+    yield f"    {_digest(file)}"
+    yield (
+        f"    offsets {_range(file['first_offset'], file['last_offset'])}, {file['batches']:,} batches, "
+        f"of which {found['beyond_log']:,} begin where the log of the partition lacks offsets"
+    )
+
+
+def _digest(file: Row) -> str:
+    return f"{file['size']:,} bytes, sha256 {file['sha256'] or 'not known: not all bytes could be read'}"
+
+
 def _file_lines(file: Row) -> Iterator[str]:
     yield f"  {printable(file['path'])}"
-    yield f"    {file['size']:,} bytes, sha256 {file['sha256'] or 'not known: not all bytes could be read'}"
+    yield f"    {_digest(file)}"
     times = _times(file["first_timestamp"], file["last_timestamp"])
     yield f"    offsets {_range(file['first_offset'], file['last_offset'])}, {times}"
     magics = _counts(file["batches_by_magic"], "magic ")
