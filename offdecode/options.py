@@ -263,6 +263,12 @@ class ExplainOptions:
         "which is assumed and excludes nothing.",
     )  # fmt: skip
 
+    @property
+    def retention_ms(self) -> int | None:
+        """The same in milliseconds, as far as 64 bits hold it."""
+        minutes = self.offsets_retention_minutes
+        return None if minutes is None else min(minutes * _UNIT_MS["m"], _LARGEST_INT64)
+
 
 _KINDS = (
     "first", "advance", "repeat", "rewind", "jump", "tombstone", "reset_like", "aborted", "pending", "overtaken",

@@ -23,7 +23,6 @@ from offdecode.run import LogRows, Run
 from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW
 from offdecode.schemas.rows import MARKER_ROW, row_type
 
-_MINUTE_MS = 60_000
 _PROGRESS = ("first", "advance", "repeat")
 ALL_MOVEMENTS = MovementOptions()
 
@@ -39,15 +38,13 @@ def explain(
     """
     rows = run.request.rows
     wanted = pushed(rows, (*GROUPS, *COMMITS, "since"))
-    minutes = asked.offsets_retention_minutes
-    retention_ms = None if minutes is None else minutes * _MINUTE_MS
     known_names = run.evidence.topic_names(names.topic_ids)
     logs: dict[LogId, Explanation] = {}
     deletions = TopicDeletions()
     read = replace(pushed(rows, ("until",)), row_types=(*EXPLAINED, MARKER_ROW))
     for item in run.rows_by_log(read):
         if item.log not in logs:
-            logs[item.log] = Explanation(retention_ms, known_names, Coordinator(asked.coordinator))
+            logs[item.log] = Explanation(asked.retention_ms, known_names, Coordinator(asked.coordinator))
         if isinstance(item, LogRows):
             found = logs[item.log].rows(item.chunk, item.first_gap)
         else:

@@ -12,27 +12,24 @@ from offdecode.evidence import LogId
 from offdecode.filtering import key_mask, pushed
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.overview import Overview, notability
-from offdecode.model import Coverage, DecodedChunk
+from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk
 from offdecode.options import GROUPS, ExplainOptions, OverviewOptions, TopicIds
 from offdecode.run import LogRows, Run
 from offdecode.schemas.history_rows import GROUP_OVERVIEW_ROW
 from offdecode.schemas.rows import row_type
 
-_MINUTE_MS = 60_000
 _MOST_ROWS = 1 << 16  # in a chunk
 
 
 def groups(run: Run, asked: OverviewOptions, known: ExplainOptions, names: TopicIds) -> Iterator[DecodedChunk]:
     """The request's groups. Others are read all the same: they tell of deletions."""
     wanted = pushed(run.request.rows, GROUPS)
-    minutes = known.offsets_retention_minutes
-    retention_ms = None if minutes is None else minutes * _MINUTE_MS
     topic_names = run.evidence.topic_names(names.topic_ids)
     logs: dict[LogId, Overview] = {}
     ends: dict[LogId, Coverage] = {}
     for item in run.rows_by_log(pushed(run.request.rows, ("until",))):
         if item.log not in logs:
-            logs[item.log] = Overview(retention_ms, topic_names, Coordinator(known.coordinator))
+            logs[item.log] = Overview(known.retention_ms, topic_names, Coordinator(known.coordinator))
         if isinstance(item, LogRows):
             logs[item.log].take(item.chunk, item.first_gap)
         else:
@@ -64,4 +61,4 @@ def _chosen(rows: pa.Table, asked: OverviewOptions, latest: int | None) -> pa.Ta
     if asked.idle_for is None or latest is None:
         return rows
     last = rows.column("last_record").cast(pa.int64())
-    return rows.filter(pc.less_equal(last, latest - asked.idle_for).fill_null(False))
+    return rows.filter(pc.less_equal(last, max(latest - asked.idle_for, -LARGEST_INT64)).fill_null(False))
