@@ -40,7 +40,7 @@ def explain(
     wanted = pushed(rows, (*GROUPS, *COMMITS, "since"))
     known_names = run.evidence.topic_names(names.topic_ids)
     logs: dict[LogId, Explanation] = {}
-    deletions = TopicDeletions()
+    deletions = TopicDeletions(run.evidence.deleted_topics())
     read = replace(pushed(rows, ("until",)), row_types=(*EXPLAINED, MARKER_ROW))
     for item in run.rows_by_log(read):
         if item.log not in logs:

@@ -25,9 +25,13 @@ _LATER_MS = 2000  # tombstones of one deletion, and commits on their way, lie wi
 
 
 class TopicDeletions:
-    """Holds movements that a topic's deletion may have caused, until all logs are read."""
+    """Holds movements that a topic's deletion may have caused, until all logs are read.
 
-    def __init__(self) -> None:
+    deleted: topics of which data directories hold nothing but deleted partitions.
+    """
+
+    def __init__(self, deleted: frozenset[str] = frozenset()) -> None:
+        self._deleted = deleted
         self._latest: dict[str, dict[LogId, int]] = defaultdict(dict)  # by topic, times of commits
         self._held: list[tuple[LogId, pa.RecordBatch]] = []
         self._logs: set[LogId] = set()
@@ -67,6 +71,8 @@ class TopicDeletions:
         time = row["log_timestamp"]
         if time is not None and max(others, default=0) > time.timestamp() * 1000 + _LATER_MS:
             return {**row, "confidence": "low", "signals": [*row["signals"], "other_logs_keep_topic"]}
+        if row["topic"] in self._deleted:
+            return {**row, "signals": [*row["signals"], "topic_directory_deleted"]}
         if row["confidence"] == "high" and len(self._logs) == 1:
             return {**row, "confidence": "medium"}
         return row

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from offdecode.sources.locations import Location
-from offdecode.sources.names import LEFTOVER_SEGMENT, SEGMENT_NAME, leftover_pattern
+from offdecode.sources.names import LEFTOVER_DIRECTORY, LEFTOVER_SEGMENT, SEGMENT_NAME, leftover_pattern
 from offdecode.sources.segments import PartitionLog, partition_of
 
+_PARTITION = re.compile(rf"(?P<topic>.+)-\d+(?P<leftover>(?:{LEFTOVER_DIRECTORY})?)")
+_LONGEST_NAME = 255
 _WHY = {
     "deleted": "the broker was about to delete it",
     "cleaned": "the log cleaner had not finished it",
@@ -47,6 +50,18 @@ def find_leftovers(logs: Iterable[PartitionLog], topic: str) -> Iterator[Leftove
             for name in _names(place) if place.key not in known else ():
                 if SEGMENT_NAME.fullmatch(name) or LEFTOVER_SEGMENT.fullmatch(name):
                     yield LeftoverFile(place.child(name), partition_of(place), why)
+
+
+def deleted_topics(logs: Iterable[PartitionLog]) -> frozenset[str]:
+    """Topics of which the data directories beside the logs hold partitions that were deleted, and no other."""
+    deleted: set[str] = set()
+    there: set[str] = set()
+    for data in {found.key: found for log in logs for found in (log.segments[0].location.parent.parent,)}.values():
+        for name in _names(data):
+            match = _PARTITION.fullmatch(name)
+            if match is not None and len(name) < _LONGEST_NAME:  # longer ones are cut
+                (deleted if match["leftover"].endswith("-delete") else there).add(match["topic"])
+    return frozenset(deleted - there)
 
 
 def _names(directory: Location) -> list[str]:

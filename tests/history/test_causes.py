@@ -147,6 +147,34 @@ def movements(log_set: LogSet, **wanted: Any) -> list[Row]:
     return [row for chunk in chunks for name, batch in chunk if name == "movement" for row in batch.to_pylist()]
 
 
+@pytest.mark.parametrize(("directories", "shown"), [
+    (["doomed-0.{id}-delete", "doomed-1.{id}-delete"], True),
+    (["doomed-0.{id}-delete", "doomed-1"], False),  # one replica went to another broker
+    (["doomed-0.{id}-stray"], False),
+    (["kept-0.{id}-delete"], False),
+    ([], False),
+], ids=str)  # fmt: skip
+def test_a_deleted_directory_of_the_topic_speaks_for_its_deletion(
+    directories: list[str], shown: bool, tmp_path: Path
+) -> None:
+    def at(offset: int, minutes: int, *records: tuple[bytes | None, bytes | None]) -> bytes:
+        return batch(records, Header(offset, timestamp=BASE_TIME_MS + minutes * MINUTE))
+
+    pairs = [builder_commit(group, "doomed") for group in ("a", "b")]
+    keeps = [builder_commit(group, "kept") for group in ("a", "b")]
+    log = tmp_path / "__consumer_offsets-0"
+    log.mkdir()
+    parts = at(0, 0, *pairs, *keeps), at(4, 1, *((key, None) for key, _ in pairs)), at(6, 9, *keeps)
+    (log / f"{0:020}.log").write_bytes(b"".join(parts))
+    for name in directories:
+        (tmp_path / name.format(id="0f" * 16)).mkdir()
+    batches = [found for chunk in explain(a_request(tmp_path), minutes=10080) for _, found in chunk]
+    rows = tombstones([row for found in batches for row in found.to_pylist()])
+    assert [row["cause"] for row in rows] == ["topic_deleted"] * 2
+    assert ["topic_directory_deleted" in row["signals"] for row in rows] == [shown] * 2
+    assert [row["confidence"] for row in rows] == ["high" if shown else "medium"] * 2
+
+
 @pytest.mark.parametrize("elsewhere", ["later", "before", None])
 def test_a_topic_that_another_partition_commits_to_was_not_deleted(elsewhere: str | None, tmp_path: Path) -> None:
     """Two groups lose the only offsets of a topic at once; a third one, in another log, goes on or not."""
