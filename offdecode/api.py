@@ -51,7 +51,7 @@ from offdecode.schemas.history_rows import (
 )
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import DEFAULT_OPTIONS, row_type, row_type_names
-from offdecode.schemas.state_rows import STATE_ROW_TYPES, TRANSACTION_ROW
+from offdecode.schemas.state_rows import LAG_ROW, STATE_ROW_TYPES, TRANSACTION_ROW
 from offdecode.sinks.parquet import within_calendar
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "explain",
     "generations",
     "groups",
+    "lag",
     "read",
     "read_table",
     "state",
@@ -250,6 +251,15 @@ def groups(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) 
     source, rows, asked, known, names, reading = _groups(path, options, *kinds)
     request = Request(source, rows, reading=reading)
     return Answer(request, partial(ask, asked=asked, known=known, names=names), (GROUP_OVERVIEW_ROW,), on_problem)
+
+
+@_takes(_SOURCE, (Filter, (*GROUPS, *COMMITS)), _READING)
+def lag(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) -> Answer:
+    """How far committed offsets are behind the ends of their partitions. Path, problems and errors as of `decode`."""
+    from offdecode.questions.lag import lag as ask
+
+    source, rows, reading = _groups(path, options, Source, Filter, Reading)
+    return Answer(Request(source, rows, reading=reading), ask, (LAG_ROW,), on_problem)
 
 
 @_takes(_SOURCE, (Filter, (*GROUPS, *TIMES)), (TransactionOptions, None), _READING)

@@ -33,6 +33,7 @@ ASKED: dict[str, tuple[Callable[..., Answer], dict[str, Any], tuple[str, ...]]] 
     "explain": (offdecode.explain, {"partitions": [0]}, ("--partition", "0")),
     "explain-kinds": (offdecode.explain, {"kinds": ("rewind", "tombstone", "first"), "notable": True},
                       ("--kind", "rewind", "--kind", "tombstone", "--kind", "first", "--notable")),
+    "lag": (offdecode.lag, {"topics": ["orders"]}, ("--topic", "orders")),
     "groups": (offdecode.groups, {"notable": True}, ("--notable",)),
     "transactions": (offdecode.transactions, {"only_open": True}, ("--open",)),
 }  # fmt: skip

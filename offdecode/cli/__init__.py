@@ -20,6 +20,7 @@ COMMANDS = {
     "generations": ("offdecode.cli.generations", "List the generations of groups: members, and what changed."),
     "explain": ("offdecode.cli.explain", "Tell how each offset moved: rewinds, resets, deletions, and who held it."),
     "state": ("offdecode.cli.state", "Tell committed offsets and groups as of a moment."),
+    "lag": ("offdecode.cli.lag", "Tell how far committed offsets are behind the ends of their partitions."),
     "transactions": ("offdecode.cli.transactions", "List transactions, and what open ones hold back."),
     "check": ("offdecode.cli.check", "Check evidence: checksums, damage, what is complete and what is missing."),
     "partition-for": ("offdecode.cli.partition_for", "Print the partition of the offsets topic that holds a group."),

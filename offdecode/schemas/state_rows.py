@@ -12,6 +12,7 @@ COMMITTED_ROW = "committed_offset"
 PENDING_ROW = "pending_offset"
 GROUP_ROW = "group"
 TRANSACTION_ROW = "transaction"
+LAG_ROW = "lag"
 STATE_ROW_TYPES = (COMMITTED_ROW, PENDING_ROW, GROUP_ROW)
 
 # What a row of the state takes over from the record that set it, in this order.
@@ -76,6 +77,21 @@ _TRANSACTION = (
 )  # fmt: skip
 
 
+_LAG = (
+    Column("log", Kind.CATEGORY, "the directory of the user's partition; of several copies the one that reaches "
+           "farthest; null = there is none"),
+    Column("log_start", Kind.INT64, "the first offset that a client can read there"),
+    Column("log_end", Kind.INT64, "the offset behind the last record"),
+    Column("high_watermark", Kind.INT64, "by the broker's checkpoint, which may be some seconds old; null = not known"),
+    Column("lag", Kind.INT64, "offsets from the committed one to the high watermark, else to the log's end, markers "
+           "and removed records included; null = not known"),
+    Column("lag_ms", Kind.INT64, "milliseconds from the batch that would be read next to the last one, by their "
+           "latest timestamps; null = not known"),
+    Column("signals", Kind.LIST, "before_log_start: the client would be reset by auto.offset.reset; beyond_log_end; "
+           "topic_directory_deleted; no_log_of_the_partition", children=(Column("signal", Kind.TEXT),)),
+)  # fmt: skip
+
+
 def state_rows(commit: Mapping[str, Column]) -> tuple[tuple[str, str, tuple[Column, ...]], ...]:
     """(row type, what it is, its columns). commit: the columns of an offset commit's row, by name."""
     offset = tuple(commit[name] for name in (*_KEY, *_VALUE, *_ORIGIN))
@@ -94,4 +110,7 @@ its offsets is complete. Printed by `offdecode state`. Between two generations a
 coordinator's memory only, and the rebalance under way leaves no record.""", _GROUP),
         (TRANSACTION_ROW, """A transaction of one producer in one partition of the offsets topic. Printed by
 `offdecode transactions`.""", _TRANSACTION),
+        (LAG_ROW, """A committed offset where the log ends, beside what the log of the user's partition holds in the
+same data directory. Printed by `offdecode lag`. Of that log headers, index and checkpoints are read, no payload.""",
+         (_TYPE, *(commit[name] for name in (*_KEY, "log_partition", "offset", "commit_timestamp")), *_LAG)),
     )
