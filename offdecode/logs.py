@@ -44,8 +44,8 @@ def iter_log(log: PartitionLog, offsets: OffsetMap, chunk_bytes: int) -> Iterato
     batches = lost = 0
     unread = False
     repeats = Repeats()
-    frames_from = partial(_frames_from, log, chunk_bytes)
-    for frames, status in TransactionResolver(frames_from, offsets.cleaning):
+    from_place = partial(frames_from, log, chunk_bytes)
+    for frames, status in TransactionResolver(from_place, offsets.cleaning):
         lost += sum(problem.kind in ("garbage_tail", "damaged_bytes") for problem in frames.problems)
         unread |= any(problem.kind == "unreadable" for problem in frames.problems)
         batches += len(frames)
@@ -84,7 +84,7 @@ def _refuse_foreign(log: PartitionLog) -> None:
             )
 
 
-def _frames_from(log: PartitionLog, chunk_bytes: int, place: Place) -> Iterator[tuple[Place, Frames]]:
+def frames_from(log: PartitionLog, chunk_bytes: int, place: Place) -> Iterator[tuple[Place, Frames]]:
     """The frames of a log from a place on, chunk by chunk, with the place behind each."""
     position = place.position
     for index in range(place.segment, len(log.segments)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,16 +11,16 @@ import numpy as np
 from offdecode.engines.decode import Decoder
 from offdecode.errors import SourceError, UsageError
 from offdecode.evidence import SegmentEvidence
-from offdecode.log.batches import Frames, iter_frames
+from offdecode.log.batches import Frames
 from offdecode.log.inventory import Inventory, InventoryBuilder
 from offdecode.log.records import iter_records
-from offdecode.logs import iter_log, offset_map
+from offdecode.log.transactions import Place
+from offdecode.logs import frames_from, iter_log, offset_map
 from offdecode.model import LARGEST_INT64, Coverage, Problem, Span, Vector
 from offdecode.run import Run
 from offdecode.sources.checkpoints import Checkpoints
 from offdecode.sources.leftovers import LeftoverFile, find_leftovers
-from offdecode.sources.segments import COPIES, PartitionLog, Segment, read_chunk
-from offdecode.sources.unreadable import PatientReader
+from offdecode.sources.segments import COPIES, PartitionLog, Segment
 
 _LISTED_PROBLEMS = 100_000  # a damaged disk image must not fill the memory
 
@@ -116,22 +115,22 @@ def check(run: Run) -> Iterator[PartitionCheck | Leftover | Unused]:
 
 
 def _check_leftover(file: LeftoverFile, chunk_bytes: int, gaps: tuple[Span, ...] | None) -> Leftover:
-    """gaps: of the partition's log; None where there is no log."""
+    """gaps: of the partition's log; None where there is no log. Raises OSError where the file cannot be opened."""
+    with file.location.open() as reader:
+        size = reader.size
     builder = InventoryBuilder(file.location.text)
     beyond = 0
-    with file.location.open() as reader:
-        segment = Segment(file.location, reader.size, 0)
-        read = partial(read_chunk, PatientReader(reader, reader.size), segment, file.log_partition)
-        for frames in iter_frames(read, chunk_bytes):
-            builder.add(frames)
-            for problem in frames.problems:
-                builder.add_problem(problem)
-            first = frames.base_offset[frames.crc_valid]
-            lacking = np.full(len(first), gaps is None)
-            for span in gaps or ():
-                last = LARGEST_INT64 if span.last_offset is None else span.last_offset
-                lacking |= (first >= span.first_offset) & (first <= last)
-            beyond += int(np.count_nonzero(lacking))
+    alone = PartitionLog(file.log_partition, (Segment(file.location, size, 0),))
+    for _, frames in frames_from(alone, chunk_bytes, Place(0, 0)):
+        builder.add(frames)
+        for problem in frames.problems:
+            builder.add_problem(problem)
+        first = frames.base_offset[frames.crc_valid]
+        lacking = np.full(len(first), gaps is None)
+        for span in gaps or ():
+            last = LARGEST_INT64 if span.last_offset is None else span.last_offset
+            lacking |= (first >= span.first_offset) & (first <= last)
+        beyond += int(np.count_nonzero(lacking))
     return Leftover(file.log_partition, file.why, builder.result(), beyond)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from offdecode import check
 from offdecode.model import Problem
-from offdecode.questions.check import PartitionCheck
+from offdecode.questions.check import Leftover, PartitionCheck
 from offdecode.sources.unreadable import FILLER, PatientReader
 from tests.asking import a_request, decode
 from tests.segment_builder import Header, batch, commit
@@ -147,3 +147,12 @@ def test_no_checksum_is_given_of_what_was_not_read(bad_disk: tuple[Path, tuple[i
     assert isinstance(found, PartitionCheck)
     assert found.files[0].sha256 is None
     assert "damaged" in {span.state for span in found.coverage.spans}
+
+
+def test_nor_of_what_is_left_over(bad_disk: tuple[Path, tuple[int, int]]) -> None:
+    segment = bad_disk[0]
+    segment.rename(segment.with_suffix(".log.deleted"))
+    (segment.parent / f"{4000:020}.log").write_bytes(batch([commit("g")], Header(4000)))
+    (found,) = (item for item in check(segment.parent) if isinstance(item, Leftover))
+    assert found.file.problems["unreadable"] == 1
+    assert found.file.sha256 is None
