@@ -23,9 +23,8 @@ from offdecode.model import Coverage, DecodedChunk, Mask, Problem, Vector
 from offdecode.options import Filter, Source
 from offdecode.request import Report, Request, Stats
 from offdecode.sources.exported import can_reread, export_name, exported_bytes, iter_lines
-from offdecode.sources.leftovers import deleted_topics
-from offdecode.sources.locations import is_standard_input, local_path
-from offdecode.sources.segments import PartitionLog, find_logs
+from offdecode.sources.locations import Location, is_standard_input, local_path
+from offdecode.sources.segments import PartitionLog, data_directories, find_logs
 from offdecode.sources.standard_input import standard_input_is
 from offdecode.sources.topic_ids import data_directory_names, named_in_file
 
@@ -144,9 +143,9 @@ class Evidence:
         """{topic id: name} as data directories and the file tell them."""
         return {} if file is None else named_in_file(file)
 
-    def deleted_topics(self) -> frozenset[str]:
-        """Topics whose deletion data directories show."""
-        return frozenset()
+    def data_directories(self) -> list[Location]:
+        """The directories in which partitions of the offsets topic lie, and those of users' topics."""
+        return []
 
     def steps(self, stats: Stats) -> Iterator[Step]:
         """All steps, in order. stats: the number and size of the segments are put in.
@@ -202,8 +201,8 @@ class SegmentEvidence(Evidence):
     def topic_names(self, file: Path | None = None) -> dict[str, str]:
         return {**data_directory_names(self.logs), **super().topic_names(file)}
 
-    def deleted_topics(self) -> frozenset[str]:
-        return deleted_topics(self.logs)
+    def data_directories(self) -> list[Location]:
+        return data_directories(self.logs)
 
     def steps(self, stats: Stats) -> Iterator[Step]:
         yield Step(self.problems)

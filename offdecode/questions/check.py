@@ -20,7 +20,7 @@ from offdecode.model import LARGEST_INT64, Coverage, Problem, Span, Vector
 from offdecode.run import Run
 from offdecode.sources.checkpoints import Checkpoints
 from offdecode.sources.leftovers import LeftoverFile, find_leftovers
-from offdecode.sources.segments import COPIES, PartitionLog, Segment
+from offdecode.sources.segments import PartitionLog, Segment
 
 _LISTED_PROBLEMS = 100_000  # a damaged disk image must not fill the memory
 
@@ -59,7 +59,7 @@ class Unused:
         return 1
 
     def as_dict(self) -> dict[str, Any]:
-        return {"type": "copies" if self.problem.kind == COPIES else "unused", **self.problem.as_dict()}
+        return {"type": "copies" if self.problem.kind == "partition_copies" else "unused", **self.problem.as_dict()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from offdecode.questions.topic_deletions import TopicDeletions
 from offdecode.run import LogRows, Run
 from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW
 from offdecode.schemas.rows import MARKER_ROW, row_type
+from offdecode.sources.leftovers import deleted_topics
 
 _PROGRESS = ("first", "advance", "repeat")
 ALL_MOVEMENTS = MovementOptions()
@@ -40,7 +41,7 @@ def explain(
     wanted = pushed(rows, (*GROUPS, *COMMITS, "since"))
     known_names = run.evidence.topic_names(names.topic_ids)
     logs: dict[LogId, Explanation] = {}
-    deletions = TopicDeletions(run.evidence.deleted_topics())
+    deletions = TopicDeletions(deleted_topics(run.evidence.data_directories()))
     read = replace(pushed(rows, ("until",)), row_types=(*EXPLAINED, MARKER_ROW))
     for item in run.rows_by_log(read):
         if item.log not in logs:
@@ -61,11 +62,9 @@ def explain(
 
 def _of_kinds(chosen: MovementOptions, chunk: DecodedChunk) -> DecodedChunk:
     """The movements of the kinds that are asked for."""
-    if not chosen.kinds and not chosen.notable:
+    if not chunk.row_count or not (chosen.kinds or chosen.notable):
         return chunk
-    kind = (
-        chunk.batches[MOVEMENT_ROW].column("kind").cast(pa.string()) if chunk.row_count else pa.array([], pa.string())
-    )
+    kind = chunk.batches[MOVEMENT_ROW].column("kind").cast(pa.string())
     stays = np.ones(chunk.row_count, np.bool_)
     if chosen.kinds:
         stays &= np.asarray(pc.is_in(kind, pa.array(chosen.kinds, pa.string())))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from offdecode.evidence import SegmentEvidence
 from offdecode.model import DecodedChunk, rows_of
 from offdecode.options import StateOptions, TopicIds
 from offdecode.questions.rows import chunk_of
 from offdecode.questions.state import state
 from offdecode.run import Run
 from offdecode.schemas.state_rows import COMMITTED_ROW, LAG_ROW
+from offdecode.sources.leftovers import deleted_topics
 from offdecode.sources.user_logs import UserLog, UserLogs
 
 Row = dict[str, Any]
@@ -21,13 +21,9 @@ _COMMITTED = ("group", "topic", "partition", "log_partition", "offset", "commit_
 
 def lag(run: Run) -> Iterator[DecodedChunk]:
     """A row for each committed offset where the log ends, beside what the user's partition holds then."""
-    logs = deleted = None
+    directories = run.evidence.data_directories()
+    logs, deleted = UserLogs(directories), deleted_topics(directories)
     for chunk in state(run, StateOptions(types=(COMMITTED_ROW,)), TopicIds()):
-        if logs is None or deleted is None:
-            evidence = run.evidence
-            found = evidence.logs if isinstance(evidence, SegmentEvidence) else ()
-            logs = UserLogs(log.segments[0].location.parent.parent for log in found)
-            deleted = evidence.deleted_topics()
         if COMMITTED_ROW in chunk.batches:
             rows = rows_of(chunk.batches[COMMITTED_ROW], _COMMITTED)
             yield from chunk_of([_row(row, logs.find(row["topic"], row["partition"]), deleted) for row in rows])

@@ -179,3 +179,11 @@ class LocalLocation(Location):
 
     def side_file(self, name: str, most_bytes: int) -> bytes | None:
         return read_side_file(self.path / name, most_bytes)
+
+
+def listed(directory: Location) -> list[str]:
+    """Names of what is in a directory, sorted; none where it cannot be listed, or is no directory."""
+    try:
+        return directory.names()
+    except OSError:
+        return []

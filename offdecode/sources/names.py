@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+_LONGEST_NAME = 255
 SEGMENT_SUFFIX = ".log"  # of a compressed one too, before its own
 SEGMENT_NAME = re.compile(r"(?s).*\.log(\.(gz|zst|lz4|xz|bz2))?")
 # Behind a segment's name: what the broker was about to delete, or what the log cleaner was about to put in place.
 LEFTOVER_SEGMENT = re.compile(r"\d{20}\.log\.(?P<why>deleted|cleaned|swap)")
 # Behind a partition's directory: deleted, on a broker that should not have it, or on its way to another disk.
 LEFTOVER_DIRECTORY = r"\.[0-9a-f]{32}-(?:delete|stray|future)"
+# A partition's directory, or what is left over of one.
+PARTITION_DIRECTORY = re.compile(rf"(?P<topic>.+)-(?P<partition>\d{{1,10}})(?P<leftover>{LEFTOVER_DIRECTORY})?")
 PARTITION_METADATA = "partition.metadata"
 
 
@@ -21,3 +24,8 @@ def partition_pattern(topic: str) -> re.Pattern[str]:
 def leftover_pattern(topic: str) -> re.Pattern[str]:
     """Names of directories that are left over of a topic's partitions."""
     return re.compile(re.escape(topic) + r"-\d{1,10}" + LEFTOVER_DIRECTORY)
+
+
+def is_cut(leftover: str) -> bool:
+    """Whether the name of a left over directory is as long as the system allows: then its topic's is cut short."""
+    return len(leftover) >= _LONGEST_NAME

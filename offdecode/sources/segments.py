@@ -19,13 +19,11 @@ from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
 from offdecode.sources.codecs import HEAD_BYTES, codec_of
 from offdecode.sources.containers import Containers
 from offdecode.sources.locations import Location
-from offdecode.sources.names import LEFTOVER_DIRECTORY, SEGMENT_NAME, SEGMENT_SUFFIX, partition_pattern
+from offdecode.sources.names import PARTITION_DIRECTORY, SEGMENT_NAME, SEGMENT_SUFFIX, partition_pattern
 from offdecode.sources.readers import Reader
 from offdecode.sources.unreadable import PatientReader
 
-COPIES = "partition_copies"
 _NUMBERED = re.compile(r"(?s)\d{20}\.log.*")
-_PARTITION_DIRECTORY = re.compile(rf"(?P<topic>.+)-(?P<partition>\d{{1,10}})(?P<leftover>{LEFTOVER_DIRECTORY})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,11 @@ class PartitionLog:
     @property
     def size(self) -> int:
         return sum(segment.size for segment in self.segments)
+
+    @property
+    def directory(self) -> Location:
+        """The directory of its first segment."""
+        return self.segments[0].location.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ class _Search:
 
 def partition_of(directory: Location) -> int | None:
     """The partition number in a directory's name, `<topic>-<partition>` and what is left over of one, or None."""
-    match = _PARTITION_DIRECTORY.fullmatch(directory.name)
+    match = PARTITION_DIRECTORY.fullmatch(directory.name)
     return int(match["partition"]) if match and int(match["partition"]) <= LARGEST_INT32 else None
 
 
@@ -130,11 +133,16 @@ def find_logs(
     return Found(tuple(logs), (*search.problems, *_copies(logs)))
 
 
+def data_directories(logs: Iterable[PartitionLog]) -> list[Location]:
+    """The directories in which the partitions of logs lie, each once."""
+    return list({data.key: data for data in (log.directory.parent for log in logs)}.values())
+
+
 def _copies(logs: Sequence[PartitionLog]) -> Iterator[Problem]:
     """A problem for each log whose partition has one already."""
     first: dict[int, str] = {}
     for log in logs:
-        place = log.segments[0].location.parent.text
+        place = log.directory.text
         if log.log_partition is None:
             continue
         if (known := first.setdefault(log.log_partition, place)) != place:
@@ -256,7 +264,7 @@ def _head(reader: Reader) -> bytes:
 
 
 def _checkpoints(directory: Location, partition: int | None) -> Checkpoints:
-    match = _PARTITION_DIRECTORY.fullmatch(directory.name)
+    match = PARTITION_DIRECTORY.fullmatch(directory.name)
     if match is None or match["leftover"] or partition is None:
         return Checkpoints()
     return read_checkpoints(directory.parent, match["topic"], partition)

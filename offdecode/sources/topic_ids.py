@@ -8,13 +8,11 @@ from pathlib import Path
 
 from offdecode.errors import SourceError
 from offdecode.model import path_text
-from offdecode.sources.locations import Location
-from offdecode.sources.names import PARTITION_METADATA
-from offdecode.sources.segments import PartitionLog
+from offdecode.sources.locations import Location, listed
+from offdecode.sources.names import PARTITION_DIRECTORY, PARTITION_METADATA, is_cut
+from offdecode.sources.segments import PartitionLog, data_directories
 
 _MOST_BYTES = 1 << 16  # of such a file, which has two lines
-# Directories of deleted or moved partitions have a suffix, and may hold the id of an earlier topic of the same name.
-_PARTITION_DIRECTORY = re.compile(r"(?P<topic>.+)-\d+(?P<suffix>\.[0-9a-f]{32}-(?:delete|future|stray))?")
 _DESCRIBED = re.compile(r"Topic:\s*(?P<name>\S+)\s+TopicId:\s*(?P<id>\S+)")  # kafka-topics.sh --describe
 _TOPIC_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
@@ -25,22 +23,17 @@ def data_directory_names(logs: Iterable[PartitionLog]) -> dict[str, str]:
     A `partition.metadata` file (KIP-516) has lines `version: 0` and `topic_id: ID`. What cannot be read is passed over.
     """
     names: dict[str, str] = {}
-    directories = {found.key: found for log in logs for found in (log.segments[0].location.parent.parent,)}
-    for _, directory in sorted(directories.items()):
+    for directory in sorted(data_directories(logs), key=lambda one: one.key):
         seen: set[str] = set()
-        try:
-            entries = directory.names()
-        except OSError:
-            continue
-        for entry in entries:
-            match = _PARTITION_DIRECTORY.fullmatch(entry)
-            cut_short = match is not None and match["suffix"] and len(entry) >= 255
-            if match is None or cut_short or (match["topic"] in seen and not match["suffix"]):
+        for entry in listed(directory):
+            match = PARTITION_DIRECTORY.fullmatch(entry)
+            # What is left over of a partition may hold the id of an earlier topic of the same name.
+            if match is None or (is_cut(entry) if match["leftover"] else match["topic"] in seen):
                 continue
             topic_id = _read_id(directory.child(entry))
             if topic_id is not None:
                 names[topic_id] = match["topic"]
-                if not match["suffix"]:
+                if not match["leftover"]:
                     seen.add(match["topic"])
     return names
 

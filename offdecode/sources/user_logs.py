@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
-from offdecode.sources.locations import Location
+from offdecode.sources.locations import Location, listed
 from offdecode.sources.names import SEGMENT_SUFFIX
 from offdecode.sources.readers import Reader
 
@@ -129,8 +129,7 @@ class UserLogs:
     """The partitions of users' topics in data directories, each opened once."""
 
     def __init__(self, directories: Iterable[Location]) -> None:
-        self._directories = list({directory.key: directory for directory in directories}.values())
-        self._names = {directory.key: set(_names(directory)) for directory in self._directories}
+        self._directories = [(directory, set(listed(directory))) for directory in directories]
         self._known: dict[tuple[str, int], UserLog | None] = {}
 
     def find(self, topic: str, partition: int) -> UserLog | None:
@@ -139,7 +138,7 @@ class UserLogs:
         if key not in self._known:
             name = f"{topic}-{partition}"
             copies = [
-                copy for directory in self._directories if name in self._names[directory.key]
+                copy for directory, names in self._directories if name in names
                 if (copy := _opened(directory.child(name), topic, partition)) is not None
             ]  # fmt: skip
             self._known[key] = max(copies, key=lambda copy: copy.end or 0, default=None)
@@ -151,10 +150,3 @@ def _opened(directory: Location, topic: str, partition: int) -> UserLog | None:
         return UserLog(directory, topic, partition)
     except OSError:
         return None
-
-
-def _names(directory: Location) -> list[str]:
-    try:
-        return directory.names()
-    except OSError:
-        return []
