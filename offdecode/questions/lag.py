@@ -9,10 +9,10 @@ from offdecode.model import DecodedChunk, rows_of
 from offdecode.options import StateOptions, TopicIds
 from offdecode.questions.rows import chunk_of
 from offdecode.questions.state import state
+from offdecode.questions.user_logs import UserLog, UserLogs
 from offdecode.run import Run
 from offdecode.schemas.state_rows import COMMITTED_ROW, LAG_ROW
 from offdecode.sources.leftovers import deleted_topics
-from offdecode.sources.user_logs import UserLog, UserLogs
 
 Row = dict[str, Any]
 

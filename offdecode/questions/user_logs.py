@@ -5,37 +5,38 @@ Batch headers, offset indexes and checkpoints are read, no payload: so no checks
 
 from __future__ import annotations
 
-import struct
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from offdecode.log.headers import (
+    HEADER,
+    HEADER_BYTES,
+    LEGACY_HEADER,
+    LEGACY_HEADER_BYTES,
+    LEGACY_LENGTHS,
+    LENGTH_END,
+    MAGIC_AT,
+)
 from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
 from offdecode.sources.locations import Location, listed
 from offdecode.sources.names import SEGMENT_SUFFIX
 from offdecode.sources.readers import Reader
 
-_HEADER_BYTES = 61  # of a batch of message format 2
-_LEAST_BYTES = 26  # of a message of format 0
-_LENGTH_END = 12
-_MAGIC_AT = 16
-_OLD_TIMESTAMP = struct.Struct(">q")  # of format 1, behind magic and attributes
 _INDEX_ENTRY = np.dtype([("offset", ">i4"), ("position", ">i4")])
 _MOST_INDEX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch by its header: position in the segment, offsets, timestamps in milliseconds (None in format 0)."""
+    """A batch by its header. max_timestamp: milliseconds since 1970 UTC; None in format 0."""
 
-    position: int
-    next_position: int
     base_offset: int
     last_offset: int
-    first_timestamp: int | None
     max_timestamp: int | None
+    next_position: int
 
 
 class UserLog:
@@ -107,22 +108,20 @@ class UserLog:
 
 def _batch_at(reader: Reader, position: int) -> Batch | None:
     """The batch whose header stands at a position; None where none is whole there."""
-    head = reader.read(position, _HEADER_BYTES)
-    if len(head) < _LEAST_BYTES:
+    head = reader.read(position, HEADER_BYTES)
+    if len(head) < LEGACY_HEADER_BYTES:
         return None
-    base, length = struct.unpack_from(">qi", head)
-    magic = head[_MAGIC_AT]
-    after = position + _LENGTH_END + length
-    if magic > 2 or base < 0 or length < _LEAST_BYTES - _LENGTH_END or after > reader.size:
+    start = np.frombuffer(head, LEGACY_HEADER, 1)[0]  # offset, length and magic stand there in every format
+    base, length, magic = int(start["base_offset"]), int(start["length"]), head[MAGIC_AT]
+    after = position + LENGTH_END + length
+    if magic > 2 or base < 0 or length < LEGACY_LENGTHS[0] or after > reader.size:
         return None
     if magic < 2:  # the offset of a wrapper is its last message's
-        time = _OLD_TIMESTAMP.unpack_from(head, _MAGIC_AT + 2)[0] if magic == 1 else None
-        return Batch(position, after, base, base, time, time)
-    if len(head) < _HEADER_BYTES:
+        return Batch(base, base, int(start["timestamp"]) if magic == 1 else None, after)
+    if len(head) < HEADER_BYTES:
         return None
-    (delta,) = struct.unpack_from(">i", head, 23)
-    first, latest = struct.unpack_from(">qq", head, 27)
-    return Batch(position, after, base, base + max(delta, 0), first, latest)
+    header = np.frombuffer(head, HEADER, 1)[0]
+    return Batch(base, base + max(int(header["last_offset_delta"]), 0), int(header["max_timestamp"]), after)
 
 
 class UserLogs:
