@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from offdecode.history.movements.retention import DEFAULT_RETENTION_MS
 from offdecode.history.movements.tombstones import Cause
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.spans import difference
-from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk, Mask, Vector
+from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk, Vector
 from offdecode.schemas.history_rows import DEAD, GROUP_OVERVIEW_ROW
 from offdecode.schemas.rows import row_type
 
@@ -40,11 +40,11 @@ _LIFE_COUNTS = ("members", "most_members", "client_count", "host_count", "genera
 _NO_NAMES: list[str] = []
 
 _NOTABLE = (
-    (MovementKind.RESET_LIKE, "move like a reset", "moves like resets"),
-    (MovementKind.REWIND, "rewind", "rewinds"),
-    (MovementKind.JUMP, "jump", "jumps"),
-    (MovementKind.PENDING, "commit undecided", "commits undecided"),
-    (MovementKind.ABORTED, "commit aborted", "commits aborted"),
+    ("reset_likes", "move like a reset", "moves like resets"),
+    ("rewinds", "rewind", "rewinds"),
+    ("jumps", "jump", "jumps"),
+    ("pending", "commit undecided", "commits undecided"),
+    ("aborted", "commit aborted", "commits aborted"),
 )
 
 
@@ -184,6 +184,7 @@ class Overview:
             "log_partition": pa.array([partition for partition, _ in names], pa.int32()),
             "complete": pa.repeat(complete, len(names)),
         }
+        columns["why"] = pa.array(_reasons(columns), pa.string())
         schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema
         return pa.RecordBatch.from_arrays([columns[item.name].cast(item.type) for item in schema], schema=schema)
 
@@ -204,9 +205,6 @@ class Overview:
                 rate[row] = _an_hour(life.generations, difference(life.last_timestamp, life.first_timestamp))
                 for column, value in life.counts().items():
                     numbers[column][row] = value
-        why: list[str | None] = [None] * count
-        for row in np.flatnonzero(_notable(tally, numbers["most_generations_an_hour"])).tolist():
-            why[row] = "; ".join(_why(tally[row], int(numbers["most_generations_an_hour"][row])))
         gone = (numbers["members"] > 0) | (np.array(state, object) == DEAD)
         return {
             **{name: pa.array(values) for name, values in numbers.items()},
@@ -216,7 +214,6 @@ class Overview:
             "hosts": pa.array(hosts, pa.list_(pa.string())),
             "generations_per_hour": pa.array(rate, pa.float64()),
             "expires": pa.array(tally["expires"], mask=gone | (tally["expires"] == _EVER)),
-            "why": pa.array(why, pa.string()),
         }
 
     def _expiry(self, group: Vector, held: Held) -> Vector:
@@ -262,31 +259,29 @@ def _own_columns(tally: np.ndarray) -> dict[str, pa.Array]:
 
 def notability(rows: pa.Table) -> tuple[Vector, Vector]:
     """For each row how many kinds of notable things happened, and how often."""
-    counts = [np.asarray(rows.column(_KIND_COLUMNS[kind])) for kind, _, _ in _NOTABLE]
-    counts += [np.asarray(one) for one in rows.column("tombstones").combine_chunks().flatten()]
-    densest = np.asarray(rows.column("most_generations_an_hour"))
-    counts.append(np.where(densest >= _STORM, densest, 0))
-    every = np.stack(counts)
+    every = np.stack([counts for _, _, counts in _notable(dict(zip(rows.column_names, rows.columns, strict=True)))])
     return np.count_nonzero(every, axis=0), every.sum(axis=0)
 
 
-def _notable(tally: np.ndarray, densest: Vector) -> Mask:
-    kinds = tally["kind"][:, [kind for kind, _, _ in _NOTABLE]]
-    return np.asarray(kinds.any(axis=1) | tally["cause"].any(axis=1) | (densest >= _STORM))
+def _reasons(columns: dict[str, pa.Array]) -> list[str | None]:
+    """For each row what is worth a look, in words."""
+    reasons: list[list[str]] = [[] for _ in range(len(columns["group"]))]
+    for one, many, counts in _notable(columns):
+        for row in np.flatnonzero(counts).tolist():
+            count = int(counts[row])
+            reasons[row].append(f"{count:,} {one if count == 1 else many}")
+    return ["; ".join(found) or None for found in reasons]
 
 
-def _why(tally: np.void, densest: int) -> Iterator[str]:
-    for kind, one, many in _NOTABLE:
-        count = int(tally["kind"][kind])
-        if count:
-            yield f"{count:,} {one if count == 1 else many}"
-    for cause in Cause:
-        count = int(tally["cause"][cause])
-        if count:
-            gone = f"{count:,} offset{'' if count == 1 else 's'} gone"
-            yield f"{gone}, no telling why" if cause is Cause.UNKNOWN else f"{gone}: {cause.name.lower()}"
-    if densest >= _STORM:
-        yield f"{densest:,} generations in an hour"
+def _notable(columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> Iterator[tuple[str, str, Vector]]:
+    """What is worth a look: words for one and for several, and how often it happened in each row."""
+    for name, one, many in _NOTABLE:
+        yield one, many, np.asarray(columns[name])
+    for cause, counts in zip(Cause, columns["tombstones"].flatten(), strict=True):
+        why = ", no telling why" if cause is Cause.UNKNOWN else f": {cause.name.lower()}"
+        yield f"offset gone{why}", f"offsets gone{why}", np.asarray(counts)
+    densest = np.asarray(columns["most_generations_an_hour"])
+    yield "generation in an hour", "generations in an hour", np.where(densest >= _STORM, densest, 0)
 
 
 def _an_hour(count: int, lasted: int | None) -> float | None:

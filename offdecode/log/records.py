@@ -130,16 +130,17 @@ def iter_records(frames: Frames, wanted: Mask, holding: Collection[bytes] | None
 
 def _hold(frames: Frames, chosen: Vector, texts: Collection[bytes]) -> Mask:
     """In which of the batches one of the texts occurs, as they lie in the chunk."""
+    held = np.zeros(len(chosen), np.bool_)
+    if not len(chosen):
+        return held
     data = frames.chunk.buffer.tobytes()
     starts, ends = frames.position[chosen].tolist(), frames.end[chosen].tolist()
-    held = np.zeros(len(chosen), np.bool_)
     for text in texts:
-        at = data.find(text)
+        at = data.find(text, starts[0])
         while at >= 0:
             index = bisect_right(starts, at) - 1
-            if index >= 0:
-                held[index] = True
-            at = data.find(text, max(at + 1, ends[index] if index >= 0 else 0))
+            held[index] = True
+            at = data.find(text, max(at + 1, ends[index]))
     return held
 
 

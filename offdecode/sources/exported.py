@@ -14,7 +14,7 @@ from offdecode.model import path_text
 from offdecode.options import OFFSETS_TOPIC
 from offdecode.sources.codecs import HEAD_BYTES, Damage, codec_of, iter_decompressed
 from offdecode.sources.containers import Containers
-from offdecode.sources.locations import is_standard_input, is_url, local_path
+from offdecode.sources.locations import Location, is_standard_input, is_url, local_path
 from offdecode.sources.spool import Spool, SpoolReader
 
 _READ_BYTES = 4 << 20
@@ -45,7 +45,11 @@ def iter_lines(path: Path) -> Iterator[tuple[int, list[bytes]]]:
 
 def export_name(path: Path) -> str:
     """What rows and problems call an export: a URL without what may be secret in it."""
-    return Containers(OFFSETS_TOPIC).location(path).text if is_url(path) else path_text(path)
+    return _location(path).text if is_url(path) else path_text(path)
+
+
+def _location(path: Path) -> Location:
+    return Containers(OFFSETS_TOPIC).location(path)
 
 
 def can_reread(path: Path) -> bool:
@@ -59,7 +63,7 @@ def _pieces(path: Path) -> Iterator[bytes]:
         with nullcontext(sys.stdin.buffer) if is_standard_input(path) else path.open("rb") as stream:
             yield from _streamed(cast(BufferedReader, stream), path)
         return
-    with Containers(OFFSETS_TOPIC).location(path).open() as reader:
+    with _location(path).open() as reader:
         codec = codec_of(reader.read(0, HEAD_BYTES))
         if codec is not None:
             yield from iter_decompressed(reader, codec)

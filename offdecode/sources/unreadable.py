@@ -26,9 +26,9 @@ class Unread:
 class PatientReader:
     """Reads a file of `size` bytes from place to place; unreadable bytes are read as FILLER.
 
-    A range's borders are found by probing, in steps that double: of n grains in a row it
-    takes about 3 log2(n) attempts.
-    Between two readable places that were tried, more may be readable than is found. OSError where all is refused.
+    A range's borders are found by probing, in steps that double: of n grains in a row it takes about 3 log2(n)
+    attempts. Between two readable places that were tried, more may be readable than is found. OSError where all is
+    refused.
     """
 
     def __init__(self, reader: Reader, size: int) -> None:

@@ -24,9 +24,12 @@ class Retention:
     def __init__(self, told_ms: int | None) -> None:
         self.ms = DEFAULT_RETENTION_MS if told_ms is None else told_ms
         self.told = told_ms is not None
-        self.assumed = not self.told
         self.inferred = False
         self._gone: list[tuple[int, int]] = []
+
+    @property
+    def assumed(self) -> bool:
+        return not (self.told or self.inferred)
 
     @property
     def least_ms(self) -> int:
@@ -41,7 +44,6 @@ class Retention:
         """
         self._gone = sorted({*self._gone, *(one for one in gone if one[1] >= LEAST_RETENTION_MS)})[-_MOST_KEPT:]
         self.inferred = self._shown(oldest)
-        self.assumed = not self.inferred
         least = min((age for _, age in self._gone), default=0)
         self.ms = least // MINUTE_MS * MINUTE_MS if self.inferred else DEFAULT_RETENTION_MS
 
