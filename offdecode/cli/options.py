@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import Field, dataclass, replace
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -17,28 +17,19 @@ from offdecode.options import Option, OptionKind, Output, Source, checked_regex,
 _LARGEST_INT32 = (1 << 31) - 1  # not offdecode.model's: that imports what takes time
 
 Command = Callable[..., Any]
+T = TypeVar("T")
 
 
-class Time(click.ParamType[int]):
-    """A moment: RFC 3339, or milliseconds since 1970 UTC. Text without an offset is UTC."""
+class Parsed(click.ParamType[T]):
+    """What a function makes of the text; its UsageError says what is wrong with it."""
 
-    name = "time"
+    def __init__(self, name: str, parse: Callable[[str], T]) -> None:
+        self.name = name
+        self._parse = parse
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T:
         try:
-            return milliseconds(value)
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Duration(click.ParamType[int]):
-    """A length of time, in milliseconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            return duration(value)
+            return self._parse(value)
         except UsageError as error:
             self.fail(str(error), param, ctx)
 
@@ -55,28 +46,16 @@ class LogPlace(click.ParamType[tuple[int, int]]):
         return int(match[1]), int(match[2])
 
 
-class Pattern(click.ParamType[str]):
-    """A regular expression."""
-
-    name = "regex"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            return checked_regex(str(value))
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
-
-
 _TYPES: dict[OptionKind, Callable[[], click.ParamType[Any] | type]] = {
     OptionKind.TEXT: lambda: str,
     OptionKind.INTEGER: lambda: int,
     OptionKind.PARTITION: lambda: click.IntRange(0, _LARGEST_INT32),
     OptionKind.COUNT: lambda: click.IntRange(0),
     OptionKind.JOBS: lambda: click.IntRange(1),
-    OptionKind.TIME: Time,
+    OptionKind.TIME: lambda: Parsed("time", milliseconds),
     OptionKind.PLACE: LogPlace,
-    OptionKind.DURATION: Duration,
-    OptionKind.REGEX: Pattern,
+    OptionKind.DURATION: lambda: Parsed("duration", duration),
+    OptionKind.REGEX: lambda: Parsed("regex", checked_regex),
     OptionKind.FILE: lambda: click.Path(path_type=Path),
 }
 

@@ -9,20 +9,16 @@ from typing import Any
 
 import click
 
-from offdecode.cli.options import Taken, Time, output_of, takes
-from offdecode.options import ROWS, Columns, Filter, Output, Reading, Source
+from offdecode.cli.options import Parsed, Taken, output_of, takes
+from offdecode.options import ROWS, Columns, Filter, Output, Reading, Source, milliseconds
 
 _UNITS = {"b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-class Beginning(Time):
-    """`earliest`, `latest`, or a moment."""
-
-    name = "beginning"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if value in ("earliest", "latest") else super().convert(value, param, ctx)
+def _beginning(text: str) -> str | int:
+    """`earliest`, `latest`, or a moment in milliseconds."""
+    return text if text in ("earliest", "latest") else milliseconds(text)
 
 
 class Rotation(click.ParamType[tuple[int | None, float | None]]):
@@ -46,8 +42,8 @@ class Rotation(click.ParamType[tuple[int | None, float | None]]):
               help="Brokers to ask first.")  # fmt: skip
 @click.option("--command-config", metavar="FILE", type=click.Path(path_type=Path),
               help="Properties of a Kafka client: security.protocol, sasl.*, ssl.* (PEM).")  # fmt: skip
-@click.option("--from", "beginning", metavar="earliest|latest|TIME", type=Beginning(), default="earliest",
-              show_default=True, help="Where to begin.")  # fmt: skip
+@click.option("--from", "beginning", metavar="earliest|latest|TIME", type=Parsed("beginning", _beginning),
+              default="earliest", show_default=True, help="Where to begin.")  # fmt: skip
 @click.option("--until-end", is_flag=True, help="Stop at the end that the log had at the start; else go on.")
 @click.option("--hold", "hold_seconds", metavar="SECONDS", type=click.FloatRange(0), default=10, show_default=True,
               help="How long rows wait at most for the end of a transaction.")  # fmt: skip
