@@ -100,7 +100,13 @@ class Answer:
         self._report = _warn if on_problem is None else on_problem
 
     def __iter__(self) -> Iterator[tuple[str, pa.RecordBatch]]:
-        for chunk in self._question(Run(self._request, self._report)):
+        return self._of(self._run())
+
+    def _run(self) -> Run:
+        return Run(self._request, self._report)
+
+    def _of(self, run: Run) -> Iterator[tuple[str, pa.RecordBatch]]:
+        for chunk in self._question(run):
             for name, batch in chunk:
                 stored, problems = within_calendar(name, batch)
                 for problem in problems:
@@ -116,8 +122,9 @@ class Answer:
     def reader(self, row_type_name: str | None = None) -> pa.RecordBatchReader:
         """The rows of one type as a stream, as DuckDB, polars and others take it. Default: the only type there is."""
         name = self._one_type(row_type_name)
-        schema = self._schema(name)
-        return pa.RecordBatchReader.from_batches(schema, self._batches(name, schema))
+        run = self._run()
+        schema = _schema(run, name)
+        return pa.RecordBatchReader.from_batches(schema, self._batches(run, name, schema))
 
     def table(self, row_type_name: str | None = None) -> pa.Table:
         """All rows of one type; `.to_pandas()` is one call away. Default: the only type there is."""
@@ -126,22 +133,19 @@ class Answer:
     def tables(self) -> dict[str, pa.Table]:
         """All rows, a table for each row type."""
         found: dict[str, list[pa.RecordBatch]] = {name: [] for name in self.row_types}
-        for name, batch in self:
+        run = self._run()
+        for name, batch in self._of(run):
             if name in found:
                 found[name].append(batch)
         return {
-            name: pa.Table.from_batches(batches, self._schema(name)).unify_dictionaries()
+            name: pa.Table.from_batches(batches, _schema(run, name)).unify_dictionaries()
             for name, batches in found.items()
         }
 
-    def _batches(self, name: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        for found, batch in self:
+    def _batches(self, run: Run, name: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        for found, batch in self._of(run):
             if found == name:
                 yield batch.select(schema.names)
-
-    def _schema(self, name: str) -> pa.Schema:
-        options = self._request.columns if name in row_type_names() else DEFAULT_OPTIONS
-        return row_type(name, options).arrow_schema
 
     def _one_type(self, name: str | None) -> str:
         if name is not None:
@@ -149,6 +153,11 @@ class Answer:
         if len(self.row_types) == 1:
             return self.row_types[0]
         raise UsageError(f"which row type? There are {', '.join(self.row_types)}")
+
+
+def _schema(run: Run, name: str) -> pa.Schema:
+    options = run.request.columns if name in row_type_names() else DEFAULT_OPTIONS
+    return row_type(name, options).arrow_schema
 
 
 def _takes(*groups: tuple[type, tuple[str, ...] | None]) -> Callable[[F], F]:

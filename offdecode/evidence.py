@@ -15,16 +15,18 @@ from offdecode.engines.reference_rows import sample_looks_like_offsets
 from offdecode.errors import SourceError
 from offdecode.filtering import names_in, names_of
 from offdecode.log.batches import Frames
+from offdecode.log.copies import records_once
 from offdecode.log.exported import iter_exported
 from offdecode.log.records import Records, iter_records
 from offdecode.log.transactions import Status
-from offdecode.logs import NOT_OFFSETS, iter_log, offset_map
+from offdecode.logs import NOT_OFFSETS, Copies, iter_log, offset_map
 from offdecode.model import Coverage, DecodedChunk, Mask, Problem, Vector
 from offdecode.options import Filter, Source
 from offdecode.request import Report, Request, Stats
 from offdecode.sources.exported import can_reread, export_name, exported_bytes, iter_lines
+from offdecode.sources.leftovers import leftover_logs
 from offdecode.sources.locations import Location, is_standard_input, local_path
-from offdecode.sources.segments import PartitionLog, data_directories, find_logs
+from offdecode.sources.segments import copies_apart, copies_together, data_directories, find_logs, in_order
 from offdecode.sources.standard_input import standard_input_is
 from offdecode.sources.topic_ids import data_directory_names, named_in_file
 
@@ -47,6 +49,7 @@ class Step:
     transaction status of each. records: what stands there instead where the input has no batches. first_offset: a
     batch may begin before what was asked for; its records before this offset are left out. first_gap: the first
     offset that the log lacks as far as it was read. coverage: where the log ends with this step, what there is of it.
+    lost: the batches are of a branch of the log that did not stand.
     """
 
     problems: tuple[Problem, ...]
@@ -58,6 +61,7 @@ class Step:
     first_offset: int | None = None
     first_gap: int | None = None
     coverage: Coverage | None = None
+    lost: bool = False
 
     def to_be_read(self) -> Step:
         """Only what a StepReader needs, for another process."""
@@ -87,7 +91,10 @@ class StepReader:
         if frames is not None:
             stats.add_frames(frames)
             wanted = frames.crc_valid | self._request.columns.crc_valid
-            for records in iter_records(frames, wanted, self._marks):
+            parts = iter_records(frames, wanted, self._marks)
+            if frames.origin is not None and frames.origin.mixed:
+                parts = records_once(parts)
+            for records in parts:
                 yield self._rows(records, step.status, step.first_offset)
 
     def read_reporting(self, step: Step, report: Report) -> Iterator[DecodedChunk]:
@@ -133,6 +140,7 @@ class Evidence:
     problems: tuple[Problem, ...] = ()
     can_reread = True
     can_share = False  # whether several processes may share the work
+    merged = False  # whether a log lies in several copies that are read as one
 
     @property
     def size(self) -> int:
@@ -184,7 +192,16 @@ class SegmentEvidence(Evidence):
         source = request.source
         found = find_logs(source.paths, source.topic_name, source.as_log_partition, source.log_partitions)
         self.logs = found.logs
-        self.problems = found.problems
+        problems = [*found.problems]
+        if source.leftovers:
+            more, unread = leftover_logs(found.logs, source.topic_name, source.log_partitions)
+            self.logs = tuple(in_order((*found.logs, *more)))
+            problems += unread
+        if source.copies_apart:
+            problems += copies_apart(self.logs)
+        self.histories = [(log,) for log in self.logs] if source.copies_apart else copies_together(self.logs)
+        self.problems = tuple(problems)
+        self.merged = any(len(copies) > 1 for copies in self.histories)
         self._asked_chunk_bytes = request.reading.chunk_bytes
 
     @property
@@ -209,9 +226,9 @@ class SegmentEvidence(Evidence):
         stats.segments = sum(len(log.segments) for log in self.logs)
         stats.total_bytes = self.size
         refused: list[SourceError] = []
-        for log in self.logs:
+        for copies in self.histories:
             try:
-                yield from _log_steps(log, self.chunk_bytes)
+                yield from _log_steps(copies, self.chunk_bytes)
             except SourceError as error:
                 refused.append(error)
         self.refuse_if_none(refused)
@@ -219,19 +236,31 @@ class SegmentEvidence(Evidence):
 
     def refuse_if_none(self, refused: list[SourceError]) -> None:
         """Raise SourceError where there is no log, or where all were refused."""
-        if refused and len(refused) == len(self.logs):
+        if refused and len(refused) == len(self.histories):
             raise refused[0]
         if not self.logs and self.problems:
             raise SourceError(self.problems[0].source, self.problems[0].message)
 
 
-def _log_steps(log: PartitionLog, chunk_bytes: int) -> Iterator[Step]:
-    name = LogId(log.segments[0].name, log.log_partition)
-    offsets = offset_map(log)
-    for frames, status in iter_log(log, offsets, chunk_bytes):
-        chunk = frames.chunk
-        size = chunk.size if chunk.final else frames.next_position - chunk.position
-        yield Step(frames.problems, size, name, frames, status, first_gap=offsets.first_gap)
+def _log_steps(copies: Copies, chunk_bytes: int) -> Iterator[Step]:
+    name = LogId(copies[0].segments[0].name, copies[0].log_partition)
+    offsets = offset_map(copies)
+    for frames, status in iter_log(copies, offsets, chunk_bytes):
+        chunk, origin, lost = frames.chunk, frames.origin, frames.lost
+        if origin is not None:
+            size = origin.size
+        else:
+            size = chunk.size if chunk.final else frames.next_position - chunk.position
+        problems = frames.problems
+        if frames.whole is not None:
+            frames = replace(frames.whole, problems=problems)
+            assert frames.origin is not None
+            status = status[frames.origin.component]
+        frames = replace(frames, lost=None)
+        yield Step(problems, size, name, frames, status, first_gap=offsets.first_gap)
+        if lost is not None:
+            undecided = np.where(lost.transactional & ~lost.control, Status.UNKNOWN, Status.NONE)
+            yield Step((), 0, name, lost, undecided.astype(np.int64), first_gap=offsets.first_gap, lost=True)
     yield Step((), log=name, first_gap=offsets.first_gap, coverage=offsets.coverage)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -11,12 +11,13 @@ import numpy as np
 from offdecode.engines.reference_rows import sample_looks_like_offsets
 from offdecode.errors import SourceError
 from offdecode.log.batches import Frames, iter_frames, read_frames
+from offdecode.log.copies import Copy, merged_from
 from offdecode.log.foreign import redpanda_header
-from offdecode.log.holes import Cleaning
+from offdecode.log.holes import Cleaning, in_place
 from offdecode.log.offset_map import OffsetMap
 from offdecode.log.records import iter_records
 from offdecode.log.repeats import Repeats
-from offdecode.log.transactions import Place, TransactionResolver
+from offdecode.log.transactions import FramesFrom, Place, TransactionResolver
 from offdecode.model import PADDING, Chunk, Problem, Vector
 from offdecode.sources.segments import PartitionLog, Segment, open_segment, read_chunk
 from offdecode.sources.unreadable import PatientReader, Unread
@@ -25,38 +26,75 @@ _NOTHING_IN_IT = "this does not look like an offsets log: there is no batch in i
 NOT_OFFSETS = "this does not look like an offsets log: its record keys are not those of consumer offsets or groups"
 
 
-def offset_map(log: PartitionLog) -> OffsetMap:
-    """A map of the log's offsets in which nothing is entered yet."""
-    marks = log.checkpoints
+Copies = Sequence[PartitionLog]  # of one partition's log; most often one
+
+
+def offset_map(copies: Copies) -> OffsetMap:
+    """A map of a log's offsets in which nothing is entered yet. What any copy's broker knew holds for all."""
+    marks = [log.checkpoints for log in copies]
+    named = [log.segments[0].named_offset for log in copies]
     return OffsetMap(
-        log.log_partition, Cleaning(marks.cleaner), named_offset=log.segments[0].named_offset,
-        log_start=marks.log_start, high_watermark=marks.high_watermark,
+        copies[0].log_partition, Cleaning(_known(max, (one.cleaner for one in marks))),
+        named_offset=None if None in named else _known(min, named),
+        log_start=_known(min, (one.log_start for one in marks)),
+        high_watermark=_known(max, (one.high_watermark for one in marks)),
     )  # fmt: skip
 
 
-def iter_log(log: PartitionLog, offsets: OffsetMap, chunk_bytes: int) -> Iterator[tuple[Frames, Vector]]:
+def _known(choose: Callable[[Iterable[int]], int], values: Iterable[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return choose(known) if known else None
+
+
+def iter_log(copies: Copies, offsets: OffsetMap, chunk_bytes: int) -> Iterator[tuple[Frames, Vector]]:
     """The frames of a log in order, with all problems that show before decoding, and the status of each batch.
 
-    They are entered in the map of the log's offsets. Raises SourceError where the log is not one of the offsets topic.
+    They are entered in the map of the log's offsets. Of several copies each batch comes once. Raises SourceError where
+    the log is not one of the offsets topic.
     """
-    _refuse_foreign(log)
+    for log in copies:
+        _refuse_foreign(log)
+    place = copies[0].segments[0].name
     judged: bool | None = None
     batches = lost = 0
     unread = False
     repeats = Repeats()
-    from_place = partial(frames_from, log, chunk_bytes)
-    for frames, status in TransactionResolver(from_place, offsets.cleaning):
+    for frames, status in TransactionResolver(_frames_of(copies, chunk_bytes), offsets.cleaning):
         lost += sum(problem.kind in ("garbage_tail", "damaged_bytes") for problem in frames.problems)
         unread |= any(problem.kind == "unreadable" for problem in frames.problems)
         batches += len(frames)
         if judged is None:
-            judged = looks_like_offsets(frames, _place(log))
+            judged = looks_like_offsets(frames, place)
         found = sorted((*repeats.add(frames), *offsets.add(frames, status)), key=lambda one: one.position or 0)
         yield replace(frames, problems=(*frames.problems, *found)), status
     if lost and not batches and not unread:
-        raise SourceError(_place(log), _NOTHING_IN_IT)
+        raise SourceError(place, _NOTHING_IN_IT)
     if late := offsets.finish():
-        yield replace(_no_frames(log.segments[-1], log.log_partition), problems=late), np.empty(0, np.int64)
+        none = _no_frames(copies[0].segments[-1], copies[0].log_partition)
+        yield replace(none, problems=late), np.empty(0, np.int64)
+
+
+def _frames_of(copies: Copies, chunk_bytes: int) -> FramesFrom:
+    streams = [partial(frames_from, log, chunk_bytes) for log in copies]
+    if len(copies) == 1:
+        return streams[0]
+    found = [Copy(log.directory.text, stream) for log, stream in zip(copies, streams, strict=True)]
+    furthest = max(range(len(copies)), key=lambda at: (*_end_of(copies[at], chunk_bytes), -at))
+    return partial(merged_from, found, furthest)
+
+
+def _end_of(log: PartitionLog, chunk_bytes: int) -> tuple[int, int]:
+    """The leader epoch and the offset of a log's last batch; -1 where it has none."""
+    for index in range(len(log.segments) - 1, -1, -1):
+        last = replace(log, segments=log.segments[index : index + 1])
+        ends = (-1, -1)
+        for _, frames in frames_from(last, chunk_bytes, Place(0, 0)):
+            good = in_place(frames, np.flatnonzero(frames.crc_valid))
+            if len(good):
+                ends = (int(frames.leader_epoch[good[-1]]), int(frames.last_offset[good[-1]]))
+        if ends != (-1, -1):
+            return ends
+    return -1, -1
 
 
 def looks_like_offsets(frames: Frames, source: str) -> bool | None:
@@ -65,10 +103,6 @@ def looks_like_offsets(frames: Frames, source: str) -> bool | None:
     if judged is False:
         raise SourceError(source, NOT_OFFSETS)
     return judged
-
-
-def _place(log: PartitionLog) -> str:
-    return log.segments[0].name
 
 
 def _refuse_foreign(log: PartitionLog) -> None:

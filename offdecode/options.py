@@ -96,6 +96,15 @@ class Source:
         "--log-partition", kind=OptionKind.PARTITION, metavar="N", repeatable=True,
         help="Only this partition of the offsets topic; repeatable.",
     )  # fmt: skip
+    leftovers: bool = option(
+        "--leftovers", kind=OptionKind.FLAG,
+        help="Read what is left over beside logs too, as more copies of them: *.log.deleted, *.log.cleaned, "
+        "*.log.swap, directories TOPIC-N.ID-delete, -stray and -future.",
+    )  # fmt: skip
+    copies_apart: bool = option(
+        "--copies-apart", kind=OptionKind.FLAG,
+        help="Read copies of a partition (of several brokers, of several days) each as a log of its own, not as one.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

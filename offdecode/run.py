@@ -14,11 +14,15 @@ from offdecode.schemas.rows import RowOptions
 
 
 class LogRows(NamedTuple):
-    """Rows of a log. first_gap: the first offset that the log lacks as far as it was read, None where there is none."""
+    """Rows of a log. first_gap: the first offset that the log lacks as far as it was read, None where there is none.
+
+    lost: they are of a branch of the log that did not stand.
+    """
 
     log: LogId
     chunk: DecodedChunk
     first_gap: int | None
+    lost: bool = False
 
 
 class LogEnd(NamedTuple):
@@ -42,19 +46,26 @@ class Run:
         self.report = report
         self.stats = Stats() if stats is None else stats
         self.evidence = open_evidence(request) if evidence is None else evidence
+        if self.evidence.merged:
+            self.request = replace(request, columns=replace(request.columns, copies=True))
 
     def again(self) -> Run:
         """The same evidence read anew, all rows of it, and nothing reported."""
         return Run(replace(self.request, rows=ALL_ROWS), lambda problem: None, evidence=self.evidence)
 
     def rows(self, wanted: Filter, columns: RowOptions | None = None) -> Iterator[DecodedChunk]:
-        """The decoded rows of all logs that a filter wants, partitions by number, each in the order of its log."""
-        for item in self.rows_by_log(wanted, columns):
+        """The decoded rows of all logs that a filter wants, partitions by number, each in the order of its log.
+
+        Those of lost branches are among them.
+        """
+        for item in self.rows_by_log(wanted, columns, lost=True):
             if isinstance(item, LogRows):
                 yield item.chunk
 
-    def rows_by_log(self, wanted: Filter, columns: RowOptions | None = None) -> Iterator[LogRows | LogEnd]:
-        """The same with the log of each chunk, and where each log ends.
+    def rows_by_log(
+        self, wanted: Filter, columns: RowOptions | None = None, *, lost: bool = False
+    ) -> Iterator[LogRows | LogEnd]:
+        """The same with the log of each chunk, and where each log ends. lost: rows of lost branches are wanted too.
 
         Partitions of exported records may lie in several files: they all end after the last one.
         """
@@ -62,7 +73,7 @@ class Run:
         reader = StepReader(request, self.stats, self.request.rows)
         for step in self.evidence.steps(self.stats):
             for chunk in reader.read_reporting(step, self.report):
-                if step.log is not None:
-                    yield LogRows(step.log, chunk, step.first_gap)
+                if step.log is not None and lost >= step.lost:
+                    yield LogRows(step.log, chunk, step.first_gap, step.lost)
             if step.log is not None and step.coverage is not None:
                 yield LogEnd(step.log, step.coverage)

@@ -12,7 +12,16 @@ from offdecode.cli import COMMANDS, cli
 from offdecode.log.offset_map import VERDICTS
 from offdecode.model import Column
 from offdecode.schemas.describe import _kind_text
-from offdecode.schemas.rows import COMMON, TRAILING, WITH_BATCH, record_types, row_type, row_type_names
+from offdecode.schemas.rows import (
+    COMMON,
+    COPIES,
+    COPIES_WITH_BATCH,
+    TRAILING,
+    WITH_BATCH,
+    record_types,
+    row_type,
+    row_type_names,
+)
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -79,6 +88,7 @@ def tables() -> dict[str, str]:
         "row types": row_table(),
         "columns of every row": column_table((*COMMON, *TRAILING)),
         "columns of with-batch": column_table(WITH_BATCH),
+        "columns of copies": column_table((*COPIES, COPIES_WITH_BATCH)),
         "verdicts": verdict_table(),
     }
 

@@ -18,7 +18,7 @@ from offdecode.log.batches import Frames
 from offdecode.log.compression import CODECS
 from offdecode.log.exported import NO_BATCH
 from offdecode.log.records import Records
-from offdecode.model import DecodedChunk, Kind, Mask, Problem, Vector, arrow
+from offdecode.model import DecodedChunk, Kind, Mask, Problem, Vector, arrow, distinct
 from offdecode.schemas.rows import (
     MARKER_ROW,
     MARKERS,
@@ -85,6 +85,8 @@ class Decoder:
         options = self.selection.options
         if options.with_batch or options.crc_valid:
             columns.update(_batch_columns(records, part.rows))
+        if options.copies:
+            columns.update(_copy_columns(records, part.rows))
         if options.raw:
             columns.update(raw_columns(records, part.rows))
         columns.update(part.columns)
@@ -140,9 +142,14 @@ def _batch_columns(records: Records, rows: Vector) -> dict[str, pa.Array]:
     if (magic == NO_BATCH).any():
         return {"segment": constant_category(frames.chunk.segment, len(rows))}
     times = frames.log_append_time[frame].astype(np.int64)
+    origin = frames.origin
     return {
-        "segment": constant_category(frames.chunk.segment, len(rows)),
-        "batch_position": arrow(frames.chunk.position + frames.position[frame]),
+        "segment": constant_category(frames.chunk.segment, len(rows))
+        if origin is None
+        else category(origin.segment[frame], origin.segments),
+        "batch_position": arrow(
+            frames.chunk.position + frames.position[frame] if origin is None else origin.position[frame]
+        ),
         "batch_base_offset": arrow(frames.base_offset[frame]),
         "batch_last_offset": arrow(frames.last_offset[frame]),
         "magic": arrow(magic.astype(np.int32)),
@@ -152,6 +159,22 @@ def _batch_columns(records: Records, rows: Vector) -> dict[str, pa.Array]:
         "base_sequence": arrow(frames.base_sequence[frame].astype(np.int32)),
         "log_leader_epoch": arrow(frames.leader_epoch[frame].astype(np.int32)),
         "crc_valid": arrow(frames.crc_valid[frame]),
+    }
+
+
+def _copy_columns(records: Records, rows: Vector) -> dict[str, pa.Array]:
+    origin = records.frames.origin
+    if origin is None:
+        return {}
+    masks = (origin.copies[records.frame] if records.copies is None else records.copies)[rows]
+    count = sum((masks >> copy) & 1 for copy in range(len(origin.directories)))
+    kinds = distinct(masks)
+    named = [[name for bit, name in enumerate(origin.directories) if mask >> bit & 1] for mask in kinds.tolist()]
+    lists = pa.array(named, pa.list_(pa.string())).take(arrow(np.searchsorted(kinds, masks)))
+    return {
+        "copies": arrow(np.asarray(count, np.int32)),
+        "lost_branch": arrow(np.ones(len(rows), np.bool_), null=np.full(len(rows), not origin.lost)),
+        "copy_directories": lists,
     }
 
 

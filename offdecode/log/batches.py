@@ -41,11 +41,38 @@ DELETE_HORIZON_BIT = 0x40
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where batches of a log that lies in several copies come from; vectors of one entry a batch.
+
+    directories: of the copies. segments: files, segment: the index of each batch's among them, position: byte of it.
+    copies: a bit for each copy that holds just these bytes. component: equal for batches that hold the same offsets.
+    size: bytes of all copies that were gone over for it. lost: the batches are of a branch of the log that did not
+    stand.
+    """
+
+    directories: tuple[str, ...]
+    segments: tuple[str, ...]
+    segment: Vector
+    position: Vector
+    copies: Vector
+    component: Vector
+    size: int
+    lost: bool = False
+
+    @property
+    def mixed(self) -> bool:
+        """Whether there are batches that hold the same offsets."""
+        return bool(np.any(self.component[1:] == self.component[:-1]))
+
+
+@dataclass(frozen=True, slots=True)
 class Frames:
     """The batches that lie whole in a chunk, as vectors of one entry a batch, in file order.
 
     position, end: bytes of the chunk. breaks: for every place where bytes were lost, the index of the batch
-    after it. next_position: byte of the segment at which the next chunk starts.
+    after it. next_position: byte of the segment at which the next chunk starts. origin: where the batches are from,
+    where that is not the chunk's segment alone. whole: all batches that these stand for, where there are more: each
+    component is one here. lost: batches of a branch of the log that did not stand.
     """
 
     chunk: Chunk
@@ -66,6 +93,9 @@ class Frames:
     next_position: int
     problems: tuple[Problem, ...] = ()
     breaks: tuple[int, ...] = ()
+    origin: Origin | None = None
+    whole: Frames | None = None
+    lost: Frames | None = None
 
     def __len__(self) -> int:
         return len(self.position)
@@ -120,14 +150,21 @@ class Frames:
         end = int(self.end[-1]) if len(self) else 0
         return self if self.chunk.size - end <= _LARGE_TAIL_BYTES else replace(self, chunk=_up_to(self.chunk, end))
 
+    def place(self, index: int) -> tuple[str, int]:
+        """The file that holds a batch, and the byte of it at which the batch starts."""
+        if self.origin is None:
+            return self.chunk.segment, self.chunk.position + int(self.position[index])
+        return self.origin.segments[self.origin.segment[index]], int(self.origin.position[index])
+
     def problem(self, index: int, kind: str, message: str, log_offset: int | None = None) -> Problem:
         """A problem that concerns the whole batch `index`."""
+        segment, position = self.place(index)
         return Problem(
             kind,
-            self.chunk.segment,
+            segment,
             message,
             log_partition=self.chunk.log_partition,
-            position=self.chunk.position + int(self.position[index]),
+            position=position,
             length=int(self.end[index] - self.position[index]),
             log_offset=int(self.base_offset[index]) if log_offset is None else log_offset,
         )

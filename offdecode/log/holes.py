@@ -52,7 +52,7 @@ class Passage:
 
 def pass_over(frames: Frames, reached: Reached) -> Passage:
     """What the frames show. reached: what the frames before them came to."""
-    valid = _in_place(frames, np.flatnonzero(frames.crc_valid))
+    valid = in_place(frames, np.flatnonzero(frames.crc_valid))
     base, last = frames.base_offset[valid], frames.last_offset[valid]
     known = reached.last_offset
     if known is None and len(valid):
@@ -62,21 +62,33 @@ def pass_over(frames: Frames, reached: Reached) -> Passage:
     broken[np.searchsorted(valid, np.asarray(frames.breaks, np.int64))] = True
     broken[0] |= reached.broken
     hole = np.flatnonzero(base > before[:-1] + 1)
-    segment = frames.chunk.segment if len(valid) else reached.segment
+    segment = frames.place(int(valid[-1]))[0] if len(valid) else reached.segment
     return Passage(
         valid=valid,
         base=base,
         last=last,
         before=before,
         hole=hole,
-        joined=~broken[hole] & ((hole > 0) | (reached.segment == segment)),
+        joined=~broken[hole] & _same_segment(frames, valid, hole, reached),
         broken=broken[hole],
         cleaned=frames.shows_cleaning[valid],
         after=Reached(int(before[-1]) if known is not None else None, segment, bool(broken[-1])),
     )
 
 
-def _in_place(frames: Frames, valid: Vector) -> Vector:
+def _same_segment(frames: Frames, valid: Vector, hole: Vector, reached: Reached) -> Mask:
+    """Whether the batches after holes lie in the segments of the batches before them."""
+    if not len(hole):
+        return np.zeros(0, np.bool_)
+    same = hole > 0
+    if frames.origin is not None:
+        segment = frames.origin.segment[valid]
+        same &= segment[hole] == segment[hole - 1]
+    same[hole == 0] = reached.segment == frames.place(int(valid[0]))[0]
+    return same
+
+
+def in_place(frames: Frames, valid: Vector) -> Vector:
     """Without batches of an impossible offset, which the checksum does not cover: far beyond those on both sides."""
     base = frames.base_offset[valid]
     ahead = np.diff(base) > _MOST_OFFSETS

@@ -57,6 +57,7 @@ class Records:
     headers: dict[int, Headers] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     has_offset: Mask | None = None  # None = all have one; exported records may come without
+    copies: Vector | None = None  # a bit for each copy that holds the record; None = those of its batch
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -75,7 +76,16 @@ class Records:
         headers = {index - first: found for index, found in self.headers.items() if first <= index < last}
         has_offset = None if self.has_offset is None else self.has_offset[first:last]
         problems = () if first else self.problems
-        return Records(self.frames, self.buffer, headers=headers, problems=problems, has_offset=has_offset, **vectors)
+        copies = None if self.copies is None else self.copies[first:last]
+        return Records(
+            self.frames,
+            self.buffer,
+            headers=headers,
+            problems=problems,
+            has_offset=has_offset,
+            copies=copies,
+            **vectors,
+        )
 
     def _bytes(self, position: int, length: int) -> bytes | None:
         return None if length < 0 else self.buffer[position : position + length].tobytes()

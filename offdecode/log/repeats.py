@@ -28,14 +28,14 @@ class Repeats:
         self._remembered = 0
 
     def add(self, frames: Frames) -> Iterator[Problem]:
-        new_segment = self._segment is not None and self._segment != frames.chunk.segment
-        self._segment = frames.chunk.segment
         valid = np.flatnonzero(frames.crc_valid)
         if not len(valid):
             return
+        new_segment = self._segment is not None and self._segment != frames.place(int(valid[0]))[0]
+        self._segment = frames.place(int(valid[-1]))[0]
         base, last = frames.base_offset[valid], frames.last_offset[valid]
         before = np.concatenate(([self._last], last[:-1]))
-        crc = _checksums(frames, valid)
+        crc = checksums(frames, valid)
         back = np.flatnonzero((base <= before) & (before >= 0))
         copies = self._copies(base, crc) if len(back) else np.zeros(len(base), np.bool_)
         self._remember(base, crc)
@@ -74,7 +74,8 @@ class Repeats:
             self._remembered -= len(self._seen.popleft()[0])
 
 
-def _checksums(frames: Frames, valid: Vector) -> Vector:
+def checksums(frames: Frames, valid: Vector) -> Vector:
+    """The checksums in the headers of these batches."""
     position = frames.position[valid]
     at = position + np.where(frames.magic[valid] == 2, CRC_START, LEGACY_CRC_START) - 4
     return big_endian(frames.chunk.buffer, np.uint32, at).astype(np.int64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ from offdecode.evidence import SegmentEvidence
 from offdecode.log.batches import Frames
 from offdecode.log.inventory import Inventory, InventoryBuilder
 from offdecode.log.records import iter_records
-from offdecode.log.transactions import Place
-from offdecode.logs import frames_from, iter_log, offset_map
+from offdecode.log.transactions import Place, Status
+from offdecode.logs import Copies, frames_from, iter_log, offset_map
 from offdecode.model import LARGEST_INT64, Coverage, Problem, Span, Vector
 from offdecode.run import Run
 from offdecode.sources.checkpoints import Checkpoints
@@ -26,8 +26,25 @@ _LISTED_PROBLEMS = 100_000  # a damaged disk image must not fill the memory
 
 
 @dataclass(frozen=True, slots=True)
+class CopyCheck:
+    """One of several copies of a log. batches: those of it with a right checksum; alone: that no other copy holds.
+
+    lost_branch: those of a branch of the log that did not stand.
+    """
+
+    directory: str
+    checkpoints: Checkpoints
+    batches: int
+    alone: int
+    lost_branch: int
+
+
+@dataclass(frozen=True, slots=True)
 class PartitionCheck:
-    """One partition's log. problems: those of its files, the first 100,000; problem_count: all of them."""
+    """One partition's log. problems: those of its files, the first 100,000; problem_count: all of them.
+
+    copies: where the log lies in several; files are those of all, completeness that of all together.
+    """
 
     log_partition: int | None
     checkpoints: Checkpoints
@@ -35,12 +52,14 @@ class PartitionCheck:
     coverage: Coverage
     problems: tuple[Problem, ...]
     problem_count: int
+    copies: tuple[CopyCheck, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "type": "partition",
             "log_partition": self.log_partition,
             "checkpoints": asdict(self.checkpoints),
+            **({"copies": [asdict(copy) for copy in self.copies]} if self.copies else {}),
             "files": [file.as_dict() for file in self.files],
             "completeness": [span.as_dict() for span in (*self.coverage.spans, *self.coverage.over)],
             "problem_count": self.problem_count,
@@ -64,7 +83,7 @@ class Unused:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A segment file that is part of no log, and is not read by other questions. why: what its name tells.
+    """A segment file that is part of no log, and is not read without `leftovers`. why: what its name tells.
 
     beyond_log: how many of its batches begin at an offset that the partition's log lacks.
     """
@@ -96,17 +115,21 @@ def check(run: Run) -> Iterator[PartitionCheck | Leftover | Unused]:
         yield Unused(problem)
     refused: list[SourceError] = []
     gaps: dict[int | None, tuple[Span, ...]] = {}
-    for log in evidence.logs:
+    for copies in evidence.histories:
+        decoder = Decoder(run.request.selection(), run.request.reading.engine)
         try:
-            found = _check_log(log, evidence.chunk_bytes, Decoder(run.request.selection(), run.request.reading.engine))
-            gaps[log.log_partition] = found.coverage.gaps
+            found = (_check_log if len(copies) == 1 else _check_copies)(copies, evidence.chunk_bytes, decoder)
+            gaps[copies[0].log_partition] = found.coverage.gaps
             yield found
         except SourceError as error:
             refused.append(error)
-            if len(refused) < len(evidence.logs):
+            if len(refused) < len(evidence.histories):
                 yield Unused(Problem("not_an_offsets_log", error.source, error.reason))
     evidence.refuse_if_none(refused)
+    read = {segment.name for log in evidence.logs for segment in log.segments}
     for file in find_leftovers(evidence.logs, run.request.source.topic_name):
+        if file.location.text in read:
+            continue
         try:
             yield _check_leftover(file, evidence.chunk_bytes, gaps.get(file.log_partition))
         except OSError as error:
@@ -134,21 +157,72 @@ def _check_leftover(file: LeftoverFile, chunk_bytes: int, gaps: tuple[Span, ...]
     return Leftover(file.log_partition, file.why, builder.result(), beyond)
 
 
-def _check_log(log: PartitionLog, chunk_bytes: int, decoder: Decoder) -> PartitionCheck:
+def _check_copies(copies: Copies, chunk_bytes: int, decoder: Decoder) -> PartitionCheck:
+    """Each copy's files by themselves, then all copies as one log."""
+    found = _Found()
+    files: list[Inventory] = []
+    for log in copies:
+        builders = {segment.name: InventoryBuilder(segment.name) for segment in log.segments}
+        for _, frames in frames_from(log, chunk_bytes, Place(0, 0)):
+            builder = builders[frames.chunk.segment]
+            builder.add(frames)
+            status = np.full(len(frames), Status.NONE, np.int64)
+            decoding = tuple(_decode(frames, status, decoder, builder))
+            for problem in (*frames.problems, *decoding):
+                builder.add_problem(problem)
+            for problem in decoding:
+                found.add(problem)
+        files += (builder.result() for builder in builders.values())
+    offsets = offset_map(copies)
+    held, alone, lost = (np.zeros(len(copies), np.int64) for _ in range(3))
+    for frames, _ in iter_log(copies, offsets, chunk_bytes):
+        for problem in frames.problems:
+            found.add(problem)
+        for some, branch in ((frames.whole or frames, False), (frames.lost, True)):
+            if some is None or some.origin is None:
+                continue
+            masks = some.origin.copies[some.crc_valid]
+            for copy in range(len(copies)):
+                mine = masks >> copy & 1 == 1
+                held[copy] += np.count_nonzero(mine)
+                alone[copy] += 0 if branch else np.count_nonzero(masks == 1 << copy)
+                lost[copy] += np.count_nonzero(mine) if branch else 0
+    counted = zip(copies, held.tolist(), alone.tolist(), lost.tolist(), strict=True)
+    told = tuple(CopyCheck(log.directory.text, log.checkpoints, *counts) for log, *counts in counted)
+    first = copies[0]
+    return PartitionCheck(
+        first.log_partition, first.checkpoints, tuple(files), offsets.coverage, tuple(found.problems), found.count, told
+    )
+
+
+@dataclass(slots=True)
+class _Found:
+    """Problems of a partition: all are counted, so many are kept."""
+
+    problems: list[Problem] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, problem: Problem) -> None:
+        self.count += 1
+        if self.count <= _LISTED_PROBLEMS:
+            self.problems.append(problem)
+
+
+def _check_log(copies: Copies, chunk_bytes: int, decoder: Decoder) -> PartitionCheck:
+    (log,) = copies
     builders = {segment.name: InventoryBuilder(segment.name) for segment in log.segments}
-    problems: list[Problem] = []
-    count = 0
-    offsets = offset_map(log)
-    for frames, status in iter_log(log, offsets, chunk_bytes):
+    found = _Found()
+    offsets = offset_map(copies)
+    for frames, status in iter_log(copies, offsets, chunk_bytes):
         builder = builders[frames.chunk.segment]
         builder.add(frames)
         for problem in (*frames.problems, *_decode(frames, status, decoder, builder)):
             builders.get(problem.source, builder).add_problem(problem)
-            count += 1
-            if count <= _LISTED_PROBLEMS:
-                problems.append(problem)
+            found.add(problem)
     files = tuple(builder.result() for builder in builders.values())
-    return PartitionCheck(log.log_partition, log.checkpoints, files, offsets.coverage, tuple(problems), count)
+    return PartitionCheck(
+        log.log_partition, log.checkpoints, files, offsets.coverage, tuple(found.problems), found.count
+    )
 
 
 def _decode(frames: Frames, status: Vector, decoder: Decoder, builder: InventoryBuilder) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from offdecode.history.groups.group_records import GROUP_ROW_TYPES
 from offdecode.history.movements.with_generation import WithGeneration
 from offdecode.model import DecodedChunk
 from offdecode.options import GROUPS
-from offdecode.run import Run
+from offdecode.run import LogRows, Run
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 
 EXPLAINED = (*GROUP_ROW_TYPES, DEFAULT_ROW_TYPE)  # what tells generations and owners of commits
@@ -28,7 +28,10 @@ def _with_generation(run: Run) -> Iterator[DecodedChunk]:
     read = replace(pushed(rows, (*GROUPS, "until", "last_offset")), row_types=types)
     columns = replace(run.request.columns, with_generation=False)  # what decoding makes has these columns not yet
     add = WithGeneration(run.evidence.topic_names()).add
-    for chunk in run.rows(read, columns):
-        found = keep(rows, add(chunk))
+    for item in run.rows_by_log(read, columns, lost=True):
+        if not isinstance(item, LogRows):
+            continue
+        # What did not stand has no generation, and moves none.
+        found = keep(rows, WithGeneration({}).add(item.chunk) if item.lost else add(item.chunk))
         if found.row_count:
             yield found

@@ -7,7 +7,15 @@ from textwrap import fill
 from typing import Any
 
 from offdecode.model import Column, Kind
-from offdecode.schemas.rows import COMMON, TRAILING, all_row_type_names, is_record_row, row_type, row_type_names
+from offdecode.schemas.rows import (
+    COMMON,
+    TRAILING,
+    RowOptions,
+    all_row_type_names,
+    is_record_row,
+    row_type,
+    row_type_names,
+)
 
 _JSON_TYPES = {
     Kind.INT32: "integer",
@@ -79,7 +87,8 @@ def _kind_text(column: Column) -> str:
 def json_schema(names: Sequence[str] | None = None) -> dict[str, Any]:
     """JSON Schema (2020-12) of the JSON lines of these row types, or of all."""
     names = names or all_row_type_names()
-    schemas = [_object(row_type(name).columns, {"type": {"const": name}}) for name in names]
+    options = RowOptions(copies=True)  # nothing need be asked for: rows of a log in several copies have these columns
+    schemas = [_object(row_type(name, options).columns, {"type": {"const": name}}) for name in names]
     for name, schema in zip(names, schemas, strict=True):
         schema["title"] = name
         schema["description"] = row_type(name).doc

@@ -69,6 +69,15 @@ WITH_BATCH = (
     Column("crc_valid", Kind.BOOL, "whether the batch's checksum is right"),
 )
 CRC_VALID = WITH_BATCH[-1]
+COPIES = (
+    Column("copies", Kind.INT32, "how many copies of the partition's log hold the record", optional=True),
+    Column("lost_branch", Kind.BOOL, "true: the log forked here, and the record is of a branch that did not stand",
+           optional=True),
+)
+COPIES_WITH_BATCH = Column(
+    "copy_directories", Kind.LIST, "directories of the copies that hold the record", optional=True,
+    children=(Column("directory", Kind.TEXT),),
+)  # fmt: skip
 RAW = (
     Column("key_hex", Kind.TEXT, "the key's bytes in hex; null for a null key"),
     Column("value_hex", Kind.TEXT, "the value's bytes in hex; null for a tombstone"),
@@ -97,6 +106,7 @@ class RowOptions:
     crc_valid: bool = False
     raw: bool = False
     with_generation: bool = False
+    copies: bool = False
 
 
 DEFAULT_OPTIONS = RowOptions()
@@ -226,6 +236,8 @@ def row_type(name: str, options: RowOptions = DEFAULT_OPTIONS) -> RowType:
         extra = (CRC_VALID,)
     if options.raw:
         extra = (*extra, *RAW)
+    if options.copies:
+        extra = (*extra, *COPIES, *((COPIES_WITH_BATCH,) if options.with_batch else ()))
     if options.with_generation and name == DEFAULT_ROW_TYPE:
         extra = (*extra, *WITH_GENERATION)
     taken = {column.name for column in own}

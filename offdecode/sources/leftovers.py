@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from offdecode.model import LARGEST_INT64, Problem
 from offdecode.sources.locations import Location, listed
 from offdecode.sources.names import LEFTOVER_SEGMENT, PARTITION_DIRECTORY, SEGMENT_NAME, is_cut, leftover_pattern
-from offdecode.sources.segments import PartitionLog, partition_of
+from offdecode.sources.segments import PartitionLog, Segment, partition_of
 
 _WHY = {
     "deleted": "the broker was about to delete it",
@@ -47,6 +48,35 @@ def find_leftovers(logs: Iterable[PartitionLog], topic: str) -> Iterator[Leftove
             for name in listed(place) if place.key not in known else ():
                 if SEGMENT_NAME.fullmatch(name) or LEFTOVER_SEGMENT.fullmatch(name):
                     yield LeftoverFile(place.child(name), partition_of(place), why)
+
+
+def leftover_logs(
+    logs: Iterable[PartitionLog], topic: str, log_partitions: Sequence[int]
+) -> tuple[list[PartitionLog], list[Problem]]:
+    """What is left over as logs, one for each directory and reason, and problems of files that cannot be opened."""
+    found: dict[tuple[str, str], list[LeftoverFile]] = {}
+    for file in find_leftovers(logs, topic):
+        if not log_partitions or file.log_partition in log_partitions:
+            found.setdefault((file.location.parent.key, file.why), []).append(file)
+    made: list[PartitionLog] = []
+    problems: list[Problem] = []
+    for files in found.values():
+        segments = []
+        for file in sorted(files, key=lambda one: one.location.name):
+            try:
+                with file.location.open() as reader:
+                    size = reader.size
+            except OSError as error:
+                message = f"left over, and cannot be read: {error.strerror}"
+                problems.append(Problem("unreadable", file.location.text, message, file.log_partition))
+                continue
+            named = file.location.name.split(".")[0]
+            start = int(named) if named.isascii() and named.isdigit() else None
+            start = None if start is None or start > LARGEST_INT64 else start
+            segments.append(Segment(file.location, size, start or 0, start))
+        if segments:
+            made.append(PartitionLog(files[0].log_partition, tuple(segments)))
+    return made, problems
 
 
 def deleted_topics(directories: Iterable[Location]) -> frozenset[str]:

@@ -23,6 +23,7 @@ from offdecode.sources.names import PARTITION_DIRECTORY, SEGMENT_NAME, SEGMENT_S
 from offdecode.sources.readers import Reader
 from offdecode.sources.unreadable import PatientReader
 
+_MOST_COPIES = 62  # a bit each
 _NUMBERED = re.compile(r"(?s)\d{20}\.log.*")
 
 
@@ -129,8 +130,12 @@ def find_logs(
         segments = sorted(_segments(search, files.values()), key=lambda item: (item.base_offset, item.name))
         if segments:
             logs.append(PartitionLog(partition, tuple(segments), _checkpoints(segments[0].location.parent, partition)))
-    logs.sort(key=lambda log: (log.log_partition is None, log.log_partition or 0, log.segments[0].name))
-    return Found(tuple(logs), (*search.problems, *_copies(logs)))
+    return Found(tuple(in_order(logs)), tuple(search.problems))
+
+
+def in_order(logs: Iterable[PartitionLog]) -> list[PartitionLog]:
+    """Logs by partition number, those without one last."""
+    return sorted(logs, key=lambda log: (log.log_partition is None, log.log_partition or 0, log.segments[0].name))
 
 
 def data_directories(logs: Iterable[PartitionLog]) -> list[Location]:
@@ -138,7 +143,24 @@ def data_directories(logs: Iterable[PartitionLog]) -> list[Location]:
     return list({data.key: data for data in (log.directory.parent for log in logs)}.values())
 
 
-def _copies(logs: Sequence[PartitionLog]) -> Iterator[Problem]:
+def copies_together(logs: Iterable[PartitionLog]) -> list[tuple[PartitionLog, ...]]:
+    """Logs of one partition together. Of those without a number nobody knows whether they are copies.
+
+    Raises SourceError for more copies than can be told apart.
+    """
+    found: dict[int | str, list[PartitionLog]] = {}
+    for log in logs:
+        own = log.segments[0].name
+        found.setdefault(own if log.log_partition is None else log.log_partition, []).append(log)
+    for copies in found.values():
+        if len(copies) > _MOST_COPIES:
+            partition, count = copies[0].log_partition, len(copies)
+            message = f"partition {partition} lies in {count} copies; at most {_MOST_COPIES} are read as one log"
+            raise SourceError(copies[-1].directory.text, f"{message}: give fewer, or --copies-apart")
+    return [tuple(copies) for copies in found.values()]
+
+
+def copies_apart(logs: Iterable[PartitionLog]) -> Iterator[Problem]:
     """A problem for each log whose partition has one already."""
     first: dict[int, str] = {}
     for log in logs:

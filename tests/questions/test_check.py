@@ -133,7 +133,7 @@ def test_tails(tmp_path: Path, tail: bytes, name: str) -> None:
 
 
 def test_what_is_left_over_is_listed(tmp_path: Path) -> None:
-    """With what it would add: batches where the log of the partition has holes. No other command reads it."""
+    """With what it would add: batches where the log of the partition has holes. Commands read it when asked to."""
     directory = partition(tmp_path, {0: a_batch(0) + a_batch(30), 40: a_batch(40)})
     before = [row["log_offset"] for row in decode(tmp_path, on_problem=lambda problem: None).rows()]
     old = a_batch(0) + a_batch(10) + a_batch(20) + a_batch(30)
@@ -160,8 +160,19 @@ def test_what_is_left_over_is_listed(tmp_path: Path) -> None:
     assert told[Path(gone.name, f"{50:020}.log")].file.tail == "garbage"
     assert [row["log_offset"] for row in decode(tmp_path, on_problem=lambda problem: None).rows()] == before
     shown = CliRunner().invoke(cli, ["check", str(tmp_path)]).output
-    assert shown.count("left over, and read by no other command: ") == 4
+    assert shown.count("left over, and read only with --leftovers: ") == 4
     assert "4 batches, of which 2 begin where the log of the partition lacks offsets" in shown
+    rows = [(row["log_partition"], row["log_offset"], row["copies"]) for row in decode(
+        tmp_path, leftovers=True, on_problem=lambda problem: None
+    ).rows()]  # fmt: skip
+    twice = {*range(10), *range(30, 50)}
+    assert [row for row in rows if row[0] == 3] == [(3, at, 2 if at in twice else 1) for at in range(60)]
+    assert [row[1] for row in rows if row[0] == 9] == list(range(10))
+    taken = [item for item in check(tmp_path, leftovers=True) if isinstance(item, PartitionCheck)]
+    assert [(item.log_partition, spans(item)) for item in taken] == [
+        (3, [("complete", 0, 59), ("damaged", 60, None)]),
+        (9, [("complete", 0, 9)]),
+    ]
 
 
 def test_a_leftover_directory_is_a_log_where_it_is_named(tmp_path: Path) -> None:
@@ -172,20 +183,34 @@ def test_a_leftover_directory_is_a_log_where_it_is_named(tmp_path: Path) -> None
 
 
 def test_two_copies_of_a_partition_are_said(tmp_path: Path) -> None:
-    """Their rows are told twice; never in silence."""
+    """Kept apart, their rows are told twice; never in silence."""
     for broker in ("broker1", "broker2"):
         (tmp_path / broker).mkdir()
         partition(tmp_path / broker, {0: a_batch(0)})
     problems: list[Problem] = []
-    assert len(list(decode([tmp_path / "broker1", tmp_path / "broker2"], on_problem=problems.append).rows())) == 20
+    assert (
+        len(
+            list(
+                decode(
+                    [tmp_path / "broker1", tmp_path / "broker2"], copies_apart=True, on_problem=problems.append
+                ).rows()
+            )
+        )
+        == 20
+    )
     (problem,) = problems
     one, other = (str(tmp_path / broker / "__consumer_offsets-3") for broker in ("broker1", "broker2"))
     assert (problem.kind, problem.source, problem.log_partition) == ("partition_copies", other, 3)
     assert f"is in {one} too" in problem.message
     assert decode(tmp_path / "broker1").table("offset_commit").num_rows == 10
-    copies = [item.as_dict() for item in check(tmp_path) if isinstance(item, Unused)]
+    copies = [item.as_dict() for item in check(tmp_path, copies_apart=True) if isinstance(item, Unused)]
     assert [item["type"] for item in copies] == ["copies"]
-    assert f"{other}: partition 3 is in {one} too" in CliRunner().invoke(cli, ["check", str(tmp_path)]).output
+    assert (
+        f"{other}: partition 3 is in {one} too"
+        in CliRunner().invoke(cli, ["check", str(tmp_path), "--copies-apart"]).output
+    )
+    together = CliRunner().invoke(cli, ["check", str(tmp_path)]).output
+    assert f"copy {other}: 1 batches, 0 of them in no other copy, 0 of a branch that did not stand" in together
 
 
 def test_what_is_no_file_is_reported_and_the_rest_is_read(tmp_path: Path) -> None:

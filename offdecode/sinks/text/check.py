@@ -29,6 +29,11 @@ def report_lines(found: Row) -> Iterator[str]:
         f"  high watermark {_number(marks['high_watermark'])}, log start {_number(marks['log_start'])}, "
         f"cleaned up to {_number(marks['cleaner'])}, flushed up to {_number(marks['recovery_point'])}"
     )
+    for copy in found.get("copies", ()):
+        yield (
+            f"  copy {printable(copy['directory'])}: {copy['batches']:,} batches, {copy['alone']:,} of them in no "
+            f"other copy, {copy['lost_branch']:,} of a branch that did not stand"
+        )
     for file in found["files"]:
         yield from _file_lines(file)
     yield "  completeness"
@@ -44,7 +49,7 @@ def report_lines(found: Row) -> Iterator[str]:
 
 def _leftover_lines(found: Row) -> Iterator[str]:
     file = found["file"]
-    yield f"left over, and read by no other command: {printable(file['path'])} ({found['why']})"
+    yield f"left over, and read only with --leftovers: {printable(file['path'])} ({found['why']})"
     yield f"    {_digest(file)}"
     yield (
         f"    offsets {_range(file['first_offset'], file['last_offset'])}, {file['batches']:,} batches, "

@@ -1,0 +1,293 @@
+"""Copies of a partition's log read as one: against what each copy holds by itself, and logs built here."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import offdecode
+from offdecode.evidence import SegmentEvidence
+from offdecode.options import Reading, Source
+from offdecode.questions.check import PartitionCheck
+from offdecode.request import Request, Stats
+from tests.command import rows_of as rows_of_lines
+from tests.command import run
+from tests.damage import damaged, joined
+from tests.segment_builder import BASE_TIME_MS, Header, batch, batch_around, commit, marker, record
+from tests.truth import LogSet, log_sets, set_id
+
+SMALLEST = 26  # a message of format 0
+Row = dict[str, Any]
+
+
+def batches_of(data: bytes) -> list[bytes]:
+    """The batches or messages of a segment, by their length fields."""
+    found, at = [], 0
+    while at + SMALLEST <= len(data):
+        end = at + 12 + struct.unpack_from(">i", data, at + 8)[0]
+        if end <= at + SMALLEST or end > len(data):
+            break
+        found.append(data[at:end])
+        at = end
+    return found
+
+
+def in_epoch(data: bytes, epoch: int) -> bytes:
+    """A batch with this leader epoch, which the checksum does not cover."""
+    return data[:12] + struct.pack(">i", epoch) + data[16:]
+
+
+def cleaned(base: int, kept: list[int], count: int, group: str = "g") -> bytes:
+    """A batch of `count` commits as the log cleaner leaves it: of its records only those kept."""
+    body = b"".join(record(delta, *commit(group, partition=delta, offset=base + delta)) for delta in kept)
+    return batch_around(body, Header(base), len(kept), count - 1, BASE_TIME_MS + count - 1)
+
+
+def commits(base: int, count: int, group: str = "g") -> bytes:
+    return cleaned(base, list(range(count)), count, group)
+
+
+def copy_of(folder: Path, name: str, *batches: bytes, first: int = 0) -> Path:
+    directory = folder / name / "__consumer_offsets-3"
+    directory.mkdir(parents=True)
+    (directory / f"{first:020}.log").write_bytes(b"".join(batches))
+    return folder / name
+
+
+def rows_of(*paths: Path, **options: Any) -> tuple[list[Row], list[offdecode.Problem]]:
+    problems: list[offdecode.Problem] = []
+    return list(offdecode.decode(list(paths), on_problem=problems.append, **options).rows()), problems
+
+
+def offsets(rows: list[Row]) -> list[int]:
+    return [row["log_offset"] for row in rows]
+
+
+def ask(question: str, *paths: Path) -> list[Row]:
+    rows: list[Row] = list(getattr(offdecode, question)(list(paths), on_problem=lambda _: None).rows())
+    assert rows or question != "decode"
+    return rows
+
+
+def test_each_record_is_one_row_that_says_how_many_copies_hold_it(tmp_path: Path) -> None:
+    one = copy_of(tmp_path, "a", commits(0, 5), commits(5, 5))
+    other = copy_of(tmp_path, "b", commits(0, 5), cleaned(5, [1, 4], 5), commits(10, 5))
+    rows, problems = rows_of(one, other)
+    assert problems == []
+    assert [(row["log_offset"], row["copies"]) for row in rows] == [
+        *((at, 2) for at in range(5)), *((at, 2 if at in (6, 9) else 1) for at in range(5, 10)),
+        *((at, 1) for at in range(10, 15)),
+    ]  # fmt: skip
+    rows, _ = rows_of(one, other, with_batch=True)
+    assert [len(row["copy_directories"]) for row in rows] == [row["copies"] for row in rows]
+    assert rows[-1]["copy_directories"] == [str(other / "__consumer_offsets-3")]
+    assert rows[-1]["segment"] == str(other / "__consumer_offsets-3" / f"{0:020}.log")
+    assert rows[-1]["batch_position"] == len(commits(0, 5)) + len(cleaned(5, [1, 4], 5))
+
+
+def test_batches_that_two_cleaners_left_are_put_together(tmp_path: Path) -> None:
+    """Neither copy has all; together they are complete."""
+    one = copy_of(tmp_path, "a", cleaned(0, [0, 2, 4], 6), commits(6, 2))
+    other = copy_of(tmp_path, "b", cleaned(0, [1, 2, 3, 5], 6), commits(6, 2))
+    rows, problems = rows_of(one, other)
+    assert (offsets(rows), problems) == (list(range(8)), [])
+    assert [row["copies"] for row in rows] == [1, 1, 2, 1, 1, 1, 2, 2]
+    (found,) = (item for item in offdecode.check([one, other]) if item.as_dict()["type"] == "partition")
+    assert [(span["state"], span["first_offset"], span["last_offset"]) for span in found.as_dict()["completeness"]] == [
+        ("complete", 0, 7)
+    ]
+    assert [(copy["batches"], copy["alone"]) for copy in found.as_dict()["copies"]] == [(2, 1), (2, 1)]
+
+
+def test_what_is_damaged_in_one_copy_is_read_from_the_other(tmp_path: Path) -> None:
+    whole = [commits(at, 5) for at in range(0, 50, 5)]
+    broken = [*whole]
+    broken[4] = broken[4][:30] + b"\xff\xff" + broken[4][32:]
+    one, other = copy_of(tmp_path, "a", *broken), copy_of(tmp_path, "b", *whole[:8])
+    rows, problems = rows_of(one, other)
+    assert offsets(rows) == list(range(50))
+    assert {problem.kind for problem in problems} <= {"bad_crc", "damaged_bytes"}
+    (partition,) = (item.as_dict() for item in offdecode.check([one, other]) if isinstance(item, PartitionCheck))
+    assert {span["state"] for span in partition["completeness"]} == {"complete"}
+    assert len(rows_of(one)[0]) == 45
+
+
+def test_the_branch_of_the_higher_epoch_stood_and_the_other_is_marked(tmp_path: Path) -> None:
+    """An unclean election: the new leader had only offsets 0 to 9, and wrote on from 10 in epoch 1."""
+    shared = [in_epoch(commits(0, 5), 0), in_epoch(commits(5, 5), 0)]
+    old = copy_of(tmp_path, "a", *shared, in_epoch(commits(10, 4, "lost"), 0), in_epoch(commits(14, 9, "lost"), 0))
+    new = copy_of(tmp_path, "b", *shared, in_epoch(commits(10, 3, "kept"), 1))
+    for paths in ((old, new), (new, old)):
+        rows, problems = rows_of(*paths)
+        stood = [row for row in rows if not row["lost_branch"]]
+        lost = [row for row in rows if row["lost_branch"]]
+        assert [(row["group"], row["log_offset"]) for row in stood[10:]] == [("kept", at) for at in (10, 11, 12)]
+        assert [(row["group"], row["log_offset"]) for row in lost] == [("lost", at) for at in range(10, 23)]
+        assert [(problem.kind, problem.log_offset) for problem in problems] == [("forked_log", 10)]
+        assert "offsets 10 to 22 of leader epoch 0" in problems[0].message
+        for command in ("state", "explain", "generations", "groups"):
+            assert "lost" not in {row.get("group") for row in ask(command, *paths)}, command
+        assert ask("state", *paths) == ask("state", new)
+        assert sum(row.get("lost_branch", False) for row in run("decode", *paths).rows) == 13
+        with_generation = list(offdecode.decode(paths, on_problem=print, with_generation=True).rows())
+        assert len(with_generation) == len(rows)
+        found = next(item.as_dict() for item in offdecode.check(paths) if isinstance(item, PartitionCheck))
+        assert sorted(copy["lost_branch"] for copy in found["copies"]) == [0, 2]
+
+
+def test_an_epoch_that_only_the_lost_copy_saw_does_not_win(tmp_path: Path) -> None:
+    """Epoch 1 was elected from 10 on and lost; epoch 2 went on from the log of epoch 0, which reached 14."""
+    stood = [in_epoch(commits(0, 10), 0), in_epoch(commits(10, 5, "kept"), 0), in_epoch(commits(15, 5, "kept"), 2)]
+    new = copy_of(tmp_path, "a", *stood)
+    old = copy_of(tmp_path, "b", stood[0], in_epoch(commits(10, 8, "lost"), 1))
+    rows, problems = rows_of(new, old)
+    assert {row["group"] for row in rows if row["lost_branch"]} == {"lost"}
+    assert offsets([row for row in rows if not row["lost_branch"]]) == list(range(20))
+    assert [problem.kind for problem in problems] == ["forked_log"]
+
+
+def test_other_records_at_an_offset_of_one_epoch_are_a_fork_too(tmp_path: Path) -> None:
+    one = copy_of(tmp_path, "a", commits(0, 5), commits(5, 5, "kept"), commits(10, 5))
+    other = copy_of(tmp_path, "b", commits(0, 5), commits(5, 5, "lost"))
+    rows, problems = rows_of(one, other)
+    assert [row["group"] for row in rows if row["lost_branch"]] == ["lost"] * 5
+    assert offsets([row for row in rows if not row["lost_branch"]]) == list(range(15))
+    (problem,) = problems
+    assert problem.kind == "forked_log"
+    assert "nothing tells which stood" in problem.message
+
+
+def test_a_transaction_is_decided_by_the_marker_of_another_copy(tmp_path: Path) -> None:
+    data = batch([commit("g", offset=1)], Header(0, 0x10, 7, 0))
+    one = copy_of(tmp_path, "a", data)
+    other = copy_of(tmp_path, "b", data, marker(1, 7, commit=True))
+    assert [row["transaction"] for row in rows_of(one)[0]] == ["open"]
+    assert [row["transaction"] for row in rows_of(one, other)[0] if "offset" in row] == ["committed"]
+
+
+def test_copies_can_be_kept_apart(tmp_path: Path) -> None:
+    one, other = copy_of(tmp_path, "a", commits(0, 5)), copy_of(tmp_path, "b", commits(0, 5))
+    rows, problems = rows_of(one, other, copies_apart=True)
+    assert offsets(rows) == [*range(5), *range(5)]
+    assert [problem.kind for problem in problems] == ["partition_copies"]
+    assert "copies" not in rows[0]
+
+
+def test_a_transaction_far_ahead_is_decided_in_copies(tmp_path: Path) -> None:
+    """The resolver reads ahead, and from a place in the middle of both copies."""
+    data = batch([commit("g", offset=1)], Header(0, 0x10, 7, 0))
+    rest = [commits(at, 50) for at in range(1, 40_001, 50)]
+    one = copy_of(tmp_path, "a", data, *rest)
+    other = copy_of(tmp_path, "b", data, *rest, marker(40_001, 7, commit=False))
+    request = Request(Source((one, other)), reading=Reading(chunk_bytes=20_000))
+    steps = list(SegmentEvidence(request).steps(Stats()))
+    status = [status for step in steps for status in step.status.tolist()]
+    assert (status[0], len(status)) == (1, 802)
+    assert sum(step.size for step in steps) == sum(path.stat().st_size for path in tmp_path.rglob("*.log"))
+
+
+def test_no_batches_at_all_in_one_copy(tmp_path: Path) -> None:
+    one, other = copy_of(tmp_path, "a"), copy_of(tmp_path, "b", commits(0, 5))
+    assert offsets(rows_of(one, other)[0]) == list(range(5))
+    (tmp_path / "c" / "__consumer_offsets-3").mkdir(parents=True)
+    (tmp_path / "c" / "__consumer_offsets-3" / f"{0:020}.log").write_bytes(b"garbage" * 99)
+    rows, problems = rows_of(one, other, tmp_path / "c")
+    assert offsets(rows) == list(range(5))
+    assert [problem.kind for problem in problems] == ["garbage_tail"]
+
+
+@pytest.mark.parametrize("log_set", log_sets(), ids=set_id)
+def test_a_copy_of_a_real_log_changes_nothing(log_set: LogSet, tmp_path: Path) -> None:
+    """Every answer from two equal copies is that from one."""
+    source = log_set.log
+    for name in ("a", "b"):
+        shutil.copytree(source, tmp_path / name)
+    for command in ("state", "generations", "explain", "transactions", "groups"):
+        assert ask(command, tmp_path / "a", tmp_path / "b") == ask(command, tmp_path / "a"), command
+    alone, both = ask("decode", tmp_path / "a"), ask("decode", tmp_path / "a", tmp_path / "b")
+    assert {row.pop("copies") for row in both} == {2}
+    assert {row.pop("lost_branch") for row in both} == {None}
+    assert both == alone
+
+
+@pytest.mark.parametrize("log_set", log_sets(), ids=set_id)
+@pytest.mark.parametrize("seed", range(2))
+def test_the_union_holds_what_any_copy_holds_once(log_set: LogSet, seed: int, tmp_path: Path) -> None:
+    """Three copies of a real log, from each of which some batches are gone: every record of any of them, once."""
+    choose = random.Random(seed)
+    logs = [path for path in sorted(log_set.log.rglob("*.log")) if "__consumer_offsets-" in path.parent.name]
+    for name in "abc":
+        for path in logs:
+            data = path.read_bytes()
+            batches = batches_of(data)
+            assert b"".join(batches) == data
+            target = tmp_path / name / path.parent.name / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(b"".join(one for one in batches if choose.random() < 0.6))
+    copies = sorted(tmp_path.iterdir())
+    expected: dict[tuple[int, int], Row] = {}
+    count: dict[tuple[int, int], int] = {}
+    for copy in copies:
+        for row in rows_of(copy)[0]:
+            place = (row["log_partition"], row["log_offset"])
+            expected[place] = {**row, "transaction": None}
+            count[place] = count.get(place, 0) + 1
+    found = {}
+    for row in rows_of(*copies)[0]:
+        place = (row["log_partition"], row["log_offset"])
+        assert place not in found
+        assert row.pop("copies") == count[place]
+        assert row.pop("lost_branch") is None
+        found[place] = {**row, "transaction": None}
+    assert found == expected
+
+
+def test_the_output_is_the_same_for_any_number_of_processes(tmp_path: Path) -> None:
+    batches = [commits(at, 50, f"group-{at % 7}") for at in range(0, 150_000, 50)]
+    choose = random.Random(5)
+    for name in "ab":
+        copy_of(tmp_path, name, *(
+            one if choose.random() < 0.7 else cleaned(at, sorted(choose.sample(range(50), 20)), 50, f"group-{at % 7}")
+            for at, one in zip(range(0, 150_000, 50), batches, strict=True)
+        ))  # fmt: skip
+    paths = [str(tmp_path / name) for name in "ab"]
+    for jobs in ("1", "2"):
+        done = run("decode", *paths, "-j", jobs, "-o", str(tmp_path / jobs))
+        assert (done.status, done.stderr) == (0, "")
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+    rows = rows_of_lines((tmp_path / "1").read_bytes())
+    assert [row["log_offset"] for row in rows] == sorted(row["log_offset"] for row in rows)
+    assert len(rows) > 145_000
+
+
+@pytest.mark.parametrize("log_set", log_sets(), ids=set_id)
+def test_a_damaged_copy_takes_nothing_away(log_set: LogSet, tmp_path: Path) -> None:
+    """Bits flipped, pages zeroed, blocks swapped, files cut and joined: all rows of the whole copy are there."""
+    files = [path for path in sorted(log_set.log.rglob("*.log")) if "__consumer_offsets-" in path.parent.name]
+    contents = [path.read_bytes() for path in files]
+    whole = tmp_path / "whole"
+    shutil.copytree(log_set.log, whole)
+    own = {(row["log_partition"], row["log_offset"]): row for row in rows_of(whole)[0]}
+    for seed in range(int(os.environ.get("OFFDECODE_COPY_SEEDS", "1"))):
+        bad = tmp_path / f"damaged-{seed}"
+        shutil.copytree(log_set.log, bad)
+        for number, path in enumerate(files):
+            if contents[number]:
+                data = joined(damaged(seed * 1000 + number, number, contents)[1])
+                (bad / path.parent.name / path.name).write_bytes(data)
+        for paths in ((whole, bad), (bad, whole)):
+            there: dict[tuple[int, int], list[Row]] = {}
+            for row in rows_of(*paths)[0]:
+                there.setdefault((row["log_partition"], row["log_offset"]), []).append(row)
+            for place, row in own.items():
+                plain = [{name: one.get(name) for name in row if name != "transaction"} for one in there.get(place, ())]
+                assert {name: row[name] for name in row if name != "transaction"} in plain, (seed, place)
+        for question in ("state", "explain", "generations", "transactions", "groups"):
+            ask(question, whole, bad)
+        list(offdecode.check([bad, whole]))
