@@ -87,7 +87,7 @@ class StepReader:
         stats, frames = self._stats, step.frames
         stats.bytes_read += step.size
         for records in step.records:
-            yield self._rows(records, np.full(1, Status.NONE, np.int64), None)
+            yield self._rows(records, np.full(len(records.frames), Status.NONE, np.int64), None)
         if frames is not None:
             stats.add_frames(frames)
             wanted = frames.crc_valid | self._request.columns.crc_valid

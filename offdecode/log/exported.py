@@ -2,7 +2,8 @@
 
 One JSON object a line: `key_hex` or `key_base64`, `value_hex` or `value_base64` (null = tombstone), and where
 known `partition`, `offset` and `timestamp` (milliseconds). Such a record has no batch: nothing tells whether it
-was transactional.
+was transactional. Old clients hand out control records as if they were others: what is written like the end of a
+transaction is one, for no record of the offsets topic has so short a key.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ import numpy as np
 import orjson
 
 from offdecode.errors import CorruptError
-from offdecode.log.batches import Frames
+from offdecode.log.batches import CONTROL_BIT, Frames
 from offdecode.log.records import Records
-from offdecode.model import PADDING, Chunk, Problem
+from offdecode.model import PADDING, Chunk, Problem, Vector
 
 _LINES_AT_ONCE = 1 << 16
 _LONG_LINE_BYTES = 1 << 16
 _MOST_VALUES = 10_000
+
+_MARKER_KEYS = (b"\0\0\0\0", b"\0\0\0\1")  # abort, commit
+_MARKER_VALUE_BYTES = 6
 
 NO_BATCH = -1  # the magic of records that come without a batch
 
@@ -110,11 +114,11 @@ def _records(source: str, partition: int | None, lines: list[_Line], problems: t
     buffer = np.frombuffer(b"".join((*parts, bytes(PADDING))), np.uint8)
     offsets = [line[1] for line in lines]
     timestamps = [line[2] for line in lines]
-    count = len(lines)
+    control = np.array([_ends_transaction(*line[3:]) for line in lines], np.int64)
     return Records(
-        frames=_no_batch(source, partition, count),
+        frames=_no_batches(source, partition, control),
         buffer=buffer,
-        frame=np.zeros(count, np.int64),
+        frame=control,
         log_offset=np.array([offset or 0 for offset in offsets], np.int64),
         log_timestamp=np.array([timestamp or 0 for timestamp in timestamps], np.int64),
         has_timestamp=np.array([timestamp is not None for timestamp in timestamps], np.bool_),
@@ -127,10 +131,15 @@ def _records(source: str, partition: int | None, lines: list[_Line], problems: t
     )
 
 
-def _no_batch(source: str, partition: int | None, count: int) -> Frames:
-    """One entry that stands for the batch that exported records do not have."""
+def _ends_transaction(key: bytes | None, value: bytes | None) -> bool:
+    """Whether a record is written like a marker of version 0: its key is version and kind, its value starts with 0."""
+    return key in _MARKER_KEYS and value is not None and len(value) == _MARKER_VALUE_BYTES and value[:2] == b"\0\0"
+
+
+def _no_batches(source: str, partition: int | None, control: Vector) -> Frames:
+    """Two entries that stand for batches, which exported records do not have: of records, and of control records."""
     chunk = Chunk(source, partition, 0, np.zeros(PADDING, np.uint8), 0, 0)
-    zero, none = np.zeros(1, np.int64), np.full(1, -1, np.int64)
+    zero, none = np.zeros(2, np.int64), np.full(2, -1, np.int64)
     return Frames(
         chunk=chunk,
         position=zero,
@@ -138,14 +147,14 @@ def _no_batch(source: str, partition: int | None, count: int) -> Frames:
         base_offset=zero,
         last_offset=zero,
         leader_epoch=none,
-        magic=np.full(1, NO_BATCH, np.int64),
-        attributes=zero,
+        magic=np.full(2, NO_BATCH, np.int64),
+        attributes=np.array([0, CONTROL_BIT], np.int64),
         base_timestamp=zero,
         max_timestamp=zero,
         producer_id=none,
         producer_epoch=none,
         base_sequence=none,
-        count=np.full(1, count, np.int64),
-        crc_valid=np.ones(1, np.bool_),
+        count=np.bincount(control, minlength=2).astype(np.int64),
+        crc_valid=np.ones(2, np.bool_),
         next_position=0,
     )

@@ -80,16 +80,16 @@ def test_a_compressed_export(suffix: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("encode", [as_hex, as_base64])
 @pytest.mark.parametrize("log_set", log_sets(), ids=set_id)
 def test_rows_equal_those_of_the_segments(log_set: LogSet, encode: Any, tmp_path: Path) -> None:
+    """Markers too, which old clients hand out; without a batch nothing tells whose they are."""
     rows, _ = rows_of(a_request(log_set.log))
     lines, wanted = [], []
     for row, record in zip(rows, log_set.records, strict=True):
-        if record["control"] is not None:  # consumers hide them
-            continue
         lines.append({
             **encode(record), "partition": record["log_partition"], "offset": record["log_offset"],
             "timestamp": None if record["magic"] == 0 else record["log_timestamp"],
         })  # fmt: skip
-        wanted.append({**row, "producer_id": -1, "transaction": None})
+        without = {"producer_epoch": -1} if record["control"] is not None else {}
+        wanted.append({**row, "producer_id": -1, "transaction": None, **without})
     assert rows_of(exported(tmp_path / "export.jsonl", lines)) == (wanted, [])
 
 
@@ -140,6 +140,22 @@ def test_undecodable_records_are_rows_and_problems(tmp_path: Path) -> None:
     rows, (problem,) = rows_of(exported(tmp_path / "export.jsonl", lines))
     assert [row["type"] for row in rows] == ["undecodable", "offset_commit"]
     assert (problem.kind, problem.log_offset, problem.position) == ("undecodable_record", 8, None)
+
+
+def test_control_records_are_markers_in_every_question(tmp_path: Path) -> None:
+    """Also where an export starts with them; what is only like one is undecodable."""
+    marker, other = {"key_hex": "00000001", "value_hex": "000000000007"}, {"key_hex": "00000001", "value_hex": "00"}
+    lines = [marker, {"key_hex": "00000000", "value_hex": "000000000000"}, {"key_hex": KEY, "value_hex": VALUE}, other]
+    rows, (problem,) = rows_of(exported(tmp_path / "export.jsonl", lines))
+    assert [(row["type"], row.get("marker"), row.get("coordinator_epoch")) for row in rows] == [
+        ("transaction_marker", "commit", 7), ("transaction_marker", "abort", 0), ("offset_commit", None, None),
+        ("undecodable", None, None),
+    ]  # fmt: skip
+    assert problem.kind == "undecodable_record"
+    for question in ("state", "generations", "explain", "transactions", "groups"):
+        done = command.run(question, "--input-format", "records-jsonl", tmp_path / "export.jsonl")
+        assert done.status in (0, 1), question
+        assert {row["group"] for row in done.rows if "group" in row} <= {"group"}, question
 
 
 def test_other_topics_are_refused(tmp_path: Path) -> None:
