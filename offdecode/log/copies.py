@@ -244,11 +244,11 @@ class _Merge:
         parts = _Parts(every, self._preferred, np.flatnonzero(stands))
         lost = np.concatenate((np.flatnonzero(~stands), parts.give_up_lower_epochs()))
         whole = parts.frames(self._directories, size)
-        contrary, counts = _compare(whole)
+        contrary, counts = _compare(whole, self._preferred)
         if contrary.any():
             lost = np.concatenate((lost, parts.without(contrary)))
             whole = parts.frames(self._directories, size)
-            counts = _compare(whole)[1]
+            counts = _compare(whole, self._preferred)[1]
         frames = _representatives(whole, counts)
         if len(lost):
             lost.sort()
@@ -288,17 +288,17 @@ class _Merge:
 
     def _breaks(self, frames: Frames, readings: Sequence[_Reading]) -> tuple[int, ...]:
         """Before which batches offsets are missing where a copy has lost bytes."""
-        ranges = [one for reading in readings for one in reading.lost]
+        ranges = sorted(one for reading in readings for one in reading.lost)
         if not ranges:
             return ()
+        lows = np.array([low for low, _ in ranges], np.int64)
+        highs = np.maximum.accumulate(np.array([max(one) for one in ranges], np.int64))
         good = np.flatnonzero(frames.crc_valid)
         before = np.maximum.accumulate(np.concatenate(([self._last], frames.last_offset[good])))[:-1]
-        found = []
-        for at in np.flatnonzero(frames.base_offset[good] > before + 1).tolist():
-            first, last = int(before[at]) + 1, int(frames.base_offset[good[at]]) - 1
-            if any(low <= last and max(high, low) >= first for low, high in ranges):
-                found.append(int(good[at]))
-        return tuple(found)
+        hole = np.flatnonzero(frames.base_offset[good] > before + 1)
+        reaching = np.searchsorted(lows, frames.base_offset[good[hole]], side="left") - 1
+        lost = (reaching >= 0) & (highs[reaching] > before[hole])
+        return tuple(good[hole[lost]].tolist())
 
 
 class _Batches:
@@ -315,7 +315,6 @@ class _Batches:
         self.base = self.gather("base_offset")
         self.last = np.where(self.straight, self.gather("last_offset"), reached)
         self.epoch = self.gather("leader_epoch")
-        self.valid = self.gather("crc_valid")
         self.start, self.end = self.gather("position"), self.gather("end")
         self.checksum = np.concatenate([checksums(one.frames, one.which) for one in taken])
         self.key = np.where(self.straight, self.base, reached)
@@ -432,8 +431,11 @@ def _take(frames: Frames, index: Vector) -> Frames:
     return replace(frames, **columns, origin=origin, problems=(), breaks=())
 
 
-def _compare(frames: Frames) -> tuple[Mask, dict[int, int]]:
-    """Which batches contradict one before them at an offset; how many records the batches of a component hold."""
+def _compare(frames: Frames, preferred: int) -> tuple[Mask, dict[int, int]]:
+    """Which batches contradict another at an offset; how many records the batches of a component hold.
+
+    Of two that contradict each other it is the one that is not the preferred copy's, else the later one.
+    """
     contrary = np.zeros(len(frames), np.bool_)
     origin = frames.origin
     if origin is None or not origin.mixed:
@@ -442,14 +444,21 @@ def _compare(frames: Frames) -> tuple[Mask, dict[int, int]]:
     shared = np.zeros(len(frames), np.bool_)
     shared[1:] = component[1:] == component[:-1]
     shared[:-1] |= shared[1:].copy()
-    known: dict[tuple[int, int], tuple[Any, ...]] = {}
+    stronger = (origin.copies >> preferred & 1 == 1).tolist()
+    known: dict[tuple[int, int], tuple[tuple[Any, ...], int]] = {}
     for records in iter_records(frames, shared & frames.crc_valid):
         owners = component[records.frame]
         fields = zip(owners.tolist(), records.log_offset.tolist(), records.log_timestamp.tolist(),
                      records.frame.tolist(), strict=True)  # fmt: skip
         for index, (owner, offset, timestamp, frame) in enumerate(fields):
             content = (records.key(index), records.value(index), timestamp)
-            if known.setdefault((owner, offset), content) != content:
+            other, holder = known.setdefault((owner, offset), (content, frame))
+            if other == content:
+                continue
+            if stronger[frame] and not stronger[holder]:
+                known[owner, offset] = (content, frame)
+                contrary[holder] = True
+            else:
                 contrary[frame] = True
     counts: dict[int, int] = {}
     for owner, _ in known:

@@ -18,7 +18,7 @@ from offdecode.log.transactions import Place, Status
 from offdecode.logs import Copies, frames_from, iter_log, offset_map
 from offdecode.model import LARGEST_INT64, Coverage, Problem, Span, Vector
 from offdecode.run import Run
-from offdecode.sources.checkpoints import Checkpoints
+from offdecode.sources.checkpoints import Checkpoints, broker_id
 from offdecode.sources.leftovers import LeftoverFile, find_leftovers
 from offdecode.sources.segments import PartitionLog, Segment
 
@@ -27,12 +27,14 @@ _LISTED_PROBLEMS = 100_000  # a damaged disk image must not fill the memory
 
 @dataclass(frozen=True, slots=True)
 class CopyCheck:
-    """One of several copies of a log. batches: those of it with a right checksum; alone: that no other copy holds.
+    """One of several copies of a log. broker: its id, None where the data directory does not tell.
 
+    batches: those of it with a right checksum; alone: that no other copy holds;
     lost_branch: those of a branch of the log that did not stand.
     """
 
     directory: str
+    broker: int | None
     checkpoints: Checkpoints
     batches: int
     alone: int
@@ -188,7 +190,10 @@ def _check_copies(copies: Copies, chunk_bytes: int, decoder: Decoder) -> Partiti
                 alone[copy] += 0 if branch else np.count_nonzero(masks == 1 << copy)
                 lost[copy] += np.count_nonzero(mine) if branch else 0
     counted = zip(copies, held.tolist(), alone.tolist(), lost.tolist(), strict=True)
-    told = tuple(CopyCheck(log.directory.text, log.checkpoints, *counts) for log, *counts in counted)
+    told = tuple(
+        CopyCheck(log.directory.text, broker_id(log.directory.parent), log.checkpoints, *counts)
+        for log, *counts in counted
+    )
     first = copies[0]
     return PartitionCheck(
         first.log_partition, first.checkpoints, tuple(files), offsets.coverage, tuple(found.problems), found.count, told

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from offdecode.model import LARGEST_INT64
 from offdecode.sources.locations import Location
+from offdecode.sources.names import META_PROPERTIES
 
 _MOST_BYTES = 64 << 20  # a line a partition; no broker has a million
 
@@ -43,6 +44,13 @@ def read_checkpoints(data_directory: Location, topic: str, partition: int) -> Ch
     """What the checkpoint files of a data directory say of one partition."""
     found = {name: _entry(data_directory, file, topic, partition) for name, file in CHECKPOINT_FILES.items()}
     return Checkpoints(**found)
+
+
+def broker_id(data_directory: Location) -> int | None:
+    """Which broker a data directory is of, by its meta.properties; None where that does not tell."""
+    text = data_directory.side_file(META_PROPERTIES, _MOST_BYTES) or b""
+    found = re.search(rb"(?m)^[ \t]*(?:node|broker)\.id[ \t]*[=:][ \t]*([0-9]{1,10})[ \t\r]*$", text)
+    return int(found[1]) if found else None
 
 
 def _entry(directory: Location, file: str, topic: str, partition: int) -> int | None:

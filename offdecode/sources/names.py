@@ -13,6 +13,7 @@ LEFTOVER_SEGMENT = re.compile(r"\d{20}\.log\.(?P<why>deleted|cleaned|swap)")
 LEFTOVER_DIRECTORY = r"\.[0-9a-f]{32}-(?:delete|stray|future)"
 # A partition's directory, or what is left over of one.
 PARTITION_DIRECTORY = re.compile(rf"(?P<topic>.+)-(?P<partition>\d{{1,10}})(?P<leftover>{LEFTOVER_DIRECTORY})?")
+META_PROPERTIES = "meta.properties"
 PARTITION_METADATA = "partition.metadata"
 
 

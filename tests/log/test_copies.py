@@ -163,6 +163,16 @@ def test_other_records_at_an_offset_of_one_epoch_are_a_fork_too(tmp_path: Path) 
     assert "nothing tells which stood" in problem.message
 
 
+def test_of_batches_that_begin_at_other_offsets_those_of_the_further_copy_stand(tmp_path: Path) -> None:
+    one = copy_of(tmp_path, "a", commits(0, 5), commits(5, 5, "kept"), commits(10, 5))
+    other = copy_of(tmp_path, "b", commits(0, 4), commits(4, 5, "lost"))
+    rows, _ = rows_of(one, other)
+    assert [(row["group"], row["log_offset"]) for row in rows if row["lost_branch"]] == [
+        ("lost", at) for at in range(4, 9)
+    ]
+    assert offsets([row for row in rows if not row["lost_branch"]]) == list(range(15))
+
+
 def test_a_transaction_is_decided_by_the_marker_of_another_copy(tmp_path: Path) -> None:
     data = batch([commit("g", offset=1)], Header(0, 0x10, 7, 0))
     one = copy_of(tmp_path, "a", data)
@@ -291,3 +301,15 @@ def test_a_damaged_copy_takes_nothing_away(log_set: LogSet, tmp_path: Path) -> N
         for question in ("state", "explain", "generations", "transactions", "groups"):
             ask(question, whole, bad)
         list(offdecode.check([bad, whole]))
+
+
+def test_what_is_damaged_in_all_copies_is_damaged(tmp_path: Path) -> None:
+    whole = [commits(at, 5) for at in range(0, 50, 5)]
+    broken = [*whole]
+    broken[4] = broken[4][:30] + b"\xff\xff" + broken[4][32:]
+    paths = (copy_of(tmp_path, "a", *broken), copy_of(tmp_path, "b", *broken[:8]))
+    assert offsets(rows_of(*paths)[0]) == [*range(20), *range(25, 50)]
+    (found,) = (item.as_dict() for item in offdecode.check(paths) if isinstance(item, PartitionCheck))
+    assert [(span["state"], span["first_offset"], span["last_offset"]) for span in found["completeness"]] == [
+        ("complete", 0, 19), ("damaged", 20, 24), ("complete", 25, 49),
+    ]  # fmt: skip

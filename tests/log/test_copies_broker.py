@@ -71,6 +71,8 @@ def test_a_cleaned_replica_and_one_that_is_not(start_broker: StartBroker) -> Non
     )
     assert not any(row["lost_branch"] for row in merged)
     assert committed(first.data, second.data) == asked == committed(second.data, first.data)
+    checked = [item.as_dict() for item in offdecode.check([first.data, second.data])]
+    assert {tuple(copy["broker"] for copy in item["copies"]) for item in checked if "copies" in item} == {(1, 2)}
 
 
 def test_an_unclean_election(start_broker: StartBroker) -> None:

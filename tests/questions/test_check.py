@@ -209,8 +209,13 @@ def test_two_copies_of_a_partition_are_said(tmp_path: Path) -> None:
         f"{other}: partition 3 is in {one} too"
         in CliRunner().invoke(cli, ["check", str(tmp_path), "--copies-apart"]).output
     )
+    (tmp_path / "broker2" / "meta.properties").write_text("#\nversion=1\nnode.id=12\n")
     together = CliRunner().invoke(cli, ["check", str(tmp_path)]).output
-    assert f"copy {other}: 1 batches, 0 of them in no other copy, 0 of a branch that did not stand" in together
+    assert f"copy {one}: 1 batches" in together
+    assert (
+        f"copy of broker 12 {other}: 1 batches, 0 of them in no other copy, 0 of a branch that did not stand"
+        in together
+    )
 
 
 def test_what_is_no_file_is_reported_and_the_rest_is_read(tmp_path: Path) -> None:

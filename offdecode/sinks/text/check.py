@@ -30,10 +30,10 @@ def report_lines(found: Row) -> Iterator[str]:
         f"cleaned up to {_number(marks['cleaner'])}, flushed up to {_number(marks['recovery_point'])}"
     )
     for copy in found.get("copies", ()):
-        yield (
-            f"  copy {printable(copy['directory'])}: {copy['batches']:,} batches, {copy['alone']:,} of them in no "
-            f"other copy, {copy['lost_branch']:,} of a branch that did not stand"
-        )
+        broker = "" if copy["broker"] is None else f" of broker {copy['broker']}"
+        counts = f"{copy['batches']:,} batches, {copy['alone']:,} of them in no other copy"
+        lost = f"{copy['lost_branch']:,} of a branch that did not stand"
+        yield f"  copy{broker} {printable(copy['directory'])}: {counts}, {lost}"
     for file in found["files"]:
         yield from _file_lines(file)
     yield "  completeness"
