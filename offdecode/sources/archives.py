@@ -20,14 +20,14 @@ from offdecode.sources import tar, zip
 from offdecode.sources.checkpoints import CHECKPOINT_FILES
 from offdecode.sources.codecs import Codec, Damage, iter_decompressed
 from offdecode.sources.locations import Location
-from offdecode.sources.names import PARTITION_METADATA, SEGMENT_NAME, partition_pattern
+from offdecode.sources.names import META_PROPERTIES, PARTITION_METADATA, SEGMENT_NAME, partition_pattern
 from offdecode.sources.readers import Reader, WindowReader
 from offdecode.sources.spool import Spool, SpoolReader
 
 SEPARATOR = "!/"
 
 _COMPRESSED_SUFFIX = re.compile(r"\.(tgz|tzst|txz|tbz2?|tar\.\w+|tar|zip|gz|zst|lz4|xz|bz2)$")
-_SIDE_FILES = {*CHECKPOINT_FILES.values(), PARTITION_METADATA}
+_SIDE_FILES = {*CHECKPOINT_FILES.values(), META_PROPERTIES, PARTITION_METADATA}
 _A_PARTITION = re.compile(r"(?s).+-\d{1,10}(\.[0-9a-f]{32}-(delete|future|stray))?")
 _MOST_SIDE_BYTES = 64 << 20
 _MOST_FILES = 200_000

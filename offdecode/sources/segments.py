@@ -19,7 +19,13 @@ from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
 from offdecode.sources.codecs import HEAD_BYTES, codec_of
 from offdecode.sources.containers import Containers
 from offdecode.sources.locations import Location
-from offdecode.sources.names import PARTITION_DIRECTORY, SEGMENT_NAME, SEGMENT_SUFFIX, partition_pattern
+from offdecode.sources.names import (
+    LEFTOVER_SEGMENT,
+    PARTITION_DIRECTORY,
+    SEGMENT_NAME,
+    SEGMENT_SUFFIX,
+    partition_pattern,
+)
 from offdecode.sources.readers import Reader
 from offdecode.sources.unreadable import PatientReader
 
@@ -87,6 +93,8 @@ class _Search:
         if partition is None:
             partition = self.as_partition
             place = "" if partition is not None else place
+        if match := LEFTOVER_SEGMENT.fullmatch(file.name):  # a copy of what is in the log, or was
+            place = f"{place}.{match['why']}"
         self.files.setdefault((place, partition), {})[file.identity] = file
 
     def problem(self, kind: str, place: Location, message: str) -> None:

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import struct
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -313,3 +314,16 @@ def test_what_is_damaged_in_all_copies_is_damaged(tmp_path: Path) -> None:
     assert [(span["state"], span["first_offset"], span["last_offset"]) for span in found["completeness"]] == [
         ("complete", 0, 19), ("damaged", 20, 24), ("complete", 25, 49),
     ]  # fmt: skip
+
+
+def test_copies_in_archives_are_copies_too(tmp_path: Path) -> None:
+    one = copy_of(tmp_path, "a", commits(0, 5), commits(5, 5))
+    other = copy_of(tmp_path, "b", commits(0, 5), cleaned(5, [1, 4], 5))
+    (other / "meta.properties").write_text("broker.id=7\n")
+    packed = tmp_path / "b.tgz"
+    with tarfile.open(packed, "w:gz") as archive:
+        archive.add(other, "b")
+    rows, problems = rows_of(one, packed)
+    assert (rows, problems) == rows_of(one, other)
+    (found,) = (item.as_dict() for item in offdecode.check([one, packed]) if isinstance(item, PartitionCheck))
+    assert sorted((copy["broker"], copy["alone"]) for copy in found["copies"] if copy["broker"] is not None) == [(7, 1)]

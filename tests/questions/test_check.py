@@ -182,6 +182,18 @@ def test_a_leftover_directory_is_a_log_where_it_is_named(tmp_path: Path) -> None
     assert [(row["log_partition"], row["log_offset"]) for row in decode(gone).rows()] == [(3, at) for at in range(10)]
 
 
+def test_a_leftover_segment_that_is_named_is_a_copy_of_its_log(tmp_path: Path) -> None:
+    directory = partition(tmp_path, {0: a_batch(0) + a_batch(30)})
+    deleted = directory / f"{0:020}.log.deleted"
+    deleted.write_bytes(a_batch(0) + a_batch(10))
+    problems: list[Problem] = []
+    rows = [
+        (row["log_offset"], row["copies"]) for row in decode([directory, deleted], on_problem=problems.append).rows()
+    ]
+    assert rows == [(at, 2 if at < 10 else 1) for at in (*range(20), *range(30, 40))]
+    assert [problem.kind for problem in problems] == ["missing_offsets"]
+
+
 def test_two_copies_of_a_partition_are_said(tmp_path: Path) -> None:
     """Kept apart, their rows are told twice; never in silence."""
     for broker in ("broker1", "broker2"):
