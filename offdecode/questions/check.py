@@ -12,6 +12,7 @@ from offdecode.engines.decode import Decoder
 from offdecode.errors import SourceError, UsageError
 from offdecode.evidence import SegmentEvidence
 from offdecode.log.batches import Frames
+from offdecode.log.copies import records_once
 from offdecode.log.inventory import Inventory, InventoryBuilder
 from offdecode.log.records import iter_records
 from offdecode.log.transactions import Place, Status
@@ -29,14 +30,14 @@ _LISTED_PROBLEMS = 100_000  # a damaged disk image must not fill the memory
 class CopyCheck:
     """One of several copies of a log. broker: its id, None where the data directory does not tell.
 
-    batches: those of it with a right checksum; alone: that no other copy holds;
-    lost_branch: those of a branch of the log that did not stand.
+    records: those of the history that stood; alone: those of them that no other copy holds; lost_branch: those of a
+    branch of the log that did not stand.
     """
 
     directory: str
     broker: int | None
     checkpoints: Checkpoints
-    batches: int
+    records: int
     alone: int
     lost_branch: int
 
@@ -162,33 +163,18 @@ def _check_leftover(file: LeftoverFile, chunk_bytes: int, gaps: tuple[Span, ...]
 def _check_copies(copies: Copies, chunk_bytes: int, decoder: Decoder) -> PartitionCheck:
     """Each copy's files by themselves, then all copies as one log."""
     found = _Found()
-    files: list[Inventory] = []
-    for log in copies:
-        builders = {segment.name: InventoryBuilder(segment.name) for segment in log.segments}
-        for _, frames in frames_from(log, chunk_bytes, Place(0, 0)):
-            builder = builders[frames.chunk.segment]
-            builder.add(frames)
-            status = np.full(len(frames), Status.NONE, np.int64)
-            decoding = tuple(_decode(frames, status, decoder, builder))
-            for problem in (*frames.problems, *decoding):
-                builder.add_problem(problem)
-            for problem in decoding:
-                found.add(problem)
-        files += (builder.result() for builder in builders.values())
+    files = [file for log in copies for file in _inventories(log, chunk_bytes, decoder, found)]
     offsets = offset_map(copies)
     held, alone, lost = (np.zeros(len(copies), np.int64) for _ in range(3))
+    bits = np.left_shift(1, np.arange(len(copies)))
     for frames, _ in iter_log(copies, offsets, chunk_bytes):
         for problem in frames.problems:
             found.add(problem)
-        for some, branch in ((frames.whole or frames, False), (frames.lost, True)):
-            if some is None or some.origin is None:
-                continue
-            masks = some.origin.copies[some.crc_valid]
-            for copy in range(len(copies)):
-                mine = masks >> copy & 1 == 1
-                held[copy] += np.count_nonzero(mine)
-                alone[copy] += 0 if branch else np.count_nonzero(masks == 1 << copy)
-                lost[copy] += np.count_nonzero(mine) if branch else 0
+        for masks, count in _holders(frames.whole or frames):
+            held += [count[masks & bit != 0].sum() for bit in bits]
+            alone += [count[masks == bit].sum() for bit in bits]
+        for masks, count in _holders(frames.lost) if frames.lost is not None else ():
+            lost += [count[masks & bit != 0].sum() for bit in bits]
     counted = zip(copies, held.tolist(), alone.tolist(), lost.tolist(), strict=True)
     told = tuple(
         CopyCheck(log.directory.text, broker_id(log.directory.parent), log.checkpoints, *counts)
@@ -198,6 +184,32 @@ def _check_copies(copies: Copies, chunk_bytes: int, decoder: Decoder) -> Partiti
     return PartitionCheck(
         first.log_partition, first.checkpoints, tuple(files), offsets.coverage, tuple(found.problems), found.count, told
     )
+
+
+def _inventories(log: PartitionLog, chunk_bytes: int, decoder: Decoder, found: _Found) -> Iterator[Inventory]:
+    """The files of one copy. Of their problems, those that only decoding shows are added to what was found."""
+    builders = {segment.name: InventoryBuilder(segment.name) for segment in log.segments}
+    for _, frames in frames_from(log, chunk_bytes, Place(0, 0)):
+        builder = builders[frames.chunk.segment]
+        builder.add(frames)
+        decoding = tuple(_decode(frames, np.full(len(frames), Status.NONE, np.int64), decoder, builder))
+        for problem in (*frames.problems, *decoding):
+            builder.add_problem(problem)
+        for problem in decoding:
+            found.add(problem)
+    for builder in builders.values():
+        yield builder.result()
+
+
+def _holders(frames: Frames) -> Iterator[tuple[Vector, Vector]]:
+    """Which copies hold records, a bit each, and how many records."""
+    origin = frames.origin
+    if origin is not None and origin.mixed:
+        for records in records_once(iter_records(frames, frames.crc_valid)):
+            if records.copies is not None:
+                yield records.copies, np.ones(len(records), np.int64)
+    elif origin is not None:
+        yield origin.copies[frames.crc_valid], np.maximum(frames.count[frames.crc_valid], 0)
 
 
 @dataclass(slots=True)

@@ -223,9 +223,9 @@ def test_two_copies_of_a_partition_are_said(tmp_path: Path) -> None:
     )
     (tmp_path / "broker2" / "meta.properties").write_text("#\nversion=1\nnode.id=12\n")
     together = CliRunner().invoke(cli, ["check", str(tmp_path)]).output
-    assert f"copy {one}: 1 batches" in together
+    assert f"copy {one}: 10 records" in together
     assert (
-        f"copy of broker 12 {other}: 1 batches, 0 of them in no other copy, 0 of a branch that did not stand"
+        f"copy of broker 12 {other}: 10 records, 0 of them in no other copy, 0 of a branch that did not stand"
         in together
     )
 

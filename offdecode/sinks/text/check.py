@@ -31,7 +31,7 @@ def report_lines(found: Row) -> Iterator[str]:
     )
     for copy in found.get("copies", ()):
         broker = "" if copy["broker"] is None else f" of broker {copy['broker']}"
-        counts = f"{copy['batches']:,} batches, {copy['alone']:,} of them in no other copy"
+        counts = f"{copy['records']:,} records, {copy['alone']:,} of them in no other copy"
         lost = f"{copy['lost_branch']:,} of a branch that did not stand"
         yield f"  copy{broker} {printable(copy['directory'])}: {counts}, {lost}"
     for file in found["files"]:
