@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import offdecode
-from tests.brokers import KAFKA_4, Broker, StartBroker
+from tests.brokers import KAFKA_3, KAFKA_4, Broker, StartBroker
 from tests.kafka_jars import run_java
 from tests.questions.test_state_broker import JAVA, Served, run_tool, served
 from tests.truth import Row
@@ -24,12 +24,14 @@ def rows_of(*paths: Path, **options: Any) -> tuple[list[Row], list[offdecode.Pro
     return list(offdecode.decode(list(paths), on_problem=problems.append, **options).rows()), problems
 
 
-def committed(*paths: Path) -> Served:
+def committed(*paths: Path, coordinator: str = "new") -> Served:
     """The committed offsets that we see in these copies together."""
-    rows = offdecode.state(list(paths), types=("committed_offset",), on_problem=lambda _: None).rows()
+    asked = offdecode.state(
+        list(paths), types=("committed_offset",), coordinator=coordinator, on_problem=lambda _: None
+    )  # fmt: skip
     return {
         (row["group"], row["topic"], row["partition"]): (row["offset"], row["leader_epoch"], row["metadata"])
-        for row in rows
+        for row in asked.rows()
     }
 
 
@@ -43,15 +45,20 @@ def places(rows: list[Row]) -> list[tuple[int, int]]:
     return [(row["log_partition"], row["log_offset"]) for row in rows]
 
 
-def test_a_cleaned_replica_and_one_that_is_not(start_broker: StartBroker) -> None:
+@pytest.mark.parametrize(
+    ("version", "protocol", "coordinator"), [(KAFKA_4, "consumer", "new"), (KAFKA_3, "classic", "old-live")]
+)
+def test_a_cleaned_replica_and_one_that_is_not(
+    version: str, protocol: str, coordinator: str, start_broker: StartBroker
+) -> None:
     """Together they hold what the uncleaned one holds, each record once; state is what AdminClient says."""
     both = {"offsets.topic.replication.factor": "2", "log.roll.ms": "500"}
     cleaning = {
         "log.cleaner.enable": "true", "log.cleaner.backoff.ms": "300", "log.cleaner.min.cleanable.ratio": "0.01",
     }  # fmt: skip
-    first = start_broker(KAFKA_4, {**both, **cleaning})
-    second = start_broker(KAFKA_4, both, joins=first)
-    run_java(JAVA / "GroupWorkload.java", first.classpath, first.bootstrap, "consumer", "3")
+    first = start_broker(version, {**both, **cleaning})
+    second = start_broker(version, both, joins=first)
+    run_java(JAVA / "GroupWorkload.java", first.classpath, first.bootstrap, protocol, "3")
     run_java(JAVA / "ServedOffsets.java", first.classpath, first.bootstrap, "fill")
     deadline = time.monotonic() + _SECONDS
     while len(rows_of(first.data)[0]) >= len(rows_of(second.data)[0]):
@@ -70,7 +77,8 @@ def test_a_cleaned_replica_and_one_that_is_not(start_broker: StartBroker) -> Non
         row["copies"] == sum(place in one for one in held) for row, place in zip(merged, places(merged), strict=True)
     )
     assert not any(row["lost_branch"] for row in merged)
-    assert committed(first.data, second.data) == asked == committed(second.data, first.data)
+    for paths in ((first.data, second.data), (second.data, first.data)):
+        assert committed(*paths, coordinator=coordinator) == asked
     checked = [item.as_dict() for item in offdecode.check([first.data, second.data])]
     assert {tuple(copy["broker"] for copy in item["copies"]) for item in checked if "copies" in item} == {(1, 2)}
 
