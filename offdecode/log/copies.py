@@ -445,24 +445,28 @@ def _compare(frames: Frames, preferred: int) -> tuple[Mask, dict[int, int]]:
     shared[1:] = component[1:] == component[:-1]
     shared[:-1] |= shared[1:].copy()
     stronger = (origin.copies >> preferred & 1 == 1).tolist()
-    known: dict[tuple[int, int], tuple[tuple[Any, ...], int]] = {}
+    known: dict[int, tuple[tuple[Any, ...], int]] = {}  # of one component: what stands at an offset, and in which batch
+    counts: dict[int, int] = {}
+    current = -1
     for records in iter_records(frames, shared & frames.crc_valid):
         owners = component[records.frame]
         fields = zip(owners.tolist(), records.log_offset.tolist(), records.log_timestamp.tolist(),
                      records.frame.tolist(), strict=True)  # fmt: skip
         for index, (owner, offset, timestamp, frame) in enumerate(fields):
+            if owner != current:
+                counts[current], current = len(known), owner
+                known.clear()
             content = (records.key(index), records.value(index), timestamp)
-            other, holder = known.setdefault((owner, offset), (content, frame))
+            other, holder = known.setdefault(offset, (content, frame))
             if other == content:
                 continue
             if stronger[frame] and not stronger[holder]:
-                known[owner, offset] = (content, frame)
+                known[offset] = (content, frame)
                 contrary[holder] = True
             else:
                 contrary[frame] = True
-    counts: dict[int, int] = {}
-    for owner, _ in known:
-        counts[owner] = counts.get(owner, 0) + 1
+    counts[current] = len(known)
+    counts.pop(-1, None)
     return contrary, counts
 
 
