@@ -15,9 +15,9 @@ from offdecode.engines.reference_rows import sample_looks_like_offsets
 from offdecode.errors import SourceError
 from offdecode.filtering import names_in, names_of
 from offdecode.log.batches import Frames
-from offdecode.log.copies import records_once
+from offdecode.log.copies import iter_records_once
 from offdecode.log.exported import iter_exported
-from offdecode.log.records import Records, iter_records
+from offdecode.log.records import Records
 from offdecode.log.transactions import Status
 from offdecode.logs import NOT_OFFSETS, Copies, iter_log, offset_map
 from offdecode.model import Coverage, DecodedChunk, Mask, Problem, Vector
@@ -49,7 +49,6 @@ class Step:
     transaction status of each. records: what stands there instead where the input has no batches. first_offset: a
     batch may begin before what was asked for; its records before this offset are left out. first_gap: the first
     offset that the log lacks as far as it was read. coverage: where the log ends with this step, what there is of it.
-    lost: the batches are of a branch of the log that did not stand.
     """
 
     problems: tuple[Problem, ...]
@@ -61,7 +60,11 @@ class Step:
     first_offset: int | None = None
     first_gap: int | None = None
     coverage: Coverage | None = None
-    lost: bool = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether the batches are of a branch of the log that did not stand."""
+        return self.frames is not None and self.frames.origin is not None and self.frames.origin.lost
 
     def to_be_read(self) -> Step:
         """Only what a StepReader needs, for another process."""
@@ -91,10 +94,7 @@ class StepReader:
         if frames is not None:
             stats.add_frames(frames)
             wanted = frames.crc_valid | self._request.columns.crc_valid
-            parts = iter_records(frames, wanted, self._marks)
-            if frames.origin is not None and frames.origin.mixed:
-                parts = records_once(parts)
-            for records in parts:
+            for records in iter_records_once(frames, wanted, self._marks):
                 yield self._rows(records, step.status, step.first_offset)
 
     def read_reporting(self, step: Step, report: Report) -> Iterator[DecodedChunk]:
@@ -246,21 +246,12 @@ def _log_steps(copies: Copies, chunk_bytes: int) -> Iterator[Step]:
     name = LogId(copies[0].segments[0].name, copies[0].log_partition)
     offsets = offset_map(copies)
     for frames, status in iter_log(copies, offsets, chunk_bytes):
-        chunk, origin, lost = frames.chunk, frames.origin, frames.lost
-        if origin is not None:
-            size = origin.size
-        else:
-            size = chunk.size if chunk.final else frames.next_position - chunk.position
-        problems = frames.problems
-        if frames.whole is not None:
-            frames = replace(frames.whole, problems=problems)
-            assert frames.origin is not None
-            status = status[frames.origin.component]
+        size, lost, problems = frames.size, frames.lost, frames.problems
         frames = replace(frames, lost=None)
         yield Step(problems, size, name, frames, status, first_gap=offsets.first_gap)
         if lost is not None:
             undecided = np.where(lost.transactional & ~lost.control, Status.UNKNOWN, Status.NONE)
-            yield Step((), 0, name, lost, undecided.astype(np.int64), first_gap=offsets.first_gap, lost=True)
+            yield Step((), 0, name, lost, undecided.astype(np.int64), first_gap=offsets.first_gap)
     yield Step((), log=name, first_gap=offsets.first_gap, coverage=offsets.coverage)
 
 

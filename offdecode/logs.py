@@ -66,7 +66,10 @@ def iter_log(copies: Copies, offsets: OffsetMap, chunk_bytes: int) -> Iterator[t
         if judged is None:
             judged = looks_like_offsets(frames, place)
         found = sorted((*repeats.add(frames), *offsets.add(frames, status)), key=lambda one: one.position or 0)
-        yield replace(frames, problems=(*frames.problems, *found)), status
+        problems, branch, whole = (*frames.problems, *found), frames.lost, frames.whole
+        if whole is not None and whole.origin is not None:
+            frames, status = whole, status[whole.origin.component]
+        yield replace(frames, problems=problems, lost=branch), status
     if lost and not batches and not unread:
         raise SourceError(place, _NOTHING_IN_IT)
     if late := offsets.finish():

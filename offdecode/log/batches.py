@@ -101,6 +101,13 @@ class Frames:
         return len(self.position)
 
     @property
+    def size(self) -> int:
+        """Bytes of evidence that were gone over for these batches."""
+        if self.origin is not None:
+            return self.origin.size
+        return self.chunk.size if self.chunk.final else self.next_position - self.chunk.position
+
+    @property
     def codec(self) -> Vector:
         return self.attributes & CODEC_MASK
 

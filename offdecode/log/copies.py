@@ -1,7 +1,7 @@
 """Copies of one partition's log to one log: each record once, in the order of offsets.
 
 Batches of the same bytes become one. A cleaned batch keeps its range of offsets: what other copies still hold of it
-is put in between (records_once). Where copies hold different records at one offset, the log has forked: the copy
+is put in between (iter_records_once). Where copies hold different records at one offset, the log has forked: the copy
 whose last batch has the highest leader epoch has the history that stood, for a leader that is behind truncates
 nobody; batches of an epoch that its own batches before and after exclude are of a lost branch.
 """
@@ -9,7 +9,7 @@ nobody; batches of an epoch that its own batches before and after exclude are of
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from offdecode.log.batches import Frames, Origin
 from offdecode.log.holes import in_place
-from offdecode.log.records import Records, iter_records
+from offdecode.log.records import BY_RECORD, Records, iter_records
 from offdecode.log.repeats import checksums
 from offdecode.log.transactions import FramesFrom, Place
 from offdecode.model import LARGEST_INT64, PADDING, Chunk, Mask, Problem, Vector
@@ -25,10 +25,6 @@ from offdecode.model import LARGEST_INT64, PADDING, Chunk, Mask, Problem, Vector
 _VECTORS = (
     "position", "end", "base_offset", "last_offset", "leader_epoch", "magic", "attributes", "base_timestamp",
     "max_timestamp", "producer_id", "producer_epoch", "base_sequence", "count", "crc_valid",
-)  # fmt: skip
-_RECORD_VECTORS = (
-    "frame", "log_offset", "log_timestamp", "has_timestamp", "key_position", "key_length", "value_position",
-    "value_length",
 )  # fmt: skip
 
 
@@ -107,7 +103,7 @@ class _Reading:
         piece = _Piece(frames, _CopyPlace(self._place, 0, self._loaded), straight, reached[1:], self._skip)
         if not piece.used:
             self.problems += frames.problems
-            self.size += frames.chunk.size if frames.chunk.final else frames.next_position - frames.chunk.position
+            self.size += frames.size
         self._skip = 0
         self.pieces.append(piece)
         self.template = frames
@@ -147,13 +143,13 @@ class _Reading:
                 return int(frames.base_offset[split].min()) - 1
         return bound
 
-    def take(self, bound: int) -> Iterator[tuple[Frames, Mask, Vector, Vector]]:
-        """What is loaded up to an offset and not used yet, as _Taken without the copy."""
+    def take(self, bound: int) -> Iterator[tuple[_Piece, Vector]]:
+        """What is loaded up to an offset and not used yet: indices of batches of a piece."""
         while self.pieces:
             piece = self.pieces[0]
             until = max(int(np.searchsorted(piece.reached, bound, side="right")), piece.used)
             if until > piece.used:
-                yield piece.frames, piece.straight, piece.reached, np.arange(piece.used, until)
+                yield piece, np.arange(piece.used, until)
                 piece.used = until
             if until < len(piece.frames):
                 return
@@ -167,12 +163,10 @@ class _Reading:
 
 
 class _Taken(NamedTuple):
-    """Batches of a copy for a window: the indices of those that are used, and what is known of all of the chunk."""
+    """Batches of a copy for a window: their indices in the piece."""
 
     copy: int
-    frames: Frames
-    straight: Mask
-    reached: Vector
+    piece: _Piece
     which: Vector
 
 
@@ -252,9 +246,7 @@ class _Merge:
         frames = _representatives(whole, counts)
         if len(lost):
             lost.sort()
-            branch = _Parts(every, self._preferred, lost, apart=True).frames(self._directories, 0)
-            assert branch.origin is not None
-            branch = replace(branch, origin=replace(branch.origin, lost=True))
+            branch = _Parts(every, self._preferred, lost, apart=True).frames(self._directories, 0, lost=True)
             frames = replace(frames, lost=branch)
             problems += _fork_problems(branch, whole)
         breaks = self._breaks(frames, readings)
@@ -306,23 +298,23 @@ class _Batches:
 
     def __init__(self, taken: list[_Taken]) -> None:
         counts = [len(one.which) for one in taken]
-        self.pieces = [one.frames for one in taken]
+        self._taken = taken
+        self.pieces = [one.piece.frames for one in taken]
         self.index = np.concatenate([one.which for one in taken])
         self.piece = np.repeat(np.arange(len(taken)), counts)
         self.copy = np.repeat(np.array([one.copy for one in taken], np.int64), counts)
-        self.straight = np.concatenate([one.straight[one.which] for one in taken])
-        reached = np.concatenate([one.reached[one.which] for one in taken])
+        self.straight = np.concatenate([one.piece.straight[one.which] for one in taken])
+        reached = np.concatenate([one.piece.reached[one.which] for one in taken])
         self.base = self.gather("base_offset")
         self.last = np.where(self.straight, self.gather("last_offset"), reached)
         self.epoch = self.gather("leader_epoch")
         self.start, self.end = self.gather("position"), self.gather("end")
-        self.checksum = np.concatenate([checksums(one.frames, one.which) for one in taken])
+        self.checksum = np.concatenate([checksums(one.piece.frames, one.which) for one in taken])
         self.key = np.where(self.straight, self.base, reached)
 
     def gather(self, name: str) -> Any:
         """A column of Frames."""
-        parts = [getattr(frames, name) for frames in self.pieces]
-        return np.concatenate([part[self.index[self.piece == at]] for at, part in enumerate(parts)])
+        return np.concatenate([getattr(one.piece.frames, name)[one.which] for one in self._taken])
 
     def bytes(self, which: int) -> memoryview:
         frames: Frames = self.pieces[self.piece[which]]
@@ -384,7 +376,7 @@ class _Parts:
             self._join()
         return gone
 
-    def frames(self, directories: tuple[str, ...], size: int) -> Frames:
+    def frames(self, directories: tuple[str, ...], size: int, *, lost: bool = False) -> Frames:
         """The batches as frames of one chunk, which is a copy's where all of them are in it one behind the other."""
         every, chosen = self._every, self.chosen
         columns = {name: every.gather(name)[chosen] for name in _VECTORS}
@@ -393,7 +385,9 @@ class _Parts:
         names = tuple(dict.fromkeys(chunk.segment for chunk in chunks))
         numbers = np.array([names.index(chunk.segment) for chunk in chunks], np.int64)
         base = np.array([chunk.position for chunk in chunks], np.int64)
-        origin = Origin(directories, names, numbers[piece], base[piece] + start, self.copies, self.component, size)
+        origin = Origin(
+            directories, names, numbers[piece], base[piece] + start, self.copies, self.component, size, lost
+        )
         if len(piece) and (piece == piece[0]).all():
             chunk = chunks[piece[0]]
         else:
@@ -509,31 +503,28 @@ def _fork_problems(branch: Frames, stood: Frames) -> Iterator[Problem]:
         yield branch.problem(first, "forked_log", message)
 
 
-def records_once(parts: Iterator[Records]) -> Iterator[Records]:
-    """Records of frames that share offsets, each once and in order; the batches of a component stay together."""
+def iter_records_once(frames: Frames, wanted: Mask, holding: Collection[bytes] | None = None) -> Iterator[Records]:
+    """As iter_records; what several batches hold comes once and in order. A component's records stay together."""
+    origin, parts = frames.origin, iter_records(frames, wanted, holding)
+    if origin is None or not origin.mixed:
+        yield from parts
+        return
     held: Records | None = None
     for part in parts:
         joined = part if held is None else _joined(held, part)
-        origin = joined.frames.origin
-        assert origin is not None
         owner = origin.component[joined.frame]
         settled = int(np.searchsorted(owner, owner[-1])) if len(owner) else 0
         if settled or joined.problems:
-            yield _once(joined.slice(0, settled) if settled else replace(_none(joined), problems=joined.problems))
+            yield _once(joined.slice(0, settled), origin)
         held = joined.slice(settled, len(joined)) if settled else replace(joined, problems=())
     if held is not None:
-        yield _once(held)
-
-
-def _none(records: Records) -> Records:
-    return replace(records, headers={}, has_offset=None, copies=None, problems=(),
-                   **{name: getattr(records, name)[:0] for name in _RECORD_VECTORS})  # fmt: skip
+        yield _once(held, origin)
 
 
 def _joined(held: Records, part: Records) -> Records:
     """Two parts as one, on one buffer."""
     shift = len(held.buffer)
-    columns = {name: np.concatenate((getattr(held, name), getattr(part, name))) for name in _RECORD_VECTORS}
+    columns = {name: np.concatenate((getattr(held, name), getattr(part, name))) for name in BY_RECORD}
     buffer, moved = held.buffer, 0
     if part.buffer is not held.buffer:
         buffer, moved = np.concatenate((held.buffer, part.buffer)), shift
@@ -543,9 +534,7 @@ def _joined(held: Records, part: Records) -> Records:
     return Records(part.frames, buffer, headers=headers, problems=(*held.problems, *part.problems), **columns)
 
 
-def _once(records: Records) -> Records:
-    origin = records.frames.origin
-    assert origin is not None
+def _once(records: Records, origin: Origin) -> Records:
     owner, copies = origin.component[records.frame], origin.copies[records.frame]
     if not len(owner):
         return replace(records, copies=copies)
@@ -554,7 +543,7 @@ def _once(records: Records) -> Records:
     first = np.concatenate(([True], (owner[1:] != owner[:-1]) | (offset[1:] != offset[:-1])))
     firsts = np.flatnonzero(first)
     kept = order[firsts]
-    columns = {name: getattr(records, name)[kept] for name in _RECORD_VECTORS}
+    columns = {name: getattr(records, name)[kept] for name in BY_RECORD}
     headers = records.headers and {
         at: records.headers[index] for at, index in enumerate(kept.tolist()) if index in records.headers
     }

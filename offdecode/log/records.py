@@ -29,7 +29,7 @@ GROUP_BYTES = 16 << 20  # decompressed bytes that are worked on at once
 MOST_RECORDS = 1 << 16  # that are worked on at once: small ones, and hostile ones, take much more than their bytes
 MIN_RECORD_BYTES = 7
 
-_BY_RECORD = (
+BY_RECORD = (
     "frame", "log_offset", "log_timestamp", "has_timestamp", "key_position", "key_length", "value_position",
     "value_length",
 )  # fmt: skip
@@ -72,7 +72,7 @@ class Records:
         """The records from `first` to before `last`; the first part has the problems."""
         if not first and last >= len(self):
             return self
-        vectors = {name: getattr(self, name)[first:last] for name in _BY_RECORD}
+        vectors = {name: getattr(self, name)[first:last] for name in BY_RECORD}
         headers = {index - first: found for index, found in self.headers.items() if first <= index < last}
         has_offset = None if self.has_offset is None else self.has_offset[first:last]
         problems = () if first else self.problems
@@ -253,7 +253,7 @@ def _locate(
 def _in_log_order(one: Records, other: Records) -> Records:
     """The records of two disjoint sets of batches of the same frames and buffer."""
     order = np.argsort(np.concatenate((one.frame, other.frame)), kind="stable")
-    vectors = {name: np.concatenate((getattr(one, name), getattr(other, name)))[order] for name in _BY_RECORD}
+    vectors = {name: np.concatenate((getattr(one, name), getattr(other, name)))[order] for name in BY_RECORD}
     where = np.argsort(order, kind="stable")
     headers = {int(where[index]): found for index, found in one.headers.items()}
     headers |= {int(where[len(one) + index]): found for index, found in other.headers.items()}

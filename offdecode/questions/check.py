@@ -12,7 +12,7 @@ from offdecode.engines.decode import Decoder
 from offdecode.errors import SourceError, UsageError
 from offdecode.evidence import SegmentEvidence
 from offdecode.log.batches import Frames
-from offdecode.log.copies import records_once
+from offdecode.log.copies import iter_records_once
 from offdecode.log.inventory import Inventory, InventoryBuilder
 from offdecode.log.records import iter_records
 from offdecode.log.transactions import Place, Status
@@ -170,7 +170,7 @@ def _check_copies(copies: Copies, chunk_bytes: int, decoder: Decoder) -> Partiti
     for frames, _ in iter_log(copies, offsets, chunk_bytes):
         for problem in frames.problems:
             found.add(problem)
-        for masks, count in _holders(frames.whole or frames):
+        for masks, count in _holders(frames):
             held += [count[masks & bit != 0].sum() for bit in bits]
             alone += [count[masks == bit].sum() for bit in bits]
         for masks, count in _holders(frames.lost) if frames.lost is not None else ():
@@ -205,7 +205,7 @@ def _holders(frames: Frames) -> Iterator[tuple[Vector, Vector]]:
     """Which copies hold records, a bit each, and how many records."""
     origin = frames.origin
     if origin is not None and origin.mixed:
-        for records in records_once(iter_records(frames, frames.crc_valid)):
+        for records in iter_records_once(frames, frames.crc_valid):
             if records.copies is not None:
                 yield records.copies, np.ones(len(records), np.int64)
     elif origin is not None:

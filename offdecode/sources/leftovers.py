@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from offdecode.model import LARGEST_INT64, Problem
+from offdecode.model import Problem
 from offdecode.sources.locations import Location, listed
-from offdecode.sources.names import LEFTOVER_SEGMENT, PARTITION_DIRECTORY, SEGMENT_NAME, is_cut, leftover_pattern
+from offdecode.sources.names import (
+    LEFTOVER_SEGMENT,
+    PARTITION_DIRECTORY,
+    SEGMENT_NAME,
+    is_cut,
+    leftover_pattern,
+    named_offset,
+)
 from offdecode.sources.segments import PartitionLog, Segment, partition_of
 
 _WHY = {
@@ -70,9 +77,7 @@ def leftover_logs(
                 message = f"left over, and cannot be read: {error.strerror}"
                 problems.append(Problem("unreadable", file.location.text, message, file.log_partition))
                 continue
-            named = file.location.name.split(".")[0]
-            start = int(named) if named.isascii() and named.isdigit() else None
-            start = None if start is None or start > LARGEST_INT64 else start
+            start = named_offset(file.location.name)
             segments.append(Segment(file.location, size, start or 0, start))
         if segments:
             made.append(PartitionLog(files[0].log_partition, tuple(segments)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from offdecode.model import LARGEST_INT64
+
 _LONGEST_NAME = 255
 SEGMENT_SUFFIX = ".log"  # of a compressed one too, before its own
 SEGMENT_NAME = re.compile(r"(?s).*\.log(\.(gz|zst|lz4|xz|bz2))?")
@@ -25,6 +27,12 @@ def partition_pattern(topic: str) -> re.Pattern[str]:
 def leftover_pattern(topic: str) -> re.Pattern[str]:
     """Names of directories that are left over of a topic's partitions."""
     return re.compile(re.escape(topic) + r"-\d{1,10}" + LEFTOVER_DIRECTORY)
+
+
+def named_offset(segment: str) -> int | None:
+    """The offset that a segment's name tells, None where it tells none."""
+    stem = segment.split(".")[0]
+    return int(stem) if re.fullmatch("[0-9]{1,20}", stem) and int(stem) <= LARGEST_INT64 else None
 
 
 def is_cut(leftover: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from offdecode.errors import SourceError
-from offdecode.model import LARGEST_INT32, LARGEST_INT64, PADDING, Chunk, Problem, path_text
+from offdecode.model import LARGEST_INT32, PADDING, Chunk, Problem, path_text
 from offdecode.options import OFFSETS_TOPIC
 from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
 from offdecode.sources.codecs import HEAD_BYTES, codec_of
@@ -24,6 +24,7 @@ from offdecode.sources.names import (
     PARTITION_DIRECTORY,
     SEGMENT_NAME,
     SEGMENT_SUFFIX,
+    named_offset,
     partition_pattern,
 )
 from offdecode.sources.readers import Reader
@@ -279,8 +280,7 @@ def _segments(search: _Search, files: Iterable[Location]) -> Iterator[Segment]:
         except OSError as error:
             search.unreadable(file, error)
             continue
-        stem = file.name.split(".")[0]
-        named = int(stem) if re.fullmatch("[0-9]{1,20}", stem) and int(stem) <= LARGEST_INT64 else None
+        named = named_offset(file.name)
         base = int.from_bytes(head[:8], "big", signed=True) if len(head) >= 8 else named or 0
         yield Segment(file, size, base, named)
 
