@@ -22,8 +22,10 @@ from offdecode.model import DecodedChunk, Problem
 from offdecode.options import (
     COMMITS,
     GROUPS,
+    OFFSETS_TOPIC,
     ROWS,
     TIMES,
+    CarveOptions,
     Columns,
     ExplainOptions,
     Filter,
@@ -61,6 +63,7 @@ __all__ = [
     "ProblemWarning",
     "SourceError",
     "UsageError",
+    "carve",
     "check",
     "decode",
     "explain",
@@ -300,6 +303,39 @@ def check(path: Paths, **options: Any) -> Iterator[PartitionCheck | Leftover | U
 
     (source,) = _groups(path, options, Source)
     return ask(Run(Request(source), lambda problem: None))
+
+
+def carve(
+    path: Paths,
+    output: PathLike,
+    *,
+    topic_partitions: int | None = None,
+    topic_name: str = OFFSETS_TOPIC,
+    on_problem: OnProblem | None = None,
+) -> dict[str, Any]:
+    """Find batches of the offsets topic in disk images, and write them as segments that every function here reads.
+
+    Args:
+        path: an image, file or block device, or several.
+        output: a directory that does not exist or is empty.
+        topic_partitions: of the offsets topic; None = as the groups that are found tell.
+        topic_name: the directories in `output` are named by it.
+        on_problem: as of `decode`.
+
+    Returns:
+        The summary, as in the first line of `manifest.jsonl`.
+
+    Raises:
+        SourceError: an image cannot be opened, or none holds a batch of the offsets topic.
+        UsageError: the directory cannot be written.
+
+    """
+    from offdecode.questions.carve import carve as ask
+
+    paths = (path,) if isinstance(path, (str, os.PathLike)) else path
+    report = _warn if on_problem is None else on_problem
+    asked = CarveOptions(topic_partitions)
+    return ask([Path(one) for one in paths], Path(output), asked, topic_name, report, lambda read, found: None)
 
 
 def read(

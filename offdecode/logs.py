@@ -36,7 +36,7 @@ def offset_map(copies: Copies) -> OffsetMap:
     return OffsetMap(
         copies[0].log_partition, Cleaning(_known(max, (one.cleaner for one in marks))),
         named_offset=None if None in named else _known(min, named),
-        log_start=_known(min, (one.log_start for one in marks)),
+        log_start=_known(min, (one.log_start for one in marks)), carved=all(log.carved for log in copies),
         high_watermark=_known(max, (one.high_watermark for one in marks)),
     )  # fmt: skip
 
@@ -138,6 +138,8 @@ def frames_from(log: PartitionLog, chunk_bytes: int, place: Place) -> Iterator[t
                         problems.append(Problem("changed_while_read", segment.name, changed, log.log_partition))
                     if problems:
                         frames = replace(frames, problems=(*problems, *frames.problems))
+                    if log.carved and index and not frames.chunk.position and 0 not in frames.breaks:
+                        frames = replace(frames, breaks=(0, *frames.breaks))
                     yield (Place(index + 1, 0) if last else Place(index, frames.next_position)), frames
         except OSError as error:
             yield Place(index + 1, 0), _unreadable(segment, log.log_partition, error)

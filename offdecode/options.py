@@ -34,7 +34,7 @@ class OptionKind(Enum):
     INTEGER = "integer"
     PARTITION = "partition"  # an int32 that is not negative
     COUNT = "count"  # a whole number from 0 on
-    JOBS = "jobs"  # a whole number from 1 on
+    POSITIVE = "positive"  # a whole number from 1 on
     TIME = "time"  # milliseconds since 1970 UTC
     PLACE = "place"  # (log partition, log offset)
     REGEX = "regex"
@@ -234,6 +234,17 @@ class GenerationOptions:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class CarveOptions:
+    """What is known of what is looked for."""
+
+    topic_partitions: int | None = option(
+        "--topic-partitions", kind=OptionKind.POSITIVE, metavar="N",
+        help="Partitions of the offsets topic (offsets.topic.num.partitions). Default: as the groups that lie "
+        "together tell.",
+    )  # fmt: skip
+
+
 _SORTABLE = (
     "group", "group_type", "state", "members", "most_members", "topics", "partitions", "offsets", "first_commit",
     "last_commit", "last_record", "commits", "commits_per_hour", "unmoved_share", "generations",
@@ -330,7 +341,7 @@ class Output:
         "--strict", kind=OptionKind.FLAG, help="Stop with status 2 at the first problem; no file appears."
     )
     jobs: int | None = option(
-        "-j", "--jobs", kind=OptionKind.JOBS, metavar="N",
+        "-j", "--jobs", kind=OptionKind.POSITIVE, metavar="N",
         help="Processes that share the work; the output is the same for any N. Default: all cores.",
     )  # fmt: skip
     show_stats: bool = option(

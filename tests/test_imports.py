@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "logs": {"errors", "model", "sources", "log", "engines"},
     "evidence": {"errors", "model", "filtering", "options", "request", "sources", "log", "logs", "engines"},
     "run": {"model", "options", "request", "evidence", "schemas"},
+    "carving": {"errors", "model", "byte_vectors", "sources", "log", "logs", "engines", "schemas", "__init__"},
     "questions": {
         "errors",
         "model",
@@ -44,6 +45,7 @@ MAY_IMPORT = {
         "log",
         "logs",
         "engines",
+        "carving",
         "sources",  # check takes stock of files, tail follows a topic
     },
     "parallel": {"errors"},

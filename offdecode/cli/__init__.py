@@ -23,6 +23,7 @@ COMMANDS = {
     "lag": ("offdecode.cli.lag", "Tell how far committed offsets are behind the ends of their partitions."),
     "transactions": ("offdecode.cli.transactions", "List transactions, and what open ones hold back."),
     "check": ("offdecode.cli.check", "Check evidence: checksums, damage, what is complete and what is missing."),
+    "carve": ("offdecode.cli.carve", "Find batches of the offsets topic in disk images, and write them as segments."),
     "partition-for": ("offdecode.cli.partition_for", "Print the partition of the offsets topic that holds a group."),
     "tail": ("offdecode.cli.tail", "Decode the live topic, without touching a broker's disk."),
     "schema": ("offdecode.cli.schema", "Print the row reference."),

@@ -51,7 +51,7 @@ _TYPES: dict[OptionKind, Callable[[], click.ParamType[Any] | type]] = {
     OptionKind.INTEGER: lambda: int,
     OptionKind.PARTITION: lambda: click.IntRange(0, _LARGEST_INT32),
     OptionKind.COUNT: lambda: click.IntRange(0),
-    OptionKind.JOBS: lambda: click.IntRange(1),
+    OptionKind.POSITIVE: lambda: click.IntRange(1),
     OptionKind.TIME: lambda: Parsed("time", milliseconds),
     OptionKind.PLACE: LogPlace,
     OptionKind.DURATION: lambda: Parsed("duration", duration),

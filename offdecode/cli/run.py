@@ -44,7 +44,7 @@ def _run(request: Request, output: Output, write: Callable[[Run, BinaryIO, Meter
     stats = Stats()
     with problem_stream(output) as problems:
         run = Run(request, ProblemLines(problems, stats, output.strict), stats)
-        with _meter(run.evidence.size) as meter:
+        with progress(run.evidence.size) as meter:
             write(run, problems, meter)
     for missing in missing_names(run):
         click.echo(f"offdecode: {printable(_missing_words(missing))}", err=True)
@@ -61,8 +61,8 @@ def _missing_words(missing: Missing) -> str:
 
 
 @contextmanager
-def _meter(size: int) -> Iterator[Meter]:
-    """A progress bar on a terminal: bytes of the evidence, rows, rate, time left."""
+def progress(size: int | None, what: str = "rows") -> Iterator[Meter]:
+    """A progress bar on a terminal: bytes of the evidence, rows or what else is counted, rate, time left."""
     if not sys.stderr.isatty():
         yield lambda read, rows: None
         return
@@ -74,7 +74,7 @@ def _meter(size: int) -> Iterator[Meter]:
         def advance(read: int, rows: int) -> None:
             nonlocal total
             total += rows
-            bar.set_postfix_str(f"{total:,} rows", refresh=False)
+            bar.set_postfix_str(f"{total:,} {what}", refresh=False)
             bar.update(read)
 
         yield advance

@@ -75,6 +75,10 @@ BYTES_LOST_AT_END = Verdict(
     "bytes after the last batch cannot be read (nothing but zeros is no loss)", SpanState.DAMAGED, False,
     BYTES_LOST.reason,
 )  # fmt: skip
+CARVED = Verdict(
+    "between segments that were carved out of an image", SpanState.UNDECIDED, False,
+    "cleaned, or not found in the image that the segments were carved out of",
+)  # fmt: skip
 BEFORE_FIRST_SEGMENT = Verdict(
     "from the log's start (the log-start checkpoint, else 0) to the first segment", SpanState.MISSING, False,
     "the segments that held these offsets are not here",
@@ -88,8 +92,8 @@ BEFORE_FIRST_BATCH = Verdict(
 
 VERDICTS = (
     NO_HOLE, BELOW_CHECKPOINT, BEFORE_SIGN, WITHIN_CLEANED, AFTER_SIGN, ABOVE_CHECKPOINT, ACROSS_CHECKPOINT,
-    NOT_CLEANED, CUT_OUT, OLD_FORMAT, BYTES_LOST, BYTES_LOST_AT_END, BEFORE_FIRST_SEGMENT,
-    BEFORE_FIRST_BATCH,
+    NOT_CLEANED, CUT_OUT, OLD_FORMAT, BYTES_LOST, BYTES_LOST_AT_END, CARVED,
+    BEFORE_FIRST_SEGMENT, BEFORE_FIRST_BATCH,
 )  # fmt: skip
 
 
@@ -98,18 +102,19 @@ class OffsetMap:
 
     named_offset: the offset at which the first segment starts by its name, None where its name does not tell.
     log_start: the first offset that the log should have, where a checkpoint tells. high_watermark: the first offset
-    that may not have been committed, where known.
+    that may not have been committed, where known. carved: the segments are from an image.
     """
 
     def __init__(
         self, log_partition: int | None, cleaning: Cleaning, *, named_offset: int | None = None,
-        log_start: int | None = None, high_watermark: int | None = None,
+        log_start: int | None = None, high_watermark: int | None = None, carved: bool = False,
     ) -> None:  # fmt: skip
         self._partition = log_partition
         self.cleaning = cleaning
         self._start = log_start or 0
         self._named = named_offset
         self._high_watermark = high_watermark
+        self._lost = CARVED if carved else BYTES_LOST
         self._reached = Reached()
         self._begun = self._any_batch = False
         self._time: int | None = None
@@ -209,7 +214,7 @@ class OffsetMap:
         spans, opened = self._spans[: self._settled], self._spans[self._settled :]
         for span in opened:
             whole = span.state is SpanState.COMPLETE and (span.last_offset or 0) < (self.first_gap or 0)
-            kept = whole or span.state is SpanState.DAMAGED or span.first_offset >= cleaned_to
+            kept = whole or span.reason == self._lost.reason or span.first_offset >= cleaned_to
             _append(spans, span if kept else self._compacted(span))
         self._spans, self._settled = spans, len(spans)
         self._waiting = [problem for problem in self._waiting if (problem.log_offset or 0) >= cleaned_to]
@@ -258,8 +263,8 @@ class OffsetMap:
         index = int(passage.valid[passage.hole[which]])
         at_start = passage.hole[which] == 0 and not self._any_batch
         if passage.broken[which]:
-            self._add(replace(span, state=BYTES_LOST.state, reason=BYTES_LOST.reason))
-            if not at_start:
+            self._add(replace(span, state=self._lost.state, reason=self._lost.reason))
+            if self._lost.problem and not at_start:
                 yield _problem(frames, index, span, ": bytes were lost here")
             return
         border = self.cleaning.border

@@ -16,6 +16,7 @@ LEFTOVER_DIRECTORY = r"\.[0-9a-f]{32}-(?:delete|stray|future)"
 # A partition's directory, or what is left over of one.
 PARTITION_DIRECTORY = re.compile(rf"(?P<topic>.+)-(?P<partition>\d{{1,10}})(?P<leftover>{LEFTOVER_DIRECTORY})?")
 META_PROPERTIES = "meta.properties"
+CARVED_NOTE = "carved.txt"  # in directories of segments that were carved out of images
 PARTITION_METADATA = "partition.metadata"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -45,7 +47,7 @@ class FileReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = open_evidence(path)
-        self.size = os.fstat(self._descriptor).st_size
+        self.size = _size(self._descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -57,16 +59,32 @@ class FileReader:
         return os.pread(self._descriptor, size, position)
 
     def read_into(self, target: memoryview, position: int) -> int:
-        return read_descriptor(self._descriptor, target, position)
+        filled = self._hole(position, len(target))
+        target[:filled] = bytes(filled)
+        return filled + read_descriptor(self._descriptor, target[filled:], position + filled)
+
+    def _hole(self, position: int, wanted: int) -> int:
+        """How many bytes from `position` on are zeros that the file does not even hold: to read them takes as long."""
+        end = min(position + wanted, self.size)
+        try:
+            data = os.lseek(self._descriptor, position, os.SEEK_DATA)
+        except OSError as error:
+            return max(end - position, 0) if error.errno == errno.ENXIO else 0
+        return max(min(data, end) - position, 0)
 
     def changed(self, size: int) -> str | None:
-        now = os.fstat(self._descriptor).st_size
+        now = _size(self._descriptor)
         if now != size:
             verb = "grew" if now > size else "was cut"
             return f"the file {verb} from {size} to {now} bytes while it was read"
         if not self._path.exists():
             return "the file was deleted or renamed while it was read; it was read to its end"
         return None
+
+
+def _size(descriptor: int) -> int:
+    found = os.fstat(descriptor)
+    return os.lseek(descriptor, 0, os.SEEK_END) if stat.S_ISBLK(found.st_mode) else found.st_size
 
 
 class WindowReader:

@@ -18,8 +18,9 @@ from offdecode.options import OFFSETS_TOPIC
 from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
 from offdecode.sources.codecs import HEAD_BYTES, codec_of
 from offdecode.sources.containers import Containers
-from offdecode.sources.locations import Location
+from offdecode.sources.locations import Location, listed
 from offdecode.sources.names import (
+    CARVED_NOTE,
     LEFTOVER_SEGMENT,
     PARTITION_DIRECTORY,
     SEGMENT_NAME,
@@ -53,11 +54,15 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class PartitionLog:
-    """The segments of one partition of the offsets topic, in the order of the log."""
+    """The segments of one partition of the offsets topic, in the order of the log.
+
+    carved: they were carved out of an image: nothing is known of what lay between them.
+    """
 
     log_partition: int | None
     segments: tuple[Segment, ...]
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    carved: bool = False
 
     @property
     def size(self) -> int:
@@ -138,7 +143,9 @@ def find_logs(
             continue
         segments = sorted(_segments(search, files.values()), key=lambda item: (item.base_offset, item.name))
         if segments:
-            logs.append(PartitionLog(partition, tuple(segments), _checkpoints(segments[0].location.parent, partition)))
+            directory = segments[0].location.parent
+            carved = partition_of(directory) is not None and CARVED_NOTE in listed(directory)
+            logs.append(PartitionLog(partition, tuple(segments), _checkpoints(directory, partition), carved))
     return Found(tuple(in_order(logs)), tuple(search.problems))
 
 

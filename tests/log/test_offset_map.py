@@ -48,6 +48,7 @@ class Case:
     segments: Mapping[int, Sequence[bytes]]
     offsets: tuple[int, int]
     checkpoints: dict[str, int] = field(default_factory=dict)
+    carved: bool = False
 
 
 M = offset_map
@@ -85,6 +86,10 @@ CASES = {
     "before_first_segment_from_start": Case(M.BEFORE_FIRST_SEGMENT, {5: [plain(5)]}, (3, 4), {START: 3}),
     "starts_at_first_segment": Case(M.NO_HOLE, {5: [plain(5)]}, (5, 5), {START: 5}),
     "starts_within_first_segment": Case(M.NO_HOLE, {5: [plain(5), plain(6)]}, (6, 6), {START: 6}),
+    "carved": Case(M.CARVED, {0: [plain(0)], 5: [plain(5)]}, (1, 4), carved=True),
+    "carved_before_sign": Case(M.CARVED, {0: [plain(0)], 5: [plain(5), cleaned(6)]}, (1, 4), carved=True),
+    "carved_after_sign": Case(M.CARVED, {0: [cleaned(0)], 9: [plain(9)]}, (4, 8), carved=True),
+    "within_carved": Case(M.CUT_OUT, {0: [plain(0), plain(5)]}, (1, 4), carved=True),
     "empty": Case(M.BEFORE_FIRST_SEGMENT, {5: []}, (0, 4)),
     "before_first_batch": Case(M.BEFORE_FIRST_BATCH, {0: [plain(5)]}, (0, 4)),
     "before_first_batch_below_checkpoint": Case(M.BELOW_CHECKPOINT, {0: [plain(5)]}, (0, 4), {CLEANER: 5}),
@@ -96,6 +101,8 @@ def write(tmp_path: Path, case: Case) -> Path:
     directory.mkdir()
     for name, parts in case.segments.items():
         (directory / f"{name:020}.log").write_bytes(b"".join(parts))
+    if case.carved:
+        (directory / "carved.txt").touch()
     for checkpoint, offset in case.checkpoints.items():
         (tmp_path / checkpoint).write_text(f"0\n1\n__consumer_offsets 0 {offset}\n")
     return tmp_path

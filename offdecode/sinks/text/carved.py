@@ -1,0 +1,30 @@
+"""What was carved to lines for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from offdecode.sinks.text.lines import printable
+
+
+def summary_lines(summary: dict[str, Any], directory: str) -> Iterator[str]:
+    """The report on a carving. summary: the manifest's first line."""
+    for image in summary["images"]:
+        digest = image["sha256"] or "not known: not all bytes could be read"
+        yield f"{printable(image['image'])}: {image['size']:,} bytes, sha256 {digest}"
+    known = {"given": "as given", "inferred": "as the groups found tell", "assumed": "assumed: nothing found tells"}
+    partitions = summary["topic_partitions"]
+    yield f"the offsets topic has {partitions:,} partitions ({known[summary['topic_partitions_known']]})"
+    for one in summary["partitions"]:
+        counts = ", ".join(f"{one[name]:,} {name}" for name in ("batches", "bytes", "segments", "copies"))
+        yield f"partition {one['log_partition']}: {counts}"
+    yield f"{summary['batches']:,} batches, {summary['bytes']:,} bytes, in {printable(directory)}"
+    yield (
+        f"{summary['put_together']:,} put together out of two places, {summary['equal']:,} equal to one of these, "
+        f"{summary['foreign']:,} of other topics left out"
+    )
+    if summary["left"]:
+        yield f"{summary['left']:,} of no known place in a log: the manifest lists them"
+    if summary["elsewhere"]:
+        yield f"{summary['elsewhere']:,} of groups that belong in another partition than what lies beside them"
