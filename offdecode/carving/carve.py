@@ -23,6 +23,7 @@ from offdecode.logs import frames_from
 from offdecode.model import Chunk, Problem, Vector
 from offdecode.sources.codecs import HEAD_BYTES, codec_of
 from offdecode.sources.containers import Containers
+from offdecode.sources.disk_images import raw_disk
 from offdecode.sources.locations import Location
 from offdecode.sources.readers import Reader
 from offdecode.sources.segments import PartitionLog, Segment
@@ -93,6 +94,7 @@ def _places(paths: Sequence[Path], report: Report) -> Iterator[Location]:
                 place, problems = containers.unpacked(place, codec)
                 for problem in problems:
                     report(problem)
+            place = raw_disk(place)
         except OSError as error:
             raise SourceError(place.text, f"cannot be read: {error.strerror}") from None
         yield place

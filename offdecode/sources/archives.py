@@ -58,6 +58,7 @@ class Archive:
     problems: list[Problem] = field(default_factory=list)
     problem_count: int = 0
     most_files: int = _MOST_FILES
+    flat = True  # it may hold segments in no directory of a partition
 
     @property
     def root(self) -> Location:

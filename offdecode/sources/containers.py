@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 from offdecode.model import Problem
 from offdecode.sources.codecs import HEAD_BYTES, Codec, codec_of
 from offdecode.sources.locations import LocalLocation, Location, is_standard_input, local_path
+from offdecode.sources.names import SEGMENT_SUFFIX
 
 if TYPE_CHECKING:  # a plain directory needs none of what these import
     from offdecode.sources.archives import Archive, UnpackedLocation
+    from offdecode.sources.disk_images import DiskImage
+    from offdecode.sources.readers import Reader
     from offdecode.sources.spool import Spool
 
 T = TypeVar("T")
@@ -42,8 +45,11 @@ class Containers:
 
         return self._known(("-", id(sys.stdin)), lambda: StandardInput(sys.stdin))
 
-    def archive(self, file: Location) -> Archive | None:
-        """The archive that a file is; None where it is none, or cannot be read."""
+    def archive(self, file: Location) -> Archive | DiskImage | None:
+        """The archive or image of a disk that a file is; None where it is none, or cannot be read.
+
+        Raises SourceError for an image where the libraries that read images are missing.
+        """
         from offdecode.sources.archives import holds_tar, open_tar, open_zip
         from offdecode.sources.tar import is_tar
         from offdecode.sources.zip import is_zip
@@ -53,6 +59,11 @@ class Containers:
                 head = reader.read(0, HEAD_BYTES)
                 codec = codec_of(head)
                 is_archive = is_zip(head) or is_tar(head) if codec is None else holds_tar(reader, codec)
+                is_image = not is_archive and codec is None and _may_be_image(file, reader)
+            if is_image:
+                from offdecode.sources.disk_images import open_image
+
+                return self._once(file, "image", lambda: open_image(file))
         except OSError:
             return None
         if not is_archive:
@@ -81,3 +92,9 @@ class Containers:
         if key not in self._opened:
             self._opened[key] = build()
         return self._opened[key]  # type: ignore[return-value]
+
+
+def _may_be_image(file: Location, reader: Reader) -> bool:
+    from offdecode.sources.disk_images import looks_like_image
+
+    return not file.name.endswith(SEGMENT_SUFFIX) and looks_like_image(reader)

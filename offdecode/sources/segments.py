@@ -203,10 +203,11 @@ def _add_place(search: _Search, place: Location) -> None:
         if archive is None:
             search.add(place)
         else:
+            (_add_archive if archive.flat else _add_partitions)(search, archive.root)
             search.problems += archive.problems
-            _add_archive(search, archive.root)
             if search.met == before and not archive.problems:
-                raise SourceError(place.text, _nothing_found(search.topic))
+                hint = "" if archive.flat else "; offdecode carve looks through its bytes for batches"
+                raise SourceError(place.text, _nothing_found(search.topic) + hint)
     else:
         raise SourceError(place.text, "is neither a file nor a directory")
 
@@ -228,15 +229,19 @@ def _nothing_found(topic: str) -> str:
 def _add_directory(search: _Search, directory: Location) -> None:
     if _add_segments(search, directory):
         return
-    for found in directory.directories(partition_pattern(search.topic), search.unreadable):
+    _add_partitions(search, directory)
+
+
+def _add_partitions(search: _Search, root: Location) -> None:
+    """Partitions' directories at any depth."""
+    for found in root.directories(partition_pattern(search.topic), search.unreadable):
         _add_segments(search, found)
 
 
 def _add_archive(search: _Search, root: Location) -> None:
     """Partitions' directories at any depth; where there is none, whatever holds files named like segments."""
     before = search.met
-    for found in root.directories(partition_pattern(search.topic), search.unreadable):
-        _add_segments(search, found)
+    _add_partitions(search, root)
     if search.met > before:
         return
     holders = list(_with_all_below(root))

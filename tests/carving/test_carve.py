@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import struct
+import subprocess
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -335,3 +337,18 @@ def test_hostile_images_take_bounded_time(name: str, tmp_path: Path) -> None:
     done = run("carve", image, "-o", tmp_path / "carved")  # which has 120 seconds
     assert done.status == 0
     assert decoded(tmp_path / "carved")
+
+
+def test_the_disk_of_a_virtual_image_is_carved(tmp_path: Path) -> None:
+    if (convert := shutil.which("qemu-img")) is None:
+        pytest.skip("needs qemu-img of qemu-utils")
+    raw, image = tmp_path / "disk.img", tmp_path / "disk.qcow2"
+    raw.write_bytes(
+        b"".join(coordinator(name, number * 3) for number, name in enumerate(groups_of(3, 50))).ljust(1 << 20)
+    )
+    subprocess.run([convert, "convert", "-f", "raw", "-O", "qcow2", "-c", str(raw), str(image)], check=True)
+    summary, directory = carve(tmp_path, image, topic_partitions=50)
+    assert summary["images"] == [
+        {"image": f"{image}!/raw", "size": 1 << 20, "sha256": hashlib.sha256(raw.read_bytes()).hexdigest()}
+    ]
+    assert [row["log_offset"] for row in decoded(directory)] == list(range(12))
