@@ -98,7 +98,8 @@ class Broker:
             **({"process.roles": "broker", "node.id": "2"} if joins else {}),
             **properties,
         }
-        self._file.write_text("".join(f"{name}={value}\n" for name, value in lines.items()), encoding="utf-8")
+        self._lines = lines
+        self.set({})
         if data is None:
             self._format(format_arguments)
 
@@ -108,6 +109,11 @@ class Broker:
 
     def address(self, listener: str) -> str:
         return f"127.0.0.1:{self._ports[listener]}"
+
+    def set(self, properties: Mapping[str, str]) -> None:
+        """Properties that hold when it starts the next time."""
+        self._lines = {**self._lines, **properties}
+        self._file.write_text("".join(f"{name}={value}\n" for name, value in self._lines.items()), encoding="utf-8")
 
     def start(self) -> None:
         """Start, and wait until clients are answered."""

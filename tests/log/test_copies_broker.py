@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -45,42 +46,57 @@ def places(rows: list[Row]) -> list[tuple[int, int]]:
     return [(row["log_partition"], row["log_offset"]) for row in rows]
 
 
+CLEANING = {
+    "log.cleaner.enable": "true", "log.cleaner.backoff.ms": "300", "log.cleaner.min.cleanable.ratio": "0.01",
+}  # fmt: skip
+
+
+def wait_for_cleaning(broker: Broker, than: Broker) -> None:
+    """Wait until a broker's log cleaner has removed what another one has."""
+    deadline = time.monotonic() + _SECONDS
+    while len(rows_of(broker.data)[0]) >= len(rows_of(than.data)[0]):
+        assert time.monotonic() < deadline, "the log cleaner has not removed anything"
+        time.sleep(1)
+
+
 @pytest.mark.parametrize(
     ("version", "protocol", "coordinator"), [(KAFKA_4, "consumer", "new"), (KAFKA_3, "classic", "old-live")]
 )
-def test_a_cleaned_replica_and_one_that_is_not(
+def test_replicas_that_were_cleaned_at_different_times(
     version: str, protocol: str, coordinator: str, start_broker: StartBroker
 ) -> None:
-    """Together they hold what the uncleaned one holds, each record once; state is what AdminClient says."""
-    both = {"offsets.topic.replication.factor": "2", "log.roll.ms": "500"}
-    cleaning = {
-        "log.cleaner.enable": "true", "log.cleaner.backoff.ms": "300", "log.cleaner.min.cleanable.ratio": "0.01",
-    }  # fmt: skip
-    first = start_broker(version, {**both, **cleaning})
-    second = start_broker(version, both, joins=first)
+    """Three brokers: one cleans all the time, one never, one later. Each record comes once; state is AdminClient's."""
+    common = {"offsets.topic.replication.factor": "3", "log.roll.ms": "500"}
+    first = start_broker(version, {**common, **CLEANING})
+    never = start_broker(version, common, joins=first)
+    later = start_broker(version, {**common, "node.id": "3"}, joins=first)
     run_java(JAVA / "GroupWorkload.java", first.classpath, first.bootstrap, protocol, "3")
-    run_java(JAVA / "ServedOffsets.java", first.classpath, first.bootstrap, "fill")
-    deadline = time.monotonic() + _SECONDS
-    while len(rows_of(first.data)[0]) >= len(rows_of(second.data)[0]):
-        assert time.monotonic() < deadline, "the log cleaner has not removed anything"
-        time.sleep(1)
-    asked = served(first)
-    second.stop()
+    wait_for_cleaning(first, never)
+    later.stop()
+    first.set({"log.cleaner.enable": "false"})
     first.stop()
-    merged, problems = rows_of(first.data, second.data)
-    assert problems == []
-    cleaned, whole = rows_of(first.data)[0], rows_of(second.data)[0]
-    assert len(cleaned) < len(whole)
-    assert sorted(places(merged)) == sorted({*places(cleaned), *places(whole)})
-    held = {*places(cleaned)}, {*places(whole)}
-    assert all(
-        row["copies"] == sum(place in one for one in held) for row, place in zip(merged, places(merged), strict=True)
-    )
-    assert not any(row["lost_branch"] for row in merged)
-    for paths in ((first.data, second.data), (second.data, first.data)):
-        assert committed(*paths, coordinator=coordinator) == asked
-    checked = [item.as_dict() for item in offdecode.check([first.data, second.data])]
-    assert {tuple(copy["broker"] for copy in item["copies"]) for item in checked if "copies" in item} == {(1, 2)}
+    first.start()
+    later.set(CLEANING)
+    later.start()
+    run_java(JAVA / "ServedOffsets.java", first.classpath, first.bootstrap, "fill")
+    wait_for_cleaning(later, never)
+    asked = served(first)
+    for broker in (later, never, first):
+        broker.stop()
+    brokers = (first, never, later)
+    held = {broker: {*places(rows_of(broker.data)[0])} for broker in brokers}
+    assert len({len(found) for found in held.values()}) == 3
+    for given in [brokers, brokers[::-1], *combinations(brokers, 2)]:
+        merged, problems = rows_of(*(broker.data for broker in given))
+        assert problems == []
+        assert sorted(places(merged)) == sorted(set().union(*(held[broker] for broker in given)))
+        assert [row["copies"] for row in merged] == [
+            sum(place in held[broker] for broker in given) for place in places(merged)
+        ]
+        assert not any(row["lost_branch"] for row in merged)
+        assert committed(*(broker.data for broker in given), coordinator=coordinator) == asked
+    checked = [item.as_dict() for item in offdecode.check([broker.data for broker in brokers])]
+    assert {tuple(copy["broker"] for copy in item["copies"]) for item in checked if "copies" in item} == {(1, 2, 3)}
 
 
 def test_an_unclean_election(start_broker: StartBroker) -> None:

@@ -157,7 +157,7 @@ def test_without_the_libraries_the_extra_is_named(system: bytes, tmp_path: Path)
 def test_a_disk_without_a_log_is_said(other: bytes, tmp_path: Path) -> None:
     image = tmp_path / "disk.img"
     image.write_bytes(other)
-    with pytest.raises(SourceError, match="no segment.*offdecode carve"):
+    with pytest.raises(SourceError, match=r"no segment.*offdecode carve"):
         rows_of(image)
 
 
