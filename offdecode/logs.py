@@ -19,6 +19,7 @@ from offdecode.log.records import iter_records
 from offdecode.log.repeats import Repeats
 from offdecode.log.transactions import FramesFrom, Place, TransactionResolver
 from offdecode.model import PADDING, Chunk, Problem, Vector
+from offdecode.sources.checkpoints import broker_id
 from offdecode.sources.segments import PartitionLog, Segment, open_segment, read_chunk
 from offdecode.sources.unreadable import PatientReader, Unread
 
@@ -81,7 +82,10 @@ def _frames_of(copies: Copies, chunk_bytes: int) -> FramesFrom:
     streams = [partial(frames_from, log, chunk_bytes) for log in copies]
     if len(copies) == 1:
         return streams[0]
-    found = [Copy(log.directory.text, stream) for log, stream in zip(copies, streams, strict=True)]
+    found = [
+        Copy(log.directory.text, stream, broker_id(log.directory.parent))
+        for log, stream in zip(copies, streams, strict=True)
+    ]
     furthest = max(range(len(copies)), key=lambda at: (*_end_of(copies[at], chunk_bytes), -at))
     return partial(merged_from, found, furthest)
 

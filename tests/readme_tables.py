@@ -88,7 +88,7 @@ def tables() -> dict[str, str]:
         "row types": row_table(),
         "columns of every row": column_table((*COMMON, *TRAILING)),
         "columns of with-batch": column_table(WITH_BATCH),
-        "columns of copies": column_table((*COPIES, COPIES_WITH_BATCH)),
+        "columns of copies": column_table((*COPIES, *COPIES_WITH_BATCH)),
         "verdicts": verdict_table(),
     }
 

@@ -85,7 +85,7 @@ def _places(paths: Sequence[Path], report: Report) -> Iterator[Location]:
             raise SourceError(place.text, "there is no such file or device")
         if place.is_directory():
             raise SourceError(place.text, "is a directory; carve takes images, files and devices")
-        if not (place.is_file() or Path(place.text).is_block_device()):
+        if not place.is_file():
             raise SourceError(place.text, "is neither a file nor a block device")
         try:
             with place.open() as reader:

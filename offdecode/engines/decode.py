@@ -18,7 +18,7 @@ from offdecode.log.batches import Frames
 from offdecode.log.compression import CODECS
 from offdecode.log.exported import NO_BATCH
 from offdecode.log.records import Records
-from offdecode.model import DecodedChunk, Kind, Mask, Problem, Vector, arrow, distinct
+from offdecode.model import DecodedChunk, Kind, Mask, Problem, Vector, arrow
 from offdecode.schemas.rows import (
     MARKER_ROW,
     MARKERS,
@@ -86,7 +86,7 @@ class Decoder:
         if options.with_batch or options.crc_valid:
             columns.update(_batch_columns(records, part.rows))
         if options.copies:
-            columns.update(_copy_columns(records, part.rows))
+            columns.update(_copy_columns(records, part.rows, where=options.with_batch))
         if options.raw:
             columns.update(raw_columns(records, part.rows))
         columns.update(part.columns)
@@ -162,20 +162,36 @@ def _batch_columns(records: Records, rows: Vector) -> dict[str, pa.Array]:
     }
 
 
-def _copy_columns(records: Records, rows: Vector) -> dict[str, pa.Array]:
+def _copy_columns(records: Records, rows: Vector, *, where: bool) -> dict[str, pa.Array]:
+    """where: whether it is told which copies they are."""
     origin = records.frames.origin
     if origin is None:
         return {}
     masks = (origin.copies[records.frame] if records.copies is None else records.copies)[rows]
     count = sum((masks >> copy) & 1 for copy in range(len(origin.directories)))
-    kinds = distinct(masks)
-    named = [[name for bit, name in enumerate(origin.directories) if mask >> bit & 1] for mask in kinds.tolist()]
-    lists = pa.array(named, pa.list_(pa.string())).take(arrow(np.searchsorted(kinds, masks)))
-    return {
+    columns = {
         "copies": arrow(np.asarray(count, np.int32)),
         "lost_branch": arrow(np.ones(len(rows), np.bool_), null=np.full(len(rows), not origin.lost)),
-        "copy_directories": lists,
     }
+    if not where:
+        return columns
+    held_in = origin.held_in[origin.component[records.frame[rows]]]
+    new = np.ones(len(rows), np.bool_)  # the rows that are not held as the one before
+    new[1:] = (masks[1:] != masks[:-1]) | (held_in[1:] != held_in[:-1]).any(axis=1)
+    kinds, kind = np.column_stack((masks, held_in))[new], np.cumsum(new) - 1
+    bits = [[bit for bit in range(len(origin.directories)) if mask >> bit & 1] for mask, *_ in kinds.tolist()]
+    named = {
+        "copy_directories": [[origin.directories[bit] for bit in held] for held in bits],
+        "copy_brokers": [[origin.brokers[bit] for bit in held] for held in bits],
+        "copy_segments": [
+            [origin.segments[segments[bit]] for bit in held]
+            for held, (_, *segments) in zip(bits, kinds.tolist(), strict=True)
+        ],
+    }
+    for name, lists in named.items():
+        kind_of_one = pa.int32() if name == "copy_brokers" else pa.string()
+        columns[name] = pa.array(lists, pa.list_(kind_of_one)).take(arrow(kind))
+    return columns
 
 
 def raw_columns(records: Records, rows: Vector) -> dict[str, pa.Array]:

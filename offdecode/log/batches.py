@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from offdecode.log.headers import (
     HEADER_BYTES,
@@ -44,7 +45,8 @@ DELETE_HORIZON_BIT = 0x40
 class Origin:
     """Where batches of a log that lies in several copies come from; vectors of one entry a batch.
 
-    directories: of the copies. segments: files, segment: the index of each batch's among them, position: byte of it.
+    directories: of the copies, brokers: their ids where known. segments: files, segment: the index of each batch's
+    among them, position: byte of it. held_in: the segment by component and copy, -1 = not there.
     copies: a bit for each copy that holds just these bytes. component: equal for batches that hold the same offsets.
     size: bytes of all copies that were gone over for it. lost: the batches are of a branch of the log that did not
     stand.
@@ -57,6 +59,8 @@ class Origin:
     copies: Vector
     component: Vector
     size: int
+    brokers: tuple[int | None, ...]
+    held_in: npt.NDArray[np.int32]
     lost: bool = False
 
     @property

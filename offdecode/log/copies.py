@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from offdecode.log.batches import Frames, Origin
 from offdecode.log.holes import in_place
@@ -30,10 +31,11 @@ _VECTORS = (
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One copy of a log. directory: where it lies."""
+    """One copy of a log. directory: where it lies; broker: whose it is, where that is known."""
 
     directory: str
     frames_from: FramesFrom
+    broker: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,7 @@ class _Merge:
     """Windows of batches of all copies to frames."""
 
     def __init__(self, copies: Sequence[Copy], preferred: int, start: _MergedPlace) -> None:
-        self._directories = tuple(copy.directory for copy in copies)
+        self._copies = copies
         self._preferred = preferred
         self._epoch = start.epoch  # of the preferred copy's last batch so far
         self._last = start.last
@@ -237,16 +239,16 @@ class _Merge:
         stands = self._stands(every, readings[self._preferred])
         parts = _Parts(every, self._preferred, np.flatnonzero(stands))
         lost = np.concatenate((np.flatnonzero(~stands), parts.give_up_lower_epochs()))
-        whole = parts.frames(self._directories, size)
+        whole = parts.frames(self._copies, size)
         contrary, counts = _compare(whole, self._preferred)
         if contrary.any():
             lost = np.concatenate((lost, parts.without(contrary)))
-            whole = parts.frames(self._directories, size)
+            whole = parts.frames(self._copies, size)
             counts = _compare(whole, self._preferred)[1]
         frames = _representatives(whole, counts)
         if len(lost):
             lost.sort()
-            branch = _Parts(every, self._preferred, lost, apart=True).frames(self._directories, 0, lost=True)
+            branch = _Parts(every, self._preferred, lost, apart=True).frames(self._copies, 0, lost=True)
             frames = replace(frames, lost=branch)
             problems += _fork_problems(branch, whole)
         breaks = self._breaks(frames, readings)
@@ -260,7 +262,8 @@ class _Merge:
         """No batches. broken: bytes are lost behind the last one."""
         template = next(reading.template for reading in readings if reading.template is not None)
         none = _take(template, np.empty(0, np.int64))
-        origin = Origin(self._directories, (), *(np.empty(0, np.int64),) * 4, size)
+        names, brokers = _names(self._copies)
+        origin = Origin(names, (), *(np.empty(0, np.int64),) * 4, size, brokers, np.empty((0, len(names)), np.int32))
         return replace(none, problems=tuple(problems), breaks=(0,) if broken else (), origin=origin)
 
     def _stands(self, every: _Batches, preferred: _Reading) -> Mask:
@@ -334,6 +337,8 @@ class _Parts:
         self.copies = np.bitwise_or.reduceat(np.left_shift(1, every.copy[chosen]), kept) if len(kept) else kept
         self.chosen = chosen[kept]
         self._apart = apart
+        self._holders = chosen  # all of them, those that are equal too
+        self._held = np.cumsum(~same) - 1  # which of those kept each is
         self._join()
 
     def _same(self, chosen: Vector) -> Mask:
@@ -373,10 +378,20 @@ class _Parts:
         gone = self.chosen[mask]
         if len(gone):
             self.chosen, self.copies = self.chosen[~mask], self.copies[~mask]
+            stays = ~mask[self._held]
+            self._holders, self._held = self._holders[stays], (np.cumsum(~mask) - 1)[self._held[stays]]
             self._join()
         return gone
 
-    def frames(self, directories: tuple[str, ...], size: int, *, lost: bool = False) -> Frames:
+    def _held_in(self, copies: int, segment: Vector) -> npt.NDArray[np.int32]:
+        """For each component and copy, the segment that holds it. segment: of each chunk."""
+        every = self._every
+        count = int(self.component[-1]) + 1 if len(self.component) else 0
+        found = np.full((count, copies), -1, np.int32)
+        found[self.component[self._held], every.copy[self._holders]] = segment[every.piece[self._holders]]
+        return found
+
+    def frames(self, copies: Sequence[Copy], size: int, *, lost: bool = False) -> Frames:
         """The batches as frames of one chunk, which is a copy's where all of them are in it one behind the other."""
         every, chosen = self._every, self.chosen
         columns = {name: every.gather(name)[chosen] for name in _VECTORS}
@@ -385,9 +400,11 @@ class _Parts:
         names = tuple(dict.fromkeys(chunk.segment for chunk in chunks))
         numbers = np.array([names.index(chunk.segment) for chunk in chunks], np.int64)
         base = np.array([chunk.position for chunk in chunks], np.int64)
+        directories, brokers = _names(copies)
         origin = Origin(
-            directories, names, numbers[piece], base[piece] + start, self.copies, self.component, size, lost
-        )
+            directories, names, numbers[piece], base[piece] + start, self.copies, self.component, size, brokers,
+            self._held_in(len(copies), numbers), lost,
+        )  # fmt: skip
         if len(piece) and (piece == piece[0]).all():
             chunk = chunks[piece[0]]
         else:
@@ -398,6 +415,11 @@ class _Parts:
             every.pieces[0], chunk=chunk, next_position=chunk.position + chunk.size, problems=(), breaks=(),
             origin=origin, **columns,
         )  # fmt: skip
+
+
+def _names(copies: Sequence[Copy]) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
+    """The directories and brokers of copies."""
+    return tuple(copy.directory for copy in copies), tuple(copy.broker for copy in copies)
 
 
 def _gathered(chunks: list[Chunk], piece: Vector, start: Vector, end: Vector) -> Chunk:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from offdecode.errors import UsageError
 from offdecode.evidence import LogId
 from offdecode.filtering import pushed
@@ -15,7 +18,8 @@ from offdecode.model import Coverage, DecodedChunk
 from offdecode.options import COMMITS, GROUPS, Filter, Reading, Source, StateOptions, TopicIds
 from offdecode.request import Request, checked_row_type
 from offdecode.run import LogRows, Run
-from offdecode.schemas.state_rows import STATE_ROW_TYPES
+from offdecode.schemas.state_rows import STATE_ROW_TYPES, TOPIC_DELETED
+from offdecode.sources.leftovers import deleted_topics
 
 
 def state_request(source: Source, asked: StateOptions, rows: Filter, reading: Reading) -> Request:
@@ -52,6 +56,19 @@ def state(run: Run, asked: StateOptions, names: TopicIds) -> Iterator[DecodedChu
     now = moment.time
     if now is None:
         now = max((held.latest for held in logs.values() if held.latest is not None), default=None)
+    deleted = deleted_topics(run.evidence.data_directories())
     for log, held in logs.items():
         for chunk in held.chunks(ends[log], now):
-            yield chunk.only(asked.types or STATE_ROW_TYPES)
+            yield _with_deleted(chunk.only(asked.types or STATE_ROW_TYPES), deleted)
+
+
+def _with_deleted(chunk: DecodedChunk, deleted: frozenset[str]) -> DecodedChunk:
+    """The chunk, in which offsets of deleted topics say so."""
+    batches = dict(chunk)
+    for name, batch in chunk:
+        if not deleted or TOPIC_DELETED not in batch.schema.names:
+            continue
+        topic = batch.column("topic").cast(pa.string())
+        told = pc.if_else(pc.is_in(topic, pa.array(sorted(deleted))), True, None).cast(pa.bool_())
+        batches[name] = batch.set_column(batch.schema.get_field_index(TOPIC_DELETED), TOPIC_DELETED, told)
+    return replace(chunk, batches=batches)

@@ -74,10 +74,14 @@ COPIES = (
     Column("lost_branch", Kind.BOOL, "true: the log forked here, and the record is of a branch that did not stand",
            optional=True),
 )
-COPIES_WITH_BATCH = Column(
-    "copy_directories", Kind.LIST, "directories of the copies that hold the record", optional=True,
-    children=(Column("directory", Kind.TEXT),),
-)  # fmt: skip
+COPIES_WITH_BATCH = (
+    Column("copy_directories", Kind.LIST, "directories of the copies that hold the record", optional=True,
+           children=(Column("directory", Kind.TEXT),)),
+    Column("copy_brokers", Kind.LIST, "the broker of each of these, by meta.properties; null = not known",
+           optional=True, children=(Column("broker", Kind.INT32),)),
+    Column("copy_segments", Kind.LIST, "the segment in each of these", optional=True,
+           children=(Column("segment", Kind.TEXT),)),
+)
 RAW = (
     Column("key_hex", Kind.TEXT, "the key's bytes in hex; null for a null key"),
     Column("value_hex", Kind.TEXT, "the value's bytes in hex; null for a tombstone"),
@@ -237,7 +241,7 @@ def row_type(name: str, options: RowOptions = DEFAULT_OPTIONS) -> RowType:
     if options.raw:
         extra = (*extra, *RAW)
     if options.copies:
-        extra = (*extra, *COPIES, *((COPIES_WITH_BATCH,) if options.with_batch else ()))
+        extra = (*extra, *COPIES, *(COPIES_WITH_BATCH if options.with_batch else ()))
     if options.with_generation and name == DEFAULT_ROW_TYPE:
         extra = (*extra, *WITH_GENERATION)
     taken = {column.name for column in own}

@@ -13,6 +13,7 @@ PENDING_ROW = "pending_offset"
 GROUP_ROW = "group"
 TRANSACTION_ROW = "transaction"
 LAG_ROW = "lag"
+TOPIC_DELETED = "topic_deleted"
 STATE_ROW_TYPES = (COMMITTED_ROW, PENDING_ROW, GROUP_ROW)
 
 # What a row of the state takes over from the record that set it, in this order.
@@ -95,7 +96,11 @@ _LAG = (
 def state_rows(commit: Mapping[str, Column]) -> tuple[tuple[str, str, tuple[Column, ...]], ...]:
     """(row type, what it is, its columns). commit: the columns of an offset commit's row, by name."""
     offset = tuple(commit[name] for name in (*_KEY, *_VALUE, *_ORIGIN))
-    sometimes = tuple(column for name, column in commit.items() if column.optional and name != _HEADERS)
+    sometimes = (
+        Column(TOPIC_DELETED, Kind.BOOL, "true: where the evidence ends, data directories hold deleted partitions of "
+               "the topic, and no other", optional=True),
+        *(column for name, column in commit.items() if column.optional and name != _HEADERS),
+    )
     pending = (
         commit["producer_id"],
         Column("age_ms", Kind.INT64, "from the record to the moment asked for, or to the last record of the log"),

@@ -151,7 +151,7 @@ class LocalLocation(Location):
         return self.path.exists()
 
     def is_file(self) -> bool:
-        return self.path.is_file()
+        return self.path.is_file() or self.path.is_block_device()
 
     def is_directory(self) -> bool:
         return self.path.is_dir()

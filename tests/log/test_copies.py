@@ -327,3 +327,35 @@ def test_copies_in_archives_are_copies_too(tmp_path: Path) -> None:
     assert (rows, problems) == rows_of(one, other)
     (found,) = (item.as_dict() for item in offdecode.check([one, packed]) if isinstance(item, PartitionCheck))
     assert sorted((copy["broker"], copy["alone"]) for copy in found["copies"] if copy["broker"] is not None) == [(7, 0)]
+
+
+def test_with_batch_names_the_copies(tmp_path: Path) -> None:
+    """Directory, broker and segment of each copy that holds a record, also where batches hold parts of each other."""
+    parts = [commits(0, 3), commits(3, 3), commits(6, 3)]
+    one = copy_of(tmp_path, "one", *parts)
+    two = copy_of(tmp_path, "two", parts[0], cleaned(3, [1], 3))
+    copy_of(tmp_path, "three", parts[0])
+    (tmp_path / "three" / "__consumer_offsets-3" / f"{3:020}.log").write_bytes(parts[1])
+    (one / "meta.properties").write_text("version=1\nnode.id=11\n")
+    (two / "meta.properties").write_text("version=0\nbroker.id=12\n")
+    rows, problems = rows_of(tmp_path, with_batch=True)
+    assert problems == []
+    told = [
+        list(zip(row["copy_brokers"], [Path(name).parts[-2:] for name in row["copy_segments"]], strict=True))
+        for row in rows
+    ]
+    first, second = f"{0:020}.log", f"{3:020}.log"
+    held = {
+        "one": (11, ("__consumer_offsets-3", first)),
+        "two": (12, ("__consumer_offsets-3", first)),
+        "three": (None, ("__consumer_offsets-3", first)),
+    }
+    later = (None, ("__consumer_offsets-3", second))
+    by_name = sorted(held)  # the order in which directories are found
+    everywhere = [held[name] for name in by_name]
+    behind = [later if name == "three" else held[name] for name in by_name if name != "two"]
+    cleaned_too = [later if name == "three" else held[name] for name in by_name]
+    assert told == [everywhere] * 3 + [behind, cleaned_too, behind] + [[held["one"]]] * 3
+    for row in rows:
+        for directory, segment in zip(row["copy_directories"], row["copy_segments"], strict=True):
+            assert Path(segment).parent == Path(directory)

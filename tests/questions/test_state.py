@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import shutil
 import struct
 import subprocess
 import sys
@@ -266,3 +267,18 @@ def test_what_cannot_be_asked_is_said(arguments: tuple[str, ...], words: str) ->
     status, out, said = run("state", ALL_GROUPS, *arguments)
     assert (status, out) == (2, b"")
     assert words in said
+
+
+def test_offsets_of_a_deleted_topic_say_so(tmp_path: Path) -> None:
+    """A directory of a deleted partition is evidence, unless another partition of the topic is still there."""
+    data = tmp_path / "data"
+    shutil.copytree(ALL_GROUPS, data)
+    before = state(data)
+    kept, gone = "click_stream", "dead-letters"
+    for topic in (kept, gone):
+        (data / f"{topic}-1.0123456789abcdef0123456789abcdef-delete").mkdir()
+    shutil.rmtree(data / f"{gone}-0")
+    rows = state(data)
+    assert {row["topic"] for row in rows if row.get("topic_deleted")} == {gone}
+    assert all(row["topic_deleted"] for row in rows if row.get("topic") == gone)
+    assert [{name: value for name, value in row.items() if name != "topic_deleted"} for row in rows] == before

@@ -14,7 +14,7 @@ from offdecode.history.offsets.commits import Commits, WithTexts
 from offdecode.history.offsets.keys import KeyCodes
 from offdecode.model import DecodedChunk, Vector, arrow, distinct
 from offdecode.schemas.rows import row_type
-from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW, PENDING_ROW
+from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW, PENDING_ROW, TOPIC_DELETED
 
 Row = dict[str, Any]
 
@@ -131,7 +131,10 @@ def _repeated(value: Any, kind: pa.DataType, count: int) -> pa.Array:
 
 def _offset_batch(name: str, rows: pa.Table, now: int | None) -> pa.RecordBatch:
     schema = row_type(name).arrow_schema
-    own = {"type": _repeated(name, schema.field("type").type, len(rows))}
+    own = {
+        "type": _repeated(name, schema.field("type").type, len(rows)),
+        TOPIC_DELETED: pa.nulls(len(rows), pa.bool_()),
+    }
     if "age_ms" in schema.names:
         own["age_ms"] = _age(rows.column("log_timestamp").cast(pa.int64()), now)
     columns = [own[field] if field in own else rows.column(field) for field in schema.names]
