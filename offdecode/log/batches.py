@@ -49,7 +49,7 @@ class Origin:
     among them, position: byte of it. held_in: the segment by component and copy, -1 = not there.
     copies: a bit for each copy that holds just these bytes. component: equal for batches that hold the same offsets.
     size: bytes of all copies that were gone over for it. lost: the batches are of a branch of the log that did not
-    stand.
+    stand. outlived: the offset of the first batch that a copy lacks which holds what is before and behind it.
     """
 
     directories: tuple[str, ...]
@@ -62,6 +62,7 @@ class Origin:
     brokers: tuple[int | None, ...]
     held_in: npt.NDArray[np.int32]
     lost: bool = False
+    outlived: int | None = None
 
     @property
     def mixed(self) -> bool:

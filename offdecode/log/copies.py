@@ -31,11 +31,12 @@ _VECTORS = (
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One copy of a log. directory: where it lies; broker: whose it is, where that is known."""
+    """One copy of a log. directory: where it lies; broker: whose it is, start: its first offset; None = not known."""
 
     directory: str
     frames_from: FramesFrom
     broker: int | None = None
+    start: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,8 @@ class _Reading:
         self.template: Frames | None = None
         self._place = start.place
         self._stream = copy.frames_from(start.place)
-        self._loaded = start.reached
+        self.loaded = start.reached
+        self.start = copy.start
         self._skip = start.used
         self._broken = False
         self.lost: list[tuple[int, int]] = []  # ranges of offsets at which bytes were lost
@@ -92,17 +94,19 @@ class _Reading:
         if found is None:
             self.ended = True
             if self._broken:
-                self.lost.append((self._loaded + 1, self._loaded + 1))
+                self.lost.append((self.loaded + 1, self.loaded + 1))
             return
         after, frames = found
         good = in_place(frames, np.flatnonzero(frames.crc_valid))
+        if self.start is None and len(good):
+            self.start = int(frames.base_offset[good[0]])
         straight = np.zeros(len(frames), np.bool_)
         lasts = np.full(len(frames), -1, np.int64)
         lasts[good] = frames.last_offset[good]
-        reached = np.maximum.accumulate(np.concatenate(([self._loaded], lasts)))
+        reached = np.maximum.accumulate(np.concatenate(([self.loaded], lasts)))
         straight[good] = frames.base_offset[good] > reached[:-1][good]
         self._note_lost(frames, straight, reached)
-        piece = _Piece(frames, _CopyPlace(self._place, 0, self._loaded), straight, reached[1:], self._skip)
+        piece = _Piece(frames, _CopyPlace(self._place, 0, self.loaded), straight, reached[1:], self._skip)
         if not piece.used:
             self.problems += frames.problems
             self.size += frames.size
@@ -110,7 +114,7 @@ class _Reading:
         self.pieces.append(piece)
         self.template = frames
         self._place = after
-        self._loaded = int(reached[-1])
+        self.loaded = int(reached[-1])
 
     def _note_lost(self, frames: Frames, straight: Mask, reached: Vector) -> None:
         places = [0, *frames.breaks] if self._broken else list(frames.breaks)
@@ -126,7 +130,7 @@ class _Reading:
     @property
     def limit(self) -> int:
         """The offset up to which everything of this copy is loaded."""
-        return LARGEST_INT64 if self.ended else self._loaded
+        return LARGEST_INT64 if self.ended else self.loaded
 
     def next_epoch(self) -> int | None:
         """The leader epoch of the first batch that is not used; None where none is loaded."""
@@ -161,7 +165,7 @@ class _Reading:
     def resume(self) -> _CopyPlace:
         if self.pieces:
             return replace(self.pieces[0].start, used=self.pieces[0].used)
-        return _CopyPlace(self._place, 0, self._loaded)
+        return _CopyPlace(self._place, 0, self.loaded)
 
 
 class _Taken(NamedTuple):
@@ -245,6 +249,8 @@ class _Merge:
             lost = np.concatenate((lost, parts.without(contrary)))
             whole = parts.frames(self._copies, size)
             counts = _compare(whole, self._preferred)[1]
+        if whole.origin is not None:
+            whole = replace(whole, origin=replace(whole.origin, outlived=_outlived(whole, whole.origin, readings)))
         frames = _representatives(whole, counts)
         if len(lost):
             lost.sort()
@@ -484,6 +490,21 @@ def _compare(frames: Frames, preferred: int) -> tuple[Mask, dict[int, int]]:
     counts[current] = len(known)
     counts.pop(-1, None)
     return contrary, counts
+
+
+def _outlived(frames: Frames, origin: Origin, readings: Sequence[_Reading]) -> int | None:
+    """The first offset at which a copy lacks batches, or holds others, though it goes from before to behind them."""
+    base, last = frames.base_offset, frames.last_offset
+    lacking = np.zeros(len(frames), np.bool_)
+    for bit, reading in enumerate(readings):
+        here = (origin.copies >> bit & 1 == 0) & (last < reading.loaded) & frames.crc_valid
+        if reading.start is not None:
+            here &= base >= reading.start
+        for low, high in reading.lost if here.any() else ():
+            here &= (last < low) | (base > max(low, high))
+        lacking |= here
+    found = base[lacking]
+    return int(found.min()) if len(found) else None
 
 
 def _representatives(whole: Frames, counts: dict[int, int]) -> Frames:

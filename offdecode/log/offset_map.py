@@ -75,6 +75,11 @@ BYTES_LOST_AT_END = Verdict(
     "bytes after the last batch cannot be read (nothing but zeros is no loss)", SpanState.DAMAGED, False,
     BYTES_LOST.reason,
 )  # fmt: skip
+OUTLIVED = Verdict(
+    "compacted, in a log of several copies, behind a record that the log cleaner has removed from one of them",
+    SpanState.UNDECIDED, False,
+    "compacted, and a copy holds earlier records that another was cleaned of: what deleted their keys may be gone",
+)  # fmt: skip
 CARVED = Verdict(
     "between segments that were carved out of an image", SpanState.UNDECIDED, False,
     "cleaned, or not found in the image that the segments were carved out of",
@@ -92,7 +97,7 @@ BEFORE_FIRST_BATCH = Verdict(
 
 VERDICTS = (
     NO_HOLE, BELOW_CHECKPOINT, BEFORE_SIGN, WITHIN_CLEANED, AFTER_SIGN, ABOVE_CHECKPOINT, ACROSS_CHECKPOINT,
-    NOT_CLEANED, CUT_OUT, OLD_FORMAT, BYTES_LOST, BYTES_LOST_AT_END, CARVED,
+    NOT_CLEANED, CUT_OUT, OLD_FORMAT, BYTES_LOST, BYTES_LOST_AT_END, OUTLIVED, CARVED,
     BEFORE_FIRST_SEGMENT, BEFORE_FIRST_BATCH,
 )  # fmt: skip
 
@@ -115,6 +120,7 @@ class OffsetMap:
         self._named = named_offset
         self._high_watermark = high_watermark
         self._lost = CARVED if carved else BYTES_LOST
+        self._outlived: int | None = None  # the first offset that a copy has been cleaned of, and another not
         self._reached = Reached()
         self._begun = self._any_batch = False
         self._time: int | None = None
@@ -135,6 +141,8 @@ class OffsetMap:
             self._begin(frames)
         passage = pass_over(frames, self._reached)
         self.cleaning.add(passage)
+        if self._outlived is None and frames.origin is not None:
+            self._outlived = frames.origin.outlived
         problems: list[Problem] = []
         if len(passage.valid):
             if self._reached.last_offset is None:
@@ -165,6 +173,8 @@ class OffsetMap:
             if self.cleaning.shown and span.state is SpanState.MISSING and span.first_offset >= self._cleaned_to:
                 span = replace(span, state=AFTER_SIGN.state, reason=AFTER_SIGN.reason)
             _append(spans, span)
+        if self._outlived is not None:
+            spans = list(_doubted(spans, self._outlived))
         end, over = self._end, tuple(self._undecided.values())
         if self._reached.broken:
             spans.append(Span(SpanState.DAMAGED, end, None, self._time, None, BYTES_LOST_AT_END.reason))
@@ -309,6 +319,19 @@ class OffsetMap:
             first, last = min(first, known.first_offset), max(last, known.last_offset or 0)
             early, late = min(early, known.first_timestamp or early), max(late, known.last_timestamp or late)
         self._undecided[status] = Span(SpanState.UNDECIDED, first, last, early, late, f"{words} in this range")
+
+
+def _doubted(spans: list[Span], outlived: int) -> Iterator[Span]:
+    """The spans; what is compacted from an offset on is doubtful."""
+    for span in spans:
+        last = span.last_offset
+        if span.state is not SpanState.COMPACTED or last is None or last < outlived:
+            yield span
+            continue
+        if span.first_offset < outlived:
+            yield replace(span, last_offset=outlived - 1)
+        first = max(span.first_offset, outlived)
+        yield replace(span, first_offset=first, state=OUTLIVED.state, reason=OUTLIVED.reason)
 
 
 def _append(spans: list[Span], span: Span, start: int = 0) -> None:

@@ -49,6 +49,7 @@ class Case:
     offsets: tuple[int, int]
     checkpoints: dict[str, int] = field(default_factory=dict)
     carved: bool = False
+    other_copy: tuple[bytes, ...] = ()
 
 
 M = offset_map
@@ -90,6 +91,9 @@ CASES = {
     "carved_before_sign": Case(M.CARVED, {0: [plain(0)], 5: [plain(5), cleaned(6)]}, (1, 4), carved=True),
     "carved_after_sign": Case(M.CARVED, {0: [cleaned(0)], 9: [plain(9)]}, (4, 8), carved=True),
     "within_carved": Case(M.CUT_OUT, {0: [plain(0), plain(5)]}, (1, 4), carved=True),
+    "outlived": Case(M.OUTLIVED, {0: [plain(2), cleaned(5)]}, (3, 8), other_copy=(plain(0), plain(1), plain(2))),
+    "outlived_batch": Case(M.OUTLIVED, {0: [cleaned(0), cleaned(9)]}, (4, 9), other_copy=(plain(0, 4),)),
+    "both_copies": Case(M.BEFORE_SIGN, {0: [plain(0), cleaned(5)]}, (1, 4), other_copy=(plain(0),)),
     "empty": Case(M.BEFORE_FIRST_SEGMENT, {5: []}, (0, 4)),
     "before_first_batch": Case(M.BEFORE_FIRST_BATCH, {0: [plain(5)]}, (0, 4)),
     "before_first_batch_below_checkpoint": Case(M.BELOW_CHECKPOINT, {0: [plain(5)]}, (0, 4), {CLEANER: 5}),
@@ -103,6 +107,10 @@ def write(tmp_path: Path, case: Case) -> Path:
         (directory / f"{name:020}.log").write_bytes(b"".join(parts))
     if case.carved:
         (directory / "carved.txt").touch()
+    if case.other_copy:
+        other = tmp_path / "other" / "__consumer_offsets-0"
+        other.mkdir(parents=True)
+        (other / f"{0:020}.log").write_bytes(b"".join(case.other_copy))
     for checkpoint, offset in case.checkpoints.items():
         (tmp_path / checkpoint).write_text(f"0\n1\n__consumer_offsets 0 {offset}\n")
     return tmp_path
