@@ -11,19 +11,20 @@ from typing import NamedTuple
 import numpy as np
 
 from offdecode.engines.decode import Decoder
+from offdecode.engines.printed import printed_record
 from offdecode.engines.reference_rows import sample_looks_like_offsets
 from offdecode.errors import SourceError
 from offdecode.filtering import names_in, names_of
 from offdecode.log.batches import Frames
 from offdecode.log.copies import iter_records_once
-from offdecode.log.exported import iter_exported
+from offdecode.log.exported import SEAM, Exports
 from offdecode.log.records import Records
 from offdecode.log.transactions import Status
 from offdecode.logs import NOT_OFFSETS, Copies, iter_log, offset_map
 from offdecode.model import Coverage, DecodedChunk, Mask, Problem, Vector
 from offdecode.options import Filter, Source
 from offdecode.request import Report, Request, Stats
-from offdecode.sources.exported import can_reread, export_name, exported_bytes, iter_lines
+from offdecode.sources.exported import can_reread, export_name, exported_bytes, is_printed, iter_lines
 from offdecode.sources.leftovers import leftover_logs
 from offdecode.sources.locations import Location, is_standard_input, local_path
 from offdecode.sources.segments import copies_apart, copies_together, data_directories, find_logs, in_order
@@ -178,7 +179,7 @@ def touches_evidence(target: Path, paths: tuple[Path, ...]) -> bool:
 
 def open_evidence(request: Request) -> Evidence:
     """Find the logs of a request. Nothing is decoded."""
-    if request.source.input_format == "records-jsonl":
+    if request.source.input_format == "records-jsonl" or all(map(is_printed, request.source.paths)):
         return ExportedEvidence(request.source)
     return SegmentEvidence(request)
 
@@ -279,9 +280,10 @@ class ExportedEvidence(Evidence):
     def _steps_of(self, path: Path) -> Iterator[Step]:
         wanted, name = self._source.log_partitions, export_name(path)
         judged: bool | None = None
-        for position, lines in iter_lines(path):
+        exports = Exports(name, printed_record)
+        for position, lines in iter_lines(path, SEAM):
             size = sum(map(len, lines)) + len(lines)
-            for records in iter_exported(name, position, lines):
+            for records in exports.records(position, lines):
                 partition = records.frames.chunk.log_partition
                 if wanted and partition not in wanted:
                     continue

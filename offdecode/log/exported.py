@@ -4,12 +4,17 @@ One JSON object a line: `key_hex` or `key_base64`, `value_hex` or `value_base64`
 known `partition`, `offset` and `timestamp` (milliseconds). Such a record has no batch: nothing tells whether it
 was transactional. Old clients hand out control records as if they were others: what is written like the end of a
 transaction is one, for no record of the offsets topic has so short a key.
+
+What Kafka's own tools have printed is read too: the JSON objects of kafka-console-consumer, which prints no newline
+between them, and the lines of kafka-dump-log --offsets-decoder.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -28,52 +33,124 @@ _MOST_VALUES = 10_000
 _MARKER_KEYS = (b"\0\0\0\0", b"\0\0\0\1")  # abort, commit
 _MARKER_VALUE_BYTES = 6
 
+SEAM = b'}{"key":'
+_DUMP_HEAD = b"Dumping "
+_DUMPED_PARTITION = re.compile(rb"-(\d{1,9})/\d{20}\.")
+_DUMPED_RECORD = b"| offset: "
+_DUMPED = re.compile(
+    rb"\| offset: (?P<offset>\d{1,18}) (?P<type>\w+): (?P<time>-?\d{1,18}) keySize: \S+ valueSize: \S+ "
+    rb"(?:sequence: \S+ headerKeys: \[.*?\]|isValid: \w+ crc: \d+\}) "  # the brace is the tool's
+    rb"(?:endTxnMarker: (?P<marker>COMMIT|ABORT) coordinatorEpoch: (?P<epoch>-?\d{1,9})|(?P<rest>.*))",
+    re.S,
+)
+_DUMPED_KEY, _DUMPED_VALUE, _DELETED = "key: ", " payload: ", "<DELETE>"
+_JSON = json.JSONDecoder()
+Printed = Callable[[Any, Any], tuple[bytes, bytes | None]]
+
 NO_BATCH = -1  # the magic of records that come without a batch
 
 _Line = tuple[int | None, int | None, int | None, bytes | None, bytes | None]
 
 
-def iter_exported(source: str, position: int, lines: Sequence[bytes]) -> Iterator[Records]:
-    """The records of lines that start at byte `position` of `source`, some thousand lines at a time.
+class Exports:
+    """Reads the lines of one export in order.
 
-    Of these, those of one partition are a group: consumers write partitions in turn, a few records of each. A line
-    that is no record is a problem of the group before it.
+    printed: makes the bytes of a key and a value of what Kafka's tools print of them.
     """
-    partition: int | None = None
-    for first in range(0, len(lines), _LINES_AT_ONCE):
-        found: dict[int | None, tuple[list[_Line], list[Problem]]] = {}
-        for line in lines[first : first + _LINES_AT_ONCE]:
-            if line.strip():
-                try:
-                    record = _read_line(line)
-                    partition = record[0]
-                    found.setdefault(partition, ([], []))[0].append(record)
-                except CorruptError as error:
-                    problem = Problem(
-                        "bad_export_line", source, str(error), partition, position=position, length=len(line)
-                    )
-                    found.setdefault(partition, ([], []))[1].append(problem)
-            position += len(line) + 1
-        for log_partition, (records, problems) in found.items():
-            yield _records(source, log_partition, records, tuple(problems))
+
+    def __init__(self, source: str, printed: Printed) -> None:
+        self._source = source
+        self._printed = printed
+        self._partition: int | None = None  # of the record before
+        self._dumped = False  # whether it is what kafka-dump-log prints
+
+    def records(self, position: int, lines: Sequence[bytes]) -> Iterator[Records]:
+        """The records of lines that start at byte `position`, some thousand lines at a time.
+
+        Of these, those of one partition are a group: consumers write partitions in turn, a few records of each. A line
+        that is no record is a problem of the group before it.
+        """
+        for first in range(0, len(lines), _LINES_AT_ONCE):
+            found: dict[int | None, tuple[list[_Line], list[Problem]]] = {}
+            for line in lines[first : first + _LINES_AT_ONCE]:
+                for part in _objects(line):
+                    try:
+                        record = self._read(part) if part.strip() else None
+                        if record is not None:
+                            self._partition = record[0]
+                            found.setdefault(self._partition, ([], []))[0].append(record)
+                    except CorruptError as error:
+                        problem = Problem(
+                            "bad_export_line", self._source, str(error), self._partition, position, len(part)
+                        )
+                        found.setdefault(self._partition, ([], []))[1].append(problem)
+                    position += len(part)
+                position += 1
+            for log_partition, (records, problems) in found.items():
+                yield _records(self._source, log_partition, records, tuple(problems))
+
+    def _read(self, line: bytes) -> _Line | None:
+        """A line's record; None where it tells of none."""
+        if line.startswith(_DUMP_HEAD):
+            self._dumped = True
+            match = _DUMPED_PARTITION.search(line)
+            self._partition = int(match[1]) if match else None
+        if self._dumped:
+            return self._read_dumped(line) if line.startswith(_DUMPED_RECORD) else None
+        if len(line) > _LONG_LINE_BYTES and sum(map(line.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+            raise CorruptError(f"the line holds more than {_MOST_VALUES} values")  # each takes more memory than text
+        entry = _json(line)
+        if not isinstance(entry, dict):
+            raise CorruptError("the line is no JSON object")
+        if isinstance(entry.get("key"), dict):
+            return None, None, None, *self._printed(entry["key"], entry.get("value"))
+        return (
+            _integer(entry, "partition", 31),
+            _integer(entry, "offset", 63),
+            _integer(entry, "timestamp", 63),
+            _bytes(entry, "key"),
+            _bytes(entry, "value"),
+        )
+
+    def _read_dumped(self, line: bytes) -> _Line:
+        match = _DUMPED.match(line)
+        if match is None:
+            raise CorruptError("the line is not as kafka-dump-log prints a record")
+        time = int(match["time"])
+        place = self._partition, int(match["offset"]), None if match["type"] == b"NoTimestampType" else time
+        if match["marker"]:
+            kind = _MARKER_KEYS[match["marker"] == b"COMMIT"]
+            return *place, kind, bytes(2) + int(match["epoch"]).to_bytes(4, signed=True)
+        return *place, *self._printed(*_dumped_pair(match["rest"]))
 
 
-def _read_line(line: bytes) -> _Line:
-    if len(line) > _LONG_LINE_BYTES and sum(map(line.count, (b",", b"[", b"{"))) > _MOST_VALUES:
-        raise CorruptError(f"the line holds more than {_MOST_VALUES} values")  # each takes more memory than its text
+def _dumped_pair(text: bytes) -> tuple[Any, Any]:
+    """What the dump tool has printed of a key and a value."""
+    words = text.decode("utf-8", "replace")
     try:
-        entry = orjson.loads(line)
+        key, end = _JSON.raw_decode(words, len(_DUMPED_KEY))
+    except (ValueError, RecursionError):
+        key, end = None, 0
+    if not words.startswith(_DUMPED_KEY) or not words.startswith(_DUMPED_VALUE, end):
+        raise CorruptError("the dump tool could not decode the record, or was not asked to (--offsets-decoder)")
+    value = words[end + len(_DUMPED_VALUE) :]
+    return key, None if value == _DELETED else _json(value.encode())
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise CorruptError(f"the line is no JSON: {error}") from None
-    if not isinstance(entry, dict):
-        raise CorruptError("the line is no JSON object")
-    return (
-        _integer(entry, "partition", 31),
-        _integer(entry, "offset", 63),
-        _integer(entry, "timestamp", 63),
-        _bytes(entry, "key"),
-        _bytes(entry, "value"),
-    )
+
+
+def _objects(line: bytes) -> list[bytes]:
+    """The objects in a line: a console consumer prints them one behind the other. No text holds the seam unescaped."""
+    parts = line.split(SEAM)
+    return [
+        (SEAM[1:] if index else b"") + part + (SEAM[:1] if index < len(parts) - 1 else b"")
+        for index, part in enumerate(parts)
+    ]
 
 
 def _integer(entry: dict[str, Any], name: str, bits: int) -> int | None:

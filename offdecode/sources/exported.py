@@ -14,11 +14,24 @@ from offdecode.model import path_text
 from offdecode.options import OFFSETS_TOPIC
 from offdecode.sources.codecs import HEAD_BYTES, Damage, codec_of, iter_decompressed
 from offdecode.sources.containers import Containers
-from offdecode.sources.locations import Location, is_standard_input, is_url, local_path
+from offdecode.sources.locations import LocalLocation, Location, is_standard_input, is_url, local_path
 from offdecode.sources.spool import Spool, SpoolReader
 
 _READ_BYTES = 4 << 20
+_PRINTED = (b"Dumping ", b'{"key":{"')  # kafka-dump-log; kafka-console-consumer with a formatter of the coordinator
 _MAX_LINE_BYTES = 256 << 20  # hex of the largest record that a batch can hold, and more
+
+
+def is_printed(path: Path) -> bool:
+    """Whether a local file begins as what Kafka's tools print of the offsets topic."""
+    local = local_path(path)
+    try:
+        if local is None or not local.is_file():
+            return False
+        with LocalLocation(local).open() as reader:
+            return reader.read(0, 64).lstrip().startswith(_PRINTED)
+    except OSError:
+        return False
 
 
 def exported_bytes(path: Path) -> int:
@@ -30,13 +43,13 @@ def exported_bytes(path: Path) -> int:
         return 0
 
 
-def iter_lines(path: Path) -> Iterator[tuple[int, list[bytes]]]:
+def iter_lines(path: Path, seam: bytes) -> Iterator[tuple[int, list[bytes]]]:
     """Whole lines without their ends, some megabytes at a time, with the byte at which the first one starts.
 
-    Raises SourceError for a file that cannot be read.
+    seam: where a long line may be cut, behind its first byte. Raises SourceError for a file that cannot be read.
     """
     try:
-        yield from _whole_lines(_pieces(path), path)
+        yield from _whole_lines(_pieces(path), path, seam)
     except Damage as damage:
         raise SourceError(export_name(path), f"{damage.reason}, at byte {damage.position}") from None
     except OSError as error:
@@ -87,7 +100,7 @@ def _streamed(stream: BufferedReader, path: Path) -> Iterator[bytes]:
     yield from iter_decompressed(SpoolReader(spool, 0, spool.end), codec)
 
 
-def _whole_lines(pieces: Iterator[bytes], path: Path) -> Iterator[tuple[int, list[bytes]]]:
+def _whole_lines(pieces: Iterator[bytes], path: Path, seam: bytes) -> Iterator[tuple[int, list[bytes]]]:
     position = 0
     rest = b""
     for data in pieces:
@@ -96,9 +109,11 @@ def _whole_lines(pieces: Iterator[bytes], path: Path) -> Iterator[tuple[int, lis
             yield position, (rest + head).split(b"\n")
             position += len(rest) + len(head) + 1
             rest = tail
+        elif (cut := (rest := rest + data).rfind(seam) + 1) > 0:  # objects without newlines between them
+            yield position, [rest[:cut]]
+            position += cut
+            rest = rest[cut:]
         elif len(rest) > _MAX_LINE_BYTES:
             raise SourceError(export_name(path), f"a line of more than {_MAX_LINE_BYTES} bytes: this is not an export")
-        else:
-            rest += data
     if rest:
         yield position, [rest]

@@ -1,0 +1,173 @@
+"""Records as Kafka's own tools print them in JSON, back to the bytes that they were read from.
+
+kafka-console-consumer with OffsetsMessageFormatter or GroupMetadataMessageFormatter, and kafka-dump-log
+--offsets-decoder, print `{"type": ..., "data": {...}}` of a key and `{"version": ..., "data": {...}}` of a value, by
+the JsonConverter of each message: names in camel case, bytes in base64, tagged fields where they say something. What
+was no text, or a tagged field that Kafka does not know, is not in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from functools import cache
+from typing import Any
+
+from offdecode.errors import CorruptError
+from offdecode.schemas.layout import ArrayOf, Embedded, Field, Layout, Struct, versions_of
+from offdecode.schemas.registry import by_key_type
+from offdecode.schemas.types import CountedText, WireKind, WireType
+
+_KEY_VERSION = 0
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_INT16_BITS = 15
+_CONSUMER = "consumer"
+
+
+def printed_record(key: Any, value: Any) -> tuple[bytes, bytes | None]:
+    """The bytes of a printed key and value; None of a tombstone. Raises CorruptError for what is not printed so."""
+    key_type, data = _headed(key, "key")
+    record = by_key_type().get(key_type)
+    if record is None:
+        raise CorruptError(f"no record has keys of type {key_type}", path="key")
+    key_bytes = key_type.to_bytes(2, signed=True) + _layout_bytes(record.key, _KEY_VERSION, data, "key")
+    if value is None:
+        return key_bytes, None
+    version, data = _headed(value, "value")
+    errors: list[CorruptError] = []
+    for layout in record.values:
+        if layout.layout_version(version) is None:
+            continue
+        try:
+            return key_bytes, version.to_bytes(2, signed=True) + _layout_bytes(layout, version, data, "value")
+        except CorruptError as error:
+            errors.append(error)
+    raise errors[0] if errors else CorruptError(f"{record.name} has no version {version}", path="value")
+
+
+def _headed(printed: Any, what: str) -> tuple[int, dict[str, Any]]:
+    """The type or version in front, which some tools print as text, and the data."""
+    if isinstance(printed, dict) and isinstance(printed.get("data"), dict):
+        number = printed.get("type", printed.get("version"))
+        if isinstance(number, str) and number.isdecimal():
+            number = int(number)
+        if isinstance(number, int) and 0 <= number < 1 << _INT16_BITS:
+            return number, printed["data"]
+    raise CorruptError(f"the {what} is not as Kafka's tools print it", path=what)
+
+
+def _layout_bytes(layout: Layout, version: int, data: dict[str, Any], path: str) -> bytes:
+    known = layout.layout_version(version)
+    return _struct(layout.fields, version if known is None else known, layout.flexible_in(version), data, path)
+
+
+@cache
+def _snake(name: str) -> str:
+    """Upstream's name as our tables have it."""
+    words = _WORD.sub("_", name).lower()
+    return "group" if words == "group_id" else words
+
+
+def _struct(fields: tuple[Field, ...], version: int, flexible: bool, data: Any, path: str) -> bytes:
+    if not isinstance(data, dict):
+        raise CorruptError("is no object", path=path)
+    values = {_snake(name): value for name, value in data.items()}
+    out: list[bytes] = []
+    tagged: list[tuple[int, bytes]] = []
+    for field in fields:
+        if not field.exists_in(version):
+            continue
+        inside = f"{path}.{field.name}"
+        if field.tag is not None:
+            if field.name in values:
+                tagged.append((field.tag, _field(field, version, flexible, values[field.name], inside)))
+            continue
+        if field.name not in values:
+            raise CorruptError("is missing", path=inside)
+        out.append(_field(field, version, flexible, values[field.name], inside))
+    if flexible:
+        out.append(_varint(len(tagged)))
+        out += [_varint(tag) + _varint(len(part)) + part for tag, part in sorted(tagged)]
+    return b"".join(out)
+
+
+def _field(field: Field, version: int, flexible: bool, value: Any, path: str) -> bytes:
+    kind = field.type
+    if field.embedded is not None and isinstance(value, dict):
+        value = _unfolded(field.embedded, value, path)
+    if value is None and not field.nullable_in(version):
+        raise CorruptError("is null where the layout allows none", path=path)
+    if isinstance(kind, WireType):
+        return _wire(kind, flexible, value, path)
+    if isinstance(kind, Struct):
+        if not field.nullable_in(version):
+            return _struct(kind.fields, version, flexible, value, path)
+        null, there = (b"\0", b"\1") if field.tag is not None else (b"\xff", b"\1")
+        return null if value is None else there + _struct(kind.fields, version, flexible, value, path)
+    return _array(kind, version, flexible, value, path)
+
+
+def _unfolded(embedded: Embedded, value: dict[str, Any], path: str) -> str:
+    """The bytes, in base64, that kafka-dump-log prints as the consumer protocol's structure, without its version.
+
+    It is the newest version all of whose fields are there.
+    """
+    layout = embedded.layouts[_CONSUMER]
+    there = {_snake(name) for name in value}
+    declared = versions_of(layout.versions)
+    fitting = [
+        version
+        for version in range(declared.lowest, declared.highest + 1)
+        if all(field.name in there for field in layout.fields if field.exists_in(version))
+    ]
+    version = max(fitting, default=declared.highest)
+    data = version.to_bytes(2, signed=True) + _layout_bytes(layout, version, value, path)
+    return base64.b64encode(data).decode()
+
+
+def _array(kind: ArrayOf, version: int, flexible: bool, value: Any, path: str) -> bytes:
+    if value is not None and not isinstance(value, list):
+        raise CorruptError("is no array", path=path)
+    count = -1 if value is None else len(value)
+    out = [_varint(count + 1) if flexible else count.to_bytes(4, signed=True)]
+    for index, one in enumerate(value or ()):
+        inside = f"{path}[{index}]"
+        if isinstance(kind.of, Struct):
+            out.append(_struct(kind.of.fields, version, flexible, one, inside))
+        else:
+            out.append(_wire(kind.of, flexible, one, inside))
+    return b"".join(out)
+
+
+def _wire(kind: WireType, flexible: bool, value: Any, path: str) -> bytes:
+    try:
+        if kind.kind is WireKind.UUID:
+            return _from_base64url(value)
+        if kind.width is not None:
+            return int(value).to_bytes(kind.width, signed=kind.signed)
+        if kind.kind is WireKind.TEXT and not isinstance(kind, CountedText):
+            return _sized(None if value is None else value.encode("utf-8", "surrogatepass"), flexible, 2)
+        return _sized(None if value is None else base64.b64decode(value, validate=True), flexible, 4)
+    except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error):
+        raise CorruptError(f"is no {kind.name}", path=path) from None
+
+
+def _from_base64url(text: str) -> bytes:
+    data = base64.urlsafe_b64decode(text + "==")
+    if len(data) != 16:
+        raise ValueError(text)
+    return data
+
+
+def _sized(data: bytes | None, flexible: bool, width: int) -> bytes:
+    length = -1 if data is None else len(data)
+    return (_varint(length + 1) if flexible else length.to_bytes(width, signed=True)) + (data or b"")
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes((*out, number))
