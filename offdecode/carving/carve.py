@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -54,12 +55,13 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Carved:
-    """What was found. foreign: batches of other topics."""
+    """What was found. foreign: batches of other topics; gave_up: not all batches that are cut were tried."""
 
     images: tuple[Image, ...]
     batches: Batches
     placed: Placed
     foreign: int
+    gave_up: bool
 
 
 def carve(paths: Sequence[Path], partitions: int | None, report: Report, meter: Meter) -> Carved:
@@ -74,7 +76,7 @@ def carve(paths: Sequence[Path], partitions: int | None, report: Report, meter: 
     if not len(batches):
         raise SourceError(", ".join(image.path for image in images), "no batch of the offsets topic is in it")
     foreign = sum(counts[Whose.FOREIGN] for counts in runs.counts)
-    return Carved(tuple(images), batches, place(batches, runs, links, partitions), foreign)
+    return Carved(tuple(images), batches, place(batches, runs, links, partitions), foreign, scan.gave_up)
 
 
 def _places(paths: Sequence[Path], report: Report) -> Iterator[Location]:
@@ -107,8 +109,9 @@ class _Scan:
         self.runs = Runs()
         self._judge = Judge()
         self._found: list[Batches] = []
-        self._lone: list[Cut] = []
+        self._lone: dict[tuple[int, int], None] = {}  # image and position
         self._images = 0
+        self.gave_up = False
 
     def image(self, place: Location, report: Report, meter: Meter) -> Image:
         """Look through the next image."""
@@ -130,9 +133,9 @@ class _Scan:
 
     def _add(self, image: int, frames: Frames) -> int:
         valid = np.flatnonzero(frames.crc_valid)
-        if len(self._lone) < _MOST_LONE:
-            found = _lone_headers(frames.chunk, frames.position[valid], frames.end[valid])
-            self._lone += [Cut(image, frames.chunk.position + at, -1, -1) for at in found]
+        found = _lone_headers(frames.chunk, frames.position[valid], frames.end[valid])
+        self._lone |= dict.fromkeys((image, frames.chunk.position + at) for at in found[: _MOST_LONE - len(self._lone)])
+        self.gave_up |= len(self._lone) == _MOST_LONE
         return self._enter(image, frames, valid) if len(valid) else 0
 
     def _enter(self, image: int, frames: Frames, valid: Vector) -> int:
@@ -188,7 +191,7 @@ class _Scan:
                 for run in mine
                 if run not in followed
             }
-            lone = [cut for cut in self._lone if cut.image == number and cut.position not in ends]
+            lone = [Cut(number, at, -1, -1) for at in self._lone_in(number) if at not in ends]
             with ExitStack() as stack:
                 read = reading(stack.enter_context(image.location.open()), image.size)
                 continuations = Continuations(read, starts, image.size)
@@ -197,7 +200,17 @@ class _Scan:
                     # A short rest may fit before any run: a link counts for those that tell nothing themselves.
                     if run is not None and whole.next_run >= 0 and markers & {run, whole.next_run}:
                         links.append((run, whole.next_run))
+                self.gave_up |= continuations.budget <= 0
         return links
+
+    def _lone_in(self, image: int) -> Iterator[int]:
+        """Where in an image a batch may begin, though none was found there in the end."""
+        runs = [run for run in range(len(self.runs)) if self.runs.image[run] == image]
+        starts = [self.runs.start[run] for run in runs]
+        for number, at in self._lone:
+            before = bisect_right(starts, at) - 1 if number == image else -1
+            if number == image and (before < 0 or at >= self.runs.end[runs[before]]):
+                yield at
 
     def _enter_whole(self, whole: Whole) -> int | None:
         """Enter a batch that was put together; its run."""

@@ -82,6 +82,7 @@ def _summary(carved: Carved) -> dict[str, Any]:
         "left": len(placed.left),
         "elsewhere": placed.elsewhere,
         "foreign": carved.foreign,
+        "gave_up": carved.gave_up,
         "partitions": _partitions(carved),
     }
 

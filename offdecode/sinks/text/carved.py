@@ -24,6 +24,8 @@ def summary_lines(summary: dict[str, Any], directory: str) -> Iterator[str]:
         f"{summary['put_together']:,} put together out of two places, {summary['equal']:,} equal to one of these, "
         f"{summary['foreign']:,} of other topics left out"
     )
+    if summary["gave_up"]:
+        yield "not all batches that are cut were tried: there are too many places where one may begin or go on"
     if summary["left"]:
         yield f"{summary['left']:,} of no known place in a log: the manifest lists them"
     if summary["elsewhere"]:
