@@ -167,15 +167,17 @@ def _copy_columns(records: Records, rows: Vector, *, where: bool) -> dict[str, p
     origin = records.frames.origin
     if origin is None:
         return {}
+    frame = records.frame[rows]
     masks = (origin.copies[records.frame] if records.copies is None else records.copies)[rows]
     count = sum((masks >> copy) & 1 for copy in range(len(origin.directories)))
     columns = {
         "copies": arrow(np.asarray(count, np.int32)),
         "lost_branch": arrow(np.ones(len(rows), np.bool_), null=np.full(len(rows), not origin.lost)),
+        "gone_elsewhere": arrow(np.ones(len(rows), np.bool_), null=origin.going_on[frame] & ~masks == 0),
     }
     if not where:
         return columns
-    held_in = origin.held_in[origin.component[records.frame[rows]]]
+    held_in = origin.held_in[origin.component[frame]]
     new = np.ones(len(rows), np.bool_)  # the rows that are not held as the one before
     new[1:] = (masks[1:] != masks[:-1]) | (held_in[1:] != held_in[:-1]).any(axis=1)
     kinds, kind = np.column_stack((masks, held_in))[new], np.cumsum(new) - 1

@@ -49,7 +49,7 @@ class Origin:
     among them, position: byte of it. held_in: the segment by component and copy, -1 = not there.
     copies: a bit for each copy that holds just these bytes. component: equal for batches that hold the same offsets.
     size: bytes of all copies that were gone over for it. lost: the batches are of a branch of the log that did not
-    stand. outlived: the offset of the first batch that a copy lacks which holds what is before and behind it.
+    stand. going_on: a bit for each copy that has undamaged what lies before and behind the batch, be it there or not.
     """
 
     directories: tuple[str, ...]
@@ -61,8 +61,14 @@ class Origin:
     size: int
     brokers: tuple[int | None, ...]
     held_in: npt.NDArray[np.int32]
+    going_on: Vector
     lost: bool = False
-    outlived: int | None = None
+
+    @property
+    def first_gone(self) -> int | None:
+        """The index of the first batch that a copy lacks, or has cleaned, though it goes on behind it."""
+        gone = np.flatnonzero(self.going_on & ~self.copies)
+        return int(gone[0]) if len(gone) else None
 
     @property
     def mixed(self) -> bool:

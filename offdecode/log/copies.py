@@ -82,6 +82,7 @@ class _Reading:
         self._stream = copy.frames_from(start.place)
         self.loaded = start.reached
         self.start = copy.start
+        self.forked = LARGEST_INT64  # the first offset of its own branch, if that did not stand
         self._skip = start.used
         self._broken = False
         self.lost: list[tuple[int, int]] = []  # ranges of offsets at which bytes were lost
@@ -249,8 +250,10 @@ class _Merge:
             lost = np.concatenate((lost, parts.without(contrary)))
             whole = parts.frames(self._copies, size)
             counts = _compare(whole, self._preferred)[1]
+        for at in np.unique(every.copy[lost]).tolist():
+            readings[at].forked = min(readings[at].forked, int(every.base[lost[every.copy[lost] == at]].min()))
         if whole.origin is not None:
-            whole = replace(whole, origin=replace(whole.origin, outlived=_outlived(whole, whole.origin, readings)))
+            whole = replace(whole, origin=replace(whole.origin, going_on=_going_on(whole, readings)))
         frames = _representatives(whole, counts)
         if len(lost):
             lost.sort()
@@ -269,7 +272,9 @@ class _Merge:
         template = next(reading.template for reading in readings if reading.template is not None)
         none = _take(template, np.empty(0, np.int64))
         names, brokers = _names(self._copies)
-        origin = Origin(names, (), *(np.empty(0, np.int64),) * 4, size, brokers, np.empty((0, len(names)), np.int32))
+        none_of_them = np.empty(0, np.int64)
+        held_in = np.empty((0, len(names)), np.int32)
+        origin = Origin(names, (), *(none_of_them,) * 4, size, brokers, held_in, none_of_them)
         return replace(none, problems=tuple(problems), breaks=(0,) if broken else (), origin=origin)
 
     def _stands(self, every: _Batches, preferred: _Reading) -> Mask:
@@ -409,7 +414,7 @@ class _Parts:
         directories, brokers = _names(copies)
         origin = Origin(
             directories, names, numbers[piece], base[piece] + start, self.copies, self.component, size, brokers,
-            self._held_in(len(copies), numbers), lost,
+            self._held_in(len(copies), numbers), np.zeros(len(chosen), np.int64), lost,
         )  # fmt: skip
         if len(piece) and (piece == piece[0]).all():
             chunk = chunks[piece[0]]
@@ -448,7 +453,9 @@ def _take(frames: Frames, index: Vector) -> Frames:
     columns = {name: getattr(frames, name)[index] for name in _VECTORS}
     origin = frames.origin
     if origin is not None:
-        own = {name: getattr(origin, name)[index] for name in ("segment", "position", "copies", "component")}
+        own = {
+            name: getattr(origin, name)[index] for name in ("segment", "position", "copies", "component", "going_on")
+        }
         origin = replace(origin, **own)
     return replace(frames, **columns, origin=origin, problems=(), breaks=())
 
@@ -492,19 +499,21 @@ def _compare(frames: Frames, preferred: int) -> tuple[Mask, dict[int, int]]:
     return contrary, counts
 
 
-def _outlived(frames: Frames, origin: Origin, readings: Sequence[_Reading]) -> int | None:
-    """The first offset at which a copy lacks batches, or holds others, though it goes from before to behind them."""
+def _going_on(frames: Frames, readings: Sequence[_Reading]) -> Vector:
+    """A bit for each copy that goes from before to behind each batch, and has lost no bytes there."""
     base, last = frames.base_offset, frames.last_offset
-    lacking = np.zeros(len(frames), np.bool_)
+    found = np.zeros(len(frames), np.int64)
     for bit, reading in enumerate(readings):
-        here = (origin.copies >> bit & 1 == 0) & (last < reading.loaded) & frames.crc_valid
+        here = (last < min(reading.loaded, reading.forked)) & frames.crc_valid
         if reading.start is not None:
             here &= base >= reading.start
-        for low, high in reading.lost if here.any() else ():
-            here &= (last < low) | (base > max(low, high))
-        lacking |= here
-    found = base[lacking]
-    return int(found.min()) if len(found) else None
+        if reading.lost:
+            lows, highs = np.array(sorted(reading.lost), np.int64).T
+            before = np.searchsorted(lows, last, side="right") - 1
+            reached = np.maximum.accumulate(np.maximum(lows, highs))
+            here &= (before < 0) | (reached[before] < base)
+        found |= here.astype(np.int64) << bit
+    return found
 
 
 def _representatives(whole: Frames, counts: dict[int, int]) -> Frames:

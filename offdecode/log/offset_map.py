@@ -141,8 +141,9 @@ class OffsetMap:
             self._begin(frames)
         passage = pass_over(frames, self._reached)
         self.cleaning.add(passage)
-        if self._outlived is None and frames.origin is not None:
-            self._outlived = frames.origin.outlived
+        gone = None if frames.origin is None else frames.origin.first_gone
+        if self._outlived is None and gone is not None:
+            self._outlived = int(frames.base_offset[gone])
         problems: list[Problem] = []
         if len(passage.valid):
             if self._reached.last_offset is None:

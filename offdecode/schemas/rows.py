@@ -23,7 +23,7 @@ from offdecode.schemas.layout import (
     Struct,
 )
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE, RECORD_TYPES
-from offdecode.schemas.state_rows import state_rows
+from offdecode.schemas.state_rows import GONE_ELSEWHERE, state_rows
 
 MARKER_ROW = "transaction_marker"
 UNKNOWN_ROW = "unknown"
@@ -73,6 +73,7 @@ COPIES = (
     Column("copies", Kind.INT32, "how many copies of the partition's log hold the record", optional=True),
     Column("lost_branch", Kind.BOOL, "true: the log forked here, and the record is of a branch that did not stand",
            optional=True),
+    GONE_ELSEWHERE,
 )
 COPIES_WITH_BATCH = (
     Column("copy_directories", Kind.LIST, "directories of the copies that hold the record", optional=True,

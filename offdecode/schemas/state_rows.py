@@ -14,6 +14,11 @@ GROUP_ROW = "group"
 TRANSACTION_ROW = "transaction"
 LAG_ROW = "lag"
 TOPIC_DELETED = "topic_deleted"
+GONE_ELSEWHERE = Column(
+    "gone_elsewhere", Kind.BOOL, "true: another copy of the log, which goes on behind the record, no longer has it: "
+    "as a rule the log cleaner removed it there, because a later record replaced or deleted what it says",
+    optional=True,
+)  # fmt: skip
 STATE_ROW_TYPES = (COMMITTED_ROW, PENDING_ROW, GROUP_ROW)
 
 # What a row of the state takes over from the record that set it, in this order.
@@ -99,6 +104,7 @@ def state_rows(commit: Mapping[str, Column]) -> tuple[tuple[str, str, tuple[Colu
     sometimes = (
         Column(TOPIC_DELETED, Kind.BOOL, "true: where the evidence ends, data directories hold deleted partitions of "
                "the topic, and no other", optional=True),
+        GONE_ELSEWHERE,
         *(column for name, column in commit.items() if column.optional and name != _HEADERS),
     )
     pending = (

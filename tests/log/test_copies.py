@@ -223,7 +223,7 @@ def test_a_copy_of_a_real_log_changes_nothing(log_set: LogSet, tmp_path: Path) -
         assert ask(command, tmp_path / "a", tmp_path / "b") == ask(command, tmp_path / "a"), command
     alone, both = ask("decode", tmp_path / "a"), ask("decode", tmp_path / "a", tmp_path / "b")
     assert {row.pop("copies") for row in both} == {2}
-    assert {row.pop("lost_branch") for row in both} == {None}
+    assert {row.pop("lost_branch") for row in both} == {row.pop("gone_elsewhere") for row in both} == {None}
     assert both == alone
 
 
@@ -255,6 +255,7 @@ def test_the_union_holds_what_any_copy_holds_once(log_set: LogSet, seed: int, tm
         assert place not in found
         assert row.pop("copies") == count[place]
         assert row.pop("lost_branch") is None
+        row.pop("gone_elsewhere")
         found[place] = {**row, "transaction": None}
     assert found == expected
 
@@ -359,3 +360,29 @@ def test_with_batch_names_the_copies(tmp_path: Path) -> None:
     for row in rows:
         for directory, segment in zip(row["copy_directories"], row["copy_segments"], strict=True):
             assert Path(segment).parent == Path(directory)
+
+
+def test_an_offset_that_was_deleted_since_the_backup(tmp_path: Path) -> None:
+    """Its record is in yesterday's copy; today's has lost it and the tombstone: it is told so."""
+    yesterday = copy_of(tmp_path, "yesterday", commits(0, 2, "deleted"), commits(2, 2, "goes-on"))
+    today = copy_of(tmp_path, "today", cleaned(4, [1], 3, "other"), commits(7, 2, "goes-on"))
+    for paths in ([yesterday, today], [today, yesterday]):
+        rows = list(offdecode.state(paths).rows())
+        gone = {row["group"] for row in rows if row["type"] == "committed_offset" and row["gone_elsewhere"]}
+        assert gone == {"deleted"}
+        groups = {row["group"]: row for row in rows if row["type"] == "group"}
+        assert not any(row["complete"] for row in groups.values())
+        assert "what deleted their keys may be gone" in groups["deleted"]["incomplete_reason"]
+        told, _ = rows_of(*paths)
+        assert [row["log_offset"] for row in told if row["gone_elsewhere"]] == [0, 1, 2, 3]
+    (alone, *_) = (row for row in offdecode.state(yesterday).rows() if row["type"] == "group")
+    assert alone["complete"]
+
+
+def test_a_copy_that_merely_ends_or_begins_elsewhere_misses_nothing(tmp_path: Path) -> None:
+    parts = [commits(0, 2), commits(2, 2), commits(4, 2)]
+    shorter = copy_of(tmp_path, "shorter", *parts[:2])
+    later = copy_of(tmp_path, "later", *parts[1:], first=2)
+    rows, _ = rows_of(shorter, later)
+    assert not any(row["gone_elsewhere"] for row in rows)
+    assert all(row["complete"] for row in offdecode.state([shorter, later]).rows() if row["type"] == "group")

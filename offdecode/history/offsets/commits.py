@@ -14,11 +14,15 @@ from offdecode.history.offsets.keys import KeyCodes
 from offdecode.model import Mask, Vector, arrow
 from offdecode.schemas import offset_commit
 from offdecode.schemas.rows import row_type
+from offdecode.schemas.state_rows import GONE_ELSEWHERE
 
 UNKNOWN = "unknown"  # the state of a transaction whose end is lost
 _NOT_HELD = ("type", "value_version", "headers")
 _NAMES = ("group", "topic")
-_ROWS = pa.schema([field for field in row_type(offset_commit.ROW_TYPE).arrow_schema if field.name not in _NOT_HELD])
+_GONE = pa.field(GONE_ELSEWHERE.name, pa.bool_())  # only rows of a log in several copies have it
+_ROWS = pa.schema([
+    *(field for field in row_type(offset_commit.ROW_TYPE).arrow_schema if field.name not in _NOT_HELD), _GONE,
+])  # fmt: skip
 _CODED = frozenset(field.name for field in _ROWS if pa.types.is_dictionary(field.type))
 _HELD = pa.schema([field.with_type(pa.int32()) if field.name in _CODED else field for field in _ROWS])
 
@@ -108,7 +112,10 @@ class WithTexts:
 
 def _numbered(rows: pa.RecordBatch | pa.Table, codes: KeyCodes) -> pa.Table:
     """The columns that are held, texts as numbers."""
-    columns = [rows.column(name) for name in _HELD.names]
+    none = pa.nulls(len(rows), pa.bool_())
+    columns = [
+        none if name == _GONE.name and name not in rows.schema.names else rows.column(name) for name in _HELD.names
+    ]
     return pa.table([
         (codes.names if name in _NAMES else codes.texts).encode(column) if name in _CODED else column
         for name, column in zip(_HELD.names, columns, strict=True)
