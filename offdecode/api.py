@@ -332,10 +332,9 @@ def carve(
     """
     from offdecode.questions.carve import carve as ask
 
-    paths = (path,) if isinstance(path, (str, os.PathLike)) else path
     report = _warn if on_problem is None else on_problem
     asked = CarveOptions(topic_partitions)
-    return ask([Path(one) for one in paths], Path(output), asked, topic_name, report, lambda read, found: None)
+    return ask(_each(path), Path(output), asked, topic_name, report, lambda read, found: None)
 
 
 def read(
@@ -369,13 +368,17 @@ def read_table(
 
 def _groups(path: Paths, options: dict[str, Any], *groups: type) -> list[Any]:
     """The groups of options, from the path and the options as they were given."""
-    paths = (path,) if isinstance(path, (str, os.PathLike)) else path
-    left = {**options, "paths": tuple(Path(item) for item in paths)}
+    left = {**options, "paths": _each(path)}
     found: list[Any] = [from_values(group, left) for group in groups]
     if left:
         names = sorted(_names(groups))
         raise UsageError(f"there is no option {min(left)!r}; the options are {', '.join(names)}")
     return found
+
+
+def _each(path: Paths) -> tuple[Path, ...]:
+    """The path, or each of several."""
+    return tuple(Path(item) for item in ((path,) if isinstance(path, (str, os.PathLike)) else path))
 
 
 def _names(groups: Sequence[type]) -> Iterator[str]:

@@ -179,7 +179,8 @@ def touches_evidence(target: Path, paths: tuple[Path, ...]) -> bool:
 
 def open_evidence(request: Request) -> Evidence:
     """Find the logs of a request. Nothing is decoded."""
-    if request.source.input_format == "records-jsonl" or all(map(is_printed, request.source.paths)):
+    paths = request.source.paths
+    if request.source.input_format == "records-jsonl" or (paths and all(map(is_printed, paths))):
         return ExportedEvidence(request.source)
     return SegmentEvidence(request)
 

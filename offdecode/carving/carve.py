@@ -19,6 +19,7 @@ from offdecode.carving.runs import DIGEST, SECTOR_BYTES, Batches, Runs, Whose, j
 from offdecode.errors import SourceError
 from offdecode.log.batches import Frames
 from offdecode.log.headers import MAGIC_AT, MAX_BATCH_BYTES, plausible
+from offdecode.log.inventory import ChunksChecksum
 from offdecode.log.transactions import Place
 from offdecode.logs import frames_from
 from offdecode.model import Chunk, Problem, Vector
@@ -26,6 +27,7 @@ from offdecode.sources.codecs import HEAD_BYTES, codec_of
 from offdecode.sources.containers import Containers
 from offdecode.sources.disk_images import raw_disk
 from offdecode.sources.locations import Location
+from offdecode.sources.names import COMPRESSED_SUFFIXES
 from offdecode.sources.readers import Reader
 from offdecode.sources.segments import PartitionLog, Segment
 from offdecode.sources.unreadable import PatientReader
@@ -34,7 +36,6 @@ _CHUNK_BYTES = 4 << 20
 _MOST_LONE = 100_000  # headers at blocks' starts that are kept: hostile bytes may hold one in each
 _SURELY_FOREIGN = 16  # so many batches more of other topics than of this, and a run is not looked at further
 _TOLD = ("unreadable", "changed_while_read")
-_COMPRESSED = (".gz", ".zst", ".lz4", ".xz", ".bz2")
 
 Report = Callable[[Problem], None]
 Meter = Callable[[int, int], None]  # called with the bytes and batches since the last call
@@ -92,7 +93,7 @@ def _places(paths: Sequence[Path], report: Report) -> Iterator[Location]:
         try:
             with place.open() as reader:
                 codec = codec_of(reader.read(0, HEAD_BYTES))
-            if codec is not None and place.name.endswith(_COMPRESSED):  # an image may begin with anything
+            if codec is not None and place.name.endswith(COMPRESSED_SUFFIXES):  # an image may begin with anything
                 place, problems = containers.unpacked(place, codec)
                 for problem in problems:
                     report(problem)
@@ -118,18 +119,15 @@ class _Scan:
         number, self._images = self._images, self._images + 1
         with place.open() as reader:
             size = reader.size
-        sha256, hashed, whole = hashlib.sha256(), 0, True
+        checksum, whole = ChunksChecksum(), True
         whole_image = PartitionLog(None, (Segment(place, size, 0),))
         for _, frames in frames_from(whole_image, _CHUNK_BYTES, Place(0, 0)):
             for problem in frames.problems:
                 if problem.kind in _TOLD:
                     report(problem)
                     whole = False
-            chunk = frames.chunk
-            sha256.update(chunk.buffer[hashed - chunk.position : chunk.size].data)
-            meter(chunk.position + chunk.size - hashed, self._add(number, frames))
-            hashed = chunk.position + chunk.size
-        return Image(place, size, sha256.hexdigest() if whole else None)
+            meter(checksum.add(frames.chunk), self._add(number, frames))
+        return Image(place, size, checksum.sha256 if whole else None)
 
     def _add(self, image: int, frames: Frames) -> int:
         valid = np.flatnonzero(frames.crc_valid)
@@ -179,8 +177,9 @@ class _Scan:
     def put_together(self, images: Sequence[Image]) -> list[tuple[int, int]]:
         """Find the rest of batches that are cut; the runs that these link."""
         runs = self.runs
-        known = np.flatnonzero(runs.of_the_topic() | runs.of_markers()).tolist()
-        markers = frozenset(np.flatnonzero(runs.of_markers()).tolist())
+        of_markers = runs.of_markers()
+        known = np.flatnonzero(runs.of_the_topic() | of_markers).tolist()
+        markers = frozenset(np.flatnonzero(of_markers).tolist())
         followed = frozenset(runs.follows)
         links: list[tuple[int, int]] = []
         for number, image in enumerate(images):

@@ -16,8 +16,9 @@ import numpy as np
 from offdecode.carving.runs import Batches, Runs, Whose
 from offdecode.model import Mask, Vector
 from offdecode.schemas.placement import DEFAULT_PARTITIONS
+from offdecode.sources.segments import MOST_COPIES
 
-MOST_COPIES = 62  # that are read as one log
+_MOST_PARTITIONS = 1 << 16
 
 
 class Known(StrEnum):
@@ -137,9 +138,6 @@ def partitions_of(code: Vector, piece: Vector) -> tuple[int, Known]:
     return max((number for number in candidates if 1 <= number <= _MOST_PARTITIONS), key=explained), Known.INFERRED
 
 
-_MOST_PARTITIONS = 1 << 16
-
-
 def _by_piece(code: Vector, piece: Vector, partitions: int) -> Vector:
     """The partition of each batch: that of most batches of its piece; -1 where none tells."""
     told = code >= 0
@@ -147,9 +145,9 @@ def _by_piece(code: Vector, piece: Vector, partitions: int) -> Vector:
     order = np.lexsort((-counts, pairs[0]))
     pieces, first = np.unique(pairs[0][order], return_index=True)
     best = pairs[1][order][first]
-    at = np.minimum(np.searchsorted(pieces, piece), max(len(pieces) - 1, 0))
     if not len(pieces):
         return np.full(len(piece), -1, np.int64)
+    at = np.minimum(np.searchsorted(pieces, piece), len(pieces) - 1)
     return np.where(pieces[at] == piece, best[at], -1)
 
 

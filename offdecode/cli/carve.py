@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from offdecode.cli.options import Taken, paths_argument, takes
-from offdecode.options import CarveOptions, Source
+from offdecode.options import CarveOptions, Output, Source
 
 
 @click.command("carve")
@@ -31,17 +31,14 @@ def command(source: Source, asked: CarveOptions, output: Path, as_json: bool) ->
 
     from offdecode.cli import DAMAGED
     from offdecode.cli.run import progress
-    from offdecode.model import Problem
     from offdecode.questions.carve import carve
+    from offdecode.request import Stats
     from offdecode.sinks.text.carved import summary_lines
+    from offdecode.writing import ProblemLines, problem_stream
 
-    problems: list[Problem] = []
-
-    def report(problem: Problem) -> None:
-        problems.append(problem)
-        click.echo(orjson.dumps(problem.as_dict()), err=True)
-
-    with progress(None, "batches") as meter:
+    stats = Stats()
+    with problem_stream(Output()) as problems, progress(None, "batches") as meter:
+        report = ProblemLines(problems, stats, strict=False)
         summary = carve(source.paths, output, asked, source.topic_name, report, meter)
     click.echo(orjson.dumps(summary) if as_json else "\n".join(summary_lines(summary, str(output))))
-    return DAMAGED if problems else 0
+    return DAMAGED if stats.problems else 0

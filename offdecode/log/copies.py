@@ -294,16 +294,13 @@ class _Merge:
 
     def _breaks(self, frames: Frames, readings: Sequence[_Reading]) -> tuple[int, ...]:
         """Before which batches offsets are missing where a copy has lost bytes."""
-        ranges = sorted(one for reading in readings for one in reading.lost)
+        ranges = [one for reading in readings for one in reading.lost]
         if not ranges:
             return ()
-        lows = np.array([low for low, _ in ranges], np.int64)
-        highs = np.maximum.accumulate(np.array([max(one) for one in ranges], np.int64))
         good = np.flatnonzero(frames.crc_valid)
         before = np.maximum.accumulate(np.concatenate(([self._last], frames.last_offset[good])))[:-1]
         hole = np.flatnonzero(frames.base_offset[good] > before + 1)
-        reaching = np.searchsorted(lows, frames.base_offset[good[hole]], side="left") - 1
-        lost = (reaching >= 0) & (highs[reaching] > before[hole])
+        lost = _reached(ranges, before[hole] + 1, frames.base_offset[good[hole]] - 1)
         return tuple(good[hole[lost]].tolist())
 
 
@@ -499,6 +496,17 @@ def _compare(frames: Frames, preferred: int) -> tuple[Mask, dict[int, int]]:
     return contrary, counts
 
 
+def _reached(ranges: list[tuple[int, int]], first: Vector, last: Vector) -> Mask:
+    """Into which ranges of offsets, from `first` to `last` of each, one of these reaches."""
+    if not ranges:
+        return np.zeros(len(first), np.bool_)
+    lows, highs = np.array(sorted(ranges), np.int64).T
+    highest = np.maximum.accumulate(np.maximum(lows, highs))
+    before = np.searchsorted(lows, last, side="right") - 1
+    found: Mask = (before >= 0) & (highest[before] >= first)
+    return found
+
+
 def _going_on(frames: Frames, readings: Sequence[_Reading]) -> Vector:
     """A bit for each copy that goes from before to behind each batch, and has lost no bytes there."""
     base, last = frames.base_offset, frames.last_offset
@@ -507,11 +515,7 @@ def _going_on(frames: Frames, readings: Sequence[_Reading]) -> Vector:
         here = (last < min(reading.loaded, reading.forked)) & frames.crc_valid
         if reading.start is not None:
             here &= base >= reading.start
-        if reading.lost:
-            lows, highs = np.array(sorted(reading.lost), np.int64).T
-            before = np.searchsorted(lows, last, side="right") - 1
-            reached = np.maximum.accumulate(np.maximum(lows, highs))
-            here &= (before < 0) | (reached[before] < base)
+        here &= ~_reached(reading.lost, base, last)
         found |= here.astype(np.int64) << bit
     return found
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from offdecode.log.batches import Frames
 from offdecode.log.compression import CODECS
-from offdecode.model import Problem
+from offdecode.model import Chunk, Problem
 
 _TAILS = {"zero_tail": "zeros", "torn_batch": "torn_batch", "garbage_tail": "garbage"}
 
@@ -50,13 +50,33 @@ class Inventory:
         return asdict(self)
 
 
+class ChunksChecksum:
+    """SHA-256 of a file's chunks in order, which may overlap by the bytes of an unfinished batch.
+
+    size: how many bytes have come.
+    """
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self.size = 0
+
+    def add(self, chunk: Chunk) -> int:
+        """The next chunk; how many of its bytes had not come before."""
+        before, self.size = self.size, max(self.size, chunk.position + chunk.size)
+        self._sha256.update(chunk.buffer[before - chunk.position : chunk.size].data)
+        return self.size - before
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+
 class InventoryBuilder:
     """Takes the frames of one segment in order, and what their records became."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._sha256 = hashlib.sha256()
-        self._hashed = 0
+        self._checksum = ChunksChecksum()
         self._batches = 0
         self._crc_failures = 0
         self._first_offset: int | None = None
@@ -71,10 +91,8 @@ class InventoryBuilder:
         self._tail, self._tail_bytes = "clean", 0
 
     def add(self, frames: Frames) -> None:
-        """The next chunk's frames. Chunks may overlap by the bytes of an unfinished batch; they are hashed once."""
-        chunk = frames.chunk
-        self._sha256.update(chunk.buffer[self._hashed - chunk.position : chunk.size].data)
-        self._hashed = max(self._hashed, chunk.position + chunk.size)
+        """The next chunk's frames."""
+        self._checksum.add(frames.chunk)
         valid = np.flatnonzero(frames.crc_valid)
         self._batches += len(frames)
         self._crc_failures += len(frames) - len(valid)
@@ -121,7 +139,7 @@ class InventoryBuilder:
         batches_by_magic, batches_by_codec = batches_by
         records_by_magic, records_by_codec = records_by
         return Inventory(
-            self._path, self._hashed, None if self._problems["unreadable"] else self._sha256.hexdigest(),
+            self._path, self._checksum.size, None if self._problems["unreadable"] else self._checksum.sha256,
             self._first_offset, self._last_offset, self._first_timestamp, self._last_timestamp,
             self._batches, self._crc_failures, batches_by_magic, batches_by_codec,
             _plain(self._types), records_by_magic, records_by_codec,

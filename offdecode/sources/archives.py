@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from offdecode.model import Problem
 from offdecode.sources import tar, zip
@@ -123,34 +124,46 @@ class Archive:
             self.problems.append(Problem("damaged_archive", self.outer.text, message))
 
 
-class MemberLocation(Location):
-    """A file or directory in an archive; "" is all of it."""
+class InsideLocation(Location):
+    """A file or directory within another file: in an archive, on a disk, what a compressed file holds."""
 
-    def __init__(self, archive: Archive, path: str) -> None:
-        self._archive = archive
+    def __init__(self, outer: Location, path: str) -> None:
+        self._outer = outer
         self._path = path
 
     @property
-    def name(self) -> str:
-        return self._path.rpartition("/")[2] or content_name(self._archive.outer)
+    def text(self) -> str:
+        return self._outer.text + SEPARATOR + printable(self._path)
 
     @property
-    def text(self) -> str:
-        return self._archive.outer.text + SEPARATOR + printable(self._path)
+    def parent(self) -> Location:
+        return self._outer.parent
+
+    @property
+    def key(self) -> str:
+        return self._outer.identity + SEPARATOR + self._path
+
+    @property
+    def version(self) -> object:
+        return self._outer.version
+
+
+class MemberLocation(InsideLocation):
+    """A file or directory in an archive; "" is all of it."""
+
+    def __init__(self, archive: Archive, path: str) -> None:
+        super().__init__(archive.outer, path)
+        self._archive = archive
+
+    @property
+    def name(self) -> str:
+        return self._path.rpartition("/")[2] or content_name(self._outer)
 
     @property
     def parent(self) -> Location:
         if not self._path:
-            return self._archive.outer.parent
+            return super().parent
         return MemberLocation(self._archive, self._path.rpartition("/")[0])
-
-    @property
-    def key(self) -> str:
-        return self._archive.outer.identity + SEPARATOR + self._path
-
-    @property
-    def version(self) -> object:
-        return self._archive.outer.version
 
     def exists(self) -> bool:
         return self.is_file() or self.is_directory()
@@ -174,34 +187,16 @@ class MemberLocation(Location):
         return WindowReader(archive.outer.open(), file.start, file.size, archive.size)
 
 
-class UnpackedLocation(Location):
-    """What a compressed file holds. It lies where the file lies."""
+class ContentLocation(InsideLocation):
+    """All that a file holds, as one file under the name `path`. It lies where the file lies."""
 
-    def __init__(self, outer: Location, spool: Spool, start: int, size: int) -> None:
-        self._outer = outer
-        self._spool = spool
-        self._start = start
-        self._size = size
+    def __init__(self, outer: Location, path: str, reader: Callable[[], Reader]) -> None:
+        super().__init__(outer, path)
+        self._reader = reader
 
     @property
     def name(self) -> str:
-        return content_name(self._outer)
-
-    @property
-    def text(self) -> str:
-        return self._outer.text + SEPARATOR + self.name
-
-    @property
-    def parent(self) -> Location:
-        return self._outer.parent
-
-    @property
-    def key(self) -> str:
-        return self._outer.identity + SEPARATOR
-
-    @property
-    def version(self) -> object:
-        return self._outer.version
+        return self._path
 
     def exists(self) -> bool:
         return True
@@ -219,7 +214,7 @@ class UnpackedLocation(Location):
         raise NotADirectoryError(self.text)
 
     def open(self) -> Reader:
-        return SpoolReader(self._spool, self._start, self._size)
+        return self._reader()
 
 
 def content_name(file: Location) -> str:
@@ -232,7 +227,7 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def unpack_file(file: Location, codec: Codec, spool: Spool) -> tuple[UnpackedLocation, list[Problem]]:
+def unpack_file(file: Location, codec: Codec, spool: Spool) -> tuple[ContentLocation, list[Problem]]:
     """What a compressed file holds, and what is wrong with it."""
     start = spool.end
     problems: list[Problem] = []
@@ -242,7 +237,8 @@ def unpack_file(file: Location, codec: Codec, spool: Spool) -> tuple[UnpackedLoc
                 spool.write(piece, file.text)
     except Damage as damage:
         problems = [Problem("damaged_archive", file.text, damage.reason, position=damage.position)]
-    return UnpackedLocation(file, spool, start, spool.end - start), problems
+    opened = partial(SpoolReader, spool, start, spool.end - start)
+    return ContentLocation(file, content_name(file), opened), problems
 
 
 def holds_tar(reader: Reader, codec: Codec) -> bool:

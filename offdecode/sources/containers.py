@@ -13,7 +13,7 @@ from offdecode.sources.locations import LocalLocation, Location, is_standard_inp
 from offdecode.sources.names import SEGMENT_SUFFIX
 
 if TYPE_CHECKING:  # a plain directory needs none of what these import
-    from offdecode.sources.archives import Archive, UnpackedLocation
+    from offdecode.sources.archives import Archive, ContentLocation
     from offdecode.sources.disk_images import DiskImage
     from offdecode.sources.readers import Reader
     from offdecode.sources.spool import Spool
@@ -72,7 +72,7 @@ class Containers:
             return self._once(file, "zip", lambda: open_zip(file, self._topic, self._spooled()))
         return self._once(file, "tar", lambda: open_tar(file, codec, self._topic, self._spooled()))
 
-    def unpacked(self, file: Location, codec: Codec) -> tuple[UnpackedLocation, list[Problem]]:
+    def unpacked(self, file: Location, codec: Codec) -> tuple[ContentLocation, list[Problem]]:
         """What a compressed file holds. Raises OSError where it cannot be read."""
         from offdecode.sources.archives import unpack_file
 

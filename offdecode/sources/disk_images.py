@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from offdecode.errors import SourceError
 from offdecode.model import Problem
-from offdecode.sources.archives import SEPARATOR, printable
+from offdecode.sources.archives import ContentLocation, InsideLocation
 from offdecode.sources.locations import Complain, Location
 from offdecode.sources.readers import SECTOR_BYTES, Reader
 
@@ -32,6 +32,9 @@ _EXT_MAGIC_AT = 1024 + 56
 _MOST_DEPTH = 64
 _MOST_DIRECTORIES = 1 << 20
 _EXTRA = "pip install 'offdecode[images]'"
+
+_log = logging.getLogger("dissect")
+_log.addHandler(logging.NullHandler())  # else it prints to stderr
 
 # What a file begins with that is an image in a form of its own. No segment does: its offset would be beyond 2^58.
 _FORMS = {b"QFI\xfb": "qcow2", b"KDMV": "vmdk", b"EVF\x09": "E01"}
@@ -45,10 +48,14 @@ def looks_like_image(reader: Reader) -> bool:
         head[:4] in _FORMS
         or head[:4] == b"XFSB"
         or head[512:520] == b"EFI PART"
-        or any(head[at : at + 8] == b"LABELONE" for at in range(0, 2048, 512))
+        or _is_lvm(head)
         or _is_ext(head, reader.size)
         or _is_mbr(head, reader.size)
     )
+
+
+def _is_lvm(head: bytes) -> bool:
+    return any(head[at : at + 8] == b"LABELONE" for at in range(0, 2048, 512))
 
 
 def _is_ext(head: bytes, size: int) -> bool:
@@ -107,7 +114,7 @@ class DiskImage:
                 self._volumes[name] = XFS(stream)
             elif head[_EXT_MAGIC_AT : _EXT_MAGIC_AT + 2] == b"\x53\xef":
                 self._volumes[name] = ExtFS(stream)
-            elif any(head[at : at + 8] == b"LABELONE" for at in range(0, 2048, 512)):
+            elif _is_lvm(head):
                 group = LVM2(stream).volume_group
                 for volume in group.lv:
                     self._find(volume.open(), f"{group.name}-{volume.name}")
@@ -135,7 +142,9 @@ def raw_disk(outer: Location) -> Location:
         if reader.read(0, 4) not in _FORMS:
             return outer
     _require_libraries(outer)
-    return RawDisk(outer)
+    with _telling():
+        stream = _opened(outer)
+    return ContentLocation(outer, "raw", lambda: _NodeReader(stream, stream.size))
 
 
 def _require_libraries(outer: Location) -> None:
@@ -150,80 +159,23 @@ def _require_libraries(outer: Location) -> None:
         raise SourceError(outer.text, message) from None
 
 
-class RawDisk(Location):
-    """What a qcow2, vmdk or E01 image holds, as one file."""
-
-    def __init__(self, outer: Location) -> None:
-        self._outer = outer
-        with _telling():
-            self._stream = _opened(outer)
-
-    name = "raw"
-
-    @property
-    def text(self) -> str:
-        return self._outer.text + SEPARATOR + self.name
-
-    @property
-    def parent(self) -> Location:
-        return self._outer.parent
-
-    @property
-    def key(self) -> str:
-        return self._outer.identity + SEPARATOR + self.name
-
-    @property
-    def version(self) -> object:
-        return self._outer.version
-
-    def exists(self) -> bool:
-        return True
-
-    def is_file(self) -> bool:
-        return True
-
-    def is_directory(self) -> bool:
-        return False
-
-    def child(self, name: str) -> Location:
-        raise NotADirectoryError(self.text)
-
-    def names(self) -> list[str]:
-        raise NotADirectoryError(self.text)
-
-    def open(self) -> Reader:
-        return _NodeReader(self._stream, self._stream.size)
-
-
-class DiskLocation(Location):
+class DiskLocation(InsideLocation):
     """A file or directory on a disk. node: dissect's inode; or volumes by name."""
 
     def __init__(self, image: DiskImage, path: str, node: Any, above: Location) -> None:
+        super().__init__(image.outer, path)
         self._image = image
-        self._path = path
         self._node = node
         self._above = above
         self._inside: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
-        return self._path.rpartition("/")[2] or self._image.outer.name
-
-    @property
-    def text(self) -> str:
-        return self._image.outer.text + SEPARATOR + printable(self._path)
+        return self._path.rpartition("/")[2] or self._outer.name
 
     @property
     def parent(self) -> Location:
         return self._above
-
-    @property
-    def key(self) -> str:
-        return self._image.outer.identity + SEPARATOR + self._path
-
-    @property
-    def version(self) -> object:
-        return self._image.outer.version
 
     def exists(self) -> bool:
         return self._node is not None
@@ -407,9 +359,9 @@ def _telling(damaged: Callable[[str], None] | None = None) -> Iterator[None]:
 
     damaged: takes what they merely write to their logs.
     """
-    words = logging.NullHandler() if damaged is None else _Words(damaged)
-    logger = logging.getLogger("dissect")
-    logger.addHandler(words)
+    words = None if damaged is None else _Words(damaged)
+    if words is not None:
+        _log.addHandler(words)
     try:
         yield
     except (OSError, SourceError):
@@ -417,7 +369,8 @@ def _telling(damaged: Callable[[str], None] | None = None) -> Iterator[None]:
     except Exception as error:  # they raise whatever their parsing leads to
         raise OSError(errno.EIO, f"the file system is damaged here: {_reason(error)}") from None
     finally:
-        logger.removeHandler(words)
+        if words is not None:
+            _log.removeHandler(words)
 
 
 def _reason(error: Exception) -> str:

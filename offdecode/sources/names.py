@@ -8,7 +8,8 @@ from offdecode.model import LARGEST_INT64
 
 _LONGEST_NAME = 255
 SEGMENT_SUFFIX = ".log"  # of a compressed one too, before its own
-SEGMENT_NAME = re.compile(r"(?s).*\.log(\.(gz|zst|lz4|xz|bz2))?")
+COMPRESSED_SUFFIXES = (".gz", ".zst", ".lz4", ".xz", ".bz2")
+SEGMENT_NAME = re.compile(rf"(?s).*\.log({'|'.join(map(re.escape, COMPRESSED_SUFFIXES))})?")
 # Behind a segment's name: what the broker was about to delete, or what the log cleaner was about to put in place.
 LEFTOVER_SEGMENT = re.compile(r"\d{20}\.log\.(?P<why>deleted|cleaned|swap)")
 # Behind a partition's directory: deleted, on a broker that should not have it, or on its way to another disk.

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 from offdecode.sources.opening import open_evidence
 
+_SEEK_DATA: int | None = getattr(os, "SEEK_DATA", None)  # not every system has it
 SECTOR_BYTES = 4096  # of a disk, as the system reads it
 
 
@@ -65,9 +66,11 @@ class FileReader:
 
     def _hole(self, position: int, wanted: int) -> int:
         """How many bytes from `position` on are zeros that the file does not even hold: to read them takes as long."""
+        if _SEEK_DATA is None:
+            return 0
         end = min(position + wanted, self.size)
         try:
-            data = os.lseek(self._descriptor, position, os.SEEK_DATA)
+            data = os.lseek(self._descriptor, position, _SEEK_DATA)
         except OSError as error:
             return max(end - position, 0) if error.errno == errno.ENXIO else 0
         return max(min(data, end) - position, 0)

@@ -31,7 +31,7 @@ from offdecode.sources.names import (
 from offdecode.sources.readers import Reader
 from offdecode.sources.unreadable import PatientReader
 
-_MOST_COPIES = 62  # a bit each
+MOST_COPIES = 62  # that are read as one log: a bit each
 _NUMBERED = re.compile(r"(?s)\d{20}\.log.*")
 
 
@@ -169,9 +169,9 @@ def copies_together(logs: Iterable[PartitionLog]) -> list[tuple[PartitionLog, ..
         own = log.segments[0].name
         found.setdefault(own if log.log_partition is None else log.log_partition, []).append(log)
     for copies in found.values():
-        if len(copies) > _MOST_COPIES:
+        if len(copies) > MOST_COPIES:
             partition, count = copies[0].log_partition, len(copies)
-            message = f"partition {partition} lies in {count} copies; at most {_MOST_COPIES} are read as one log"
+            message = f"partition {partition} lies in {count} copies; at most {MOST_COPIES} are read as one log"
             raise SourceError(copies[-1].directory.text, f"{message}: give fewer, or --copies-apart")
     return [tuple(copies) for copies in found.values()]
 

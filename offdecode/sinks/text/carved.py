@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from offdecode.sinks.text.lines import printable
+from offdecode.sinks.text.words import digest_words
 
 
 def summary_lines(summary: dict[str, Any], directory: str) -> Iterator[str]:
     """The report on a carving. summary: the manifest's first line."""
     for image in summary["images"]:
-        digest = image["sha256"] or "not known: not all bytes could be read"
-        yield f"{printable(image['image'])}: {image['size']:,} bytes, sha256 {digest}"
+        yield f"{printable(image['image'])}: {digest_words(image)}"
     known = {"given": "as given", "inferred": "as the groups found tell", "assumed": "assumed: nothing found tells"}
     partitions = summary["topic_partitions"]
     yield f"the offsets topic has {partitions:,} partitions ({known[summary['topic_partitions_known']]})"

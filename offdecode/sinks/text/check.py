@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from offdecode.sinks.text.lines import printable
+from offdecode.sinks.text.words import digest_words
 
 Row = dict[str, Any]
 
@@ -50,20 +51,16 @@ def report_lines(found: Row) -> Iterator[str]:
 def _leftover_lines(found: Row) -> Iterator[str]:
     file = found["file"]
     yield f"left over, and read only with --leftovers: {printable(file['path'])} ({found['why']})"
-    yield f"    {_digest(file)}"
+    yield f"    {digest_words(file)}"
     yield (
         f"    offsets {_range(file['first_offset'], file['last_offset'])}, {file['batches']:,} batches, "
         f"of which {found['beyond_log']:,} begin where the log of the partition lacks offsets"
     )
 
 
-def _digest(file: Row) -> str:
-    return f"{file['size']:,} bytes, sha256 {file['sha256'] or 'not known: not all bytes could be read'}"
-
-
 def _file_lines(file: Row) -> Iterator[str]:
     yield f"  {printable(file['path'])}"
-    yield f"    {_digest(file)}"
+    yield f"    {digest_words(file)}"
     times = _times(file["first_timestamp"], file["last_timestamp"])
     yield f"    offsets {_range(file['first_offset'], file['last_offset'])}, {times}"
     magics = _counts(file["batches_by_magic"], "magic ")

@@ -21,6 +21,11 @@ def time_words(milliseconds: int | None) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
 
 
+def digest_words(file: Mapping[str, Any]) -> str:
+    """A file's size and checksum."""
+    return f"{file['size']:,} bytes, sha256 {file['sha256'] or 'not known: not all bytes could be read'}"
+
+
 def duration_words(milliseconds: int) -> str:
     """A duration in its two largest units."""
     if abs(milliseconds) < 1000:
