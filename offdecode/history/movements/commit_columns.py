@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from offdecode.history.numbers import Numbers
 from offdecode.model import DecodedChunk, Mask, Vector
 from offdecode.schemas import offset_commit
 
@@ -22,8 +23,6 @@ ABSENT = -(1 << 63)  # a null of the row, in a vector of numbers
 _TABLE_ENTRIES = 1 << 22  # up to so many combinations are told apart by a table, beyond it by sorting
 
 _PARTITION_MASK = (1 << 32) - 1
-_RECENT_CODES = 4096
-_NOTHING = np.empty(0, np.int64)
 
 Group = tuple[int | None, str]  # log partition, group
 
@@ -38,7 +37,7 @@ class CommitKeys:
         self.groups: list[Group] = []
         self.pairs = _Pairs()
         self._groups: dict[Group, int] = {}
-        self._keys = _Numbers()  # by pair and partition in one number
+        self._keys = Numbers()  # by pair and partition in one number
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -82,65 +81,13 @@ def _numbers_of(values: list[T], known: dict[T, int], all_: list[T]) -> list[int
     return list(map(known.__getitem__, values))
 
 
-class _Numbers:
-    """Numbers codes as they appear: most are in one sorted vector, the latest in a small one beside it."""
-
-    def __init__(self) -> None:
-        self._sorted = [_NOTHING, _NOTHING]
-        self._number = [_NOTHING, _NOTHING]
-        self._codes = np.empty(1024, np.int64)
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    @property
-    def codes(self) -> Vector:
-        """The code of each number."""
-        return self._codes[: self._count]
-
-    def find(self, codes: Vector) -> Vector:
-        """The number of each code; new ones get the next numbers, in their order."""
-        found = np.full(len(codes), -1)
-        for known, numbers in zip(self._sorted, self._number, strict=True):
-            if len(known):
-                at = np.minimum(np.searchsorted(known, codes), len(known) - 1)
-                same = known[at] == codes
-                found[same] = numbers[at[same]]
-        new = found < 0
-        if new.any():
-            found[new] = self._add(codes[new])
-        return found
-
-    def _add(self, codes: Vector) -> Vector:
-        added, first, index = np.unique(codes, return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        numbers = np.empty(len(added), np.int64)
-        numbers[order] = np.arange(self._count, self._count + len(added))
-        end = self._count + len(added)
-        if end > len(self._codes):
-            self._codes = np.concatenate((self._codes, np.empty(max(end, len(self._codes)), np.int64)))
-        self._codes[self._count : end] = added[order]
-        self._count = end
-        self._insert(1, added, numbers)
-        if len(self._sorted[1]) > _RECENT_CODES + len(self._sorted[0]) // 8:
-            self._insert(0, self._sorted[1], self._number[1])
-            self._sorted[1] = self._number[1] = _NOTHING
-        return numbers[index]
-
-    def _insert(self, part: int, codes: Vector, numbers: Vector) -> None:
-        place = np.searchsorted(self._sorted[part], codes)
-        self._sorted[part] = np.insert(self._sorted[part], place, codes)
-        self._number[part] = np.insert(self._number[part], place, numbers)
-
-
 class _Pairs(Sequence[tuple[int, str]]):
     """Pairs of the number of a group and a topic, by number."""
 
     def __init__(self) -> None:
         self._topics: list[str] = []
         self._by_topic: dict[str, int] = {}
-        self._numbers = _Numbers()  # by group and number of the topic in one number
+        self._numbers = Numbers()  # by group and number of the topic in one number
 
     def __len__(self) -> int:
         return len(self._numbers)
