@@ -21,6 +21,7 @@ from offdecode.errors import OffdecodeError, SourceError, UsageError
 from offdecode.model import DecodedChunk, Problem
 from offdecode.options import (
     COMMITS,
+    EACH_LOG,
     GROUPS,
     OFFSETS_TOPIC,
     ROWS,
@@ -30,6 +31,7 @@ from offdecode.options import (
     ExplainOptions,
     Filter,
     GenerationOptions,
+    GrowthOptions,
     MovementOptions,
     OverviewOptions,
     PathLike,
@@ -44,6 +46,7 @@ from offdecode.options import (
 from offdecode.questions.check import Leftover, PartitionCheck, Unused
 from offdecode.request import Request, checked_row_type, row_request
 from offdecode.run import Run
+from offdecode.schemas.growth_rows import GROWTH_ROW_TYPES
 from offdecode.schemas.history_rows import (
     GENERATION_ROW,
     GENERATION_SUMMARY_ROW,
@@ -69,6 +72,7 @@ __all__ = [
     "explain",
     "generations",
     "groups",
+    "growth",
     "lag",
     "read",
     "read_table",
@@ -272,6 +276,16 @@ def lag(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) -> 
 
     source, rows, reading = _groups(path, options, Source, Filter, Reading)
     return Answer(Request(source, rows, reading=reading), ask, (LAG_ROW,), on_problem)
+
+
+@_takes((Source, EACH_LOG), (Filter, (*GROUPS, "topics")), (GrowthOptions, None), _READING)
+def growth(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) -> Answer:
+    """Where the bytes are, and what the log cleaner would leave. Path, problems and errors as of `decode`."""
+    from offdecode.questions.growth import growth as ask
+    from offdecode.questions.growth import growth_request
+
+    source, rows, asked, reading = _groups(path, options, Source, Filter, GrowthOptions, Reading)
+    return Answer(growth_request(source, rows, reading), partial(ask, asked=asked), GROWTH_ROW_TYPES, on_problem)
 
 
 @_takes(_SOURCE, (Filter, (*GROUPS, *TIMES)), (TransactionOptions, None), _READING)

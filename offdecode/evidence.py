@@ -27,7 +27,14 @@ from offdecode.request import Report, Request, Stats
 from offdecode.sources.exported import can_reread, export_name, exported_bytes, is_printed, iter_lines
 from offdecode.sources.leftovers import leftover_logs
 from offdecode.sources.locations import Location, is_standard_input, local_path
-from offdecode.sources.segments import copies_apart, copies_together, data_directories, find_logs, in_order
+from offdecode.sources.segments import (
+    PartitionLog,
+    copies_apart,
+    copies_together,
+    data_directories,
+    find_logs,
+    in_order,
+)
 from offdecode.sources.standard_input import standard_input_is
 from offdecode.sources.topic_ids import data_directory_names, named_in_file
 
@@ -142,6 +149,7 @@ class Evidence:
     can_reread = True
     can_share = False  # whether several processes may share the work
     merged = False  # whether a log lies in several copies that are read as one
+    logs: tuple[PartitionLog, ...] = ()  # what there is of segments
 
     @property
     def size(self) -> int:

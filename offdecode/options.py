@@ -155,6 +155,7 @@ GROUPS = ("groups", "group_regex")
 COMMITS = ("topics", "partitions")
 TIMES = ("since", "until")
 OFFSETS = ("first_offset", "last_offset")
+EACH_LOG = ("input_format", "topic_name", "as_log_partition", "log_partitions", "leftovers")  # of a Source
 ROWS = ("row_types", *GROUPS, *COMMITS, *TIMES, *OFFSETS)
 
 
@@ -271,6 +272,24 @@ class OverviewOptions:
     )  # fmt: skip
 
 
+_DIMENSIONS = ("group", "topic", "type", "hour")
+
+
+@dataclass(frozen=True, slots=True)
+class GrowthOptions:
+    """What bytes are summed up by."""
+
+    by: tuple[str, ...] = option(
+        "--by", kind=OptionKind.CHOICE, choices=_DIMENSIONS, repeatable=True,
+        help="Sum up by this; repeatable. Default: by group.",
+    )  # fmt: skip
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """What there is a row for, each once."""
+        return tuple(one for one in _DIMENSIONS if one in (self.by or ("group",)))
+
+
 @dataclass(frozen=True, slots=True)
 class ExplainOptions:
     """What is known of the broker."""
@@ -348,6 +367,11 @@ class Output:
         "--stats", kind=OptionKind.FLAG,
         help="Print counts by type, version and codec, and rates, to stderr at the end.",
     )  # fmt: skip
+
+    @property
+    def one_file(self) -> bool:
+        """Whether it is one Parquet file, which has one row type."""
+        return self.path is not None and self.path.suffix == ".parquet" and not self.path.is_dir()
 
     @property
     def parquet(self) -> bool:

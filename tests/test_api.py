@@ -34,6 +34,7 @@ ASKED: dict[str, tuple[Callable[..., Answer], dict[str, Any], tuple[str, ...]]] 
     "explain-kinds": (offdecode.explain, {"kinds": ("rewind", "tombstone", "first"), "notable": True},
                       ("--kind", "rewind", "--kind", "tombstone", "--kind", "first", "--notable")),
     "lag": (offdecode.lag, {"topics": ["orders"]}, ("--topic", "orders")),
+    "growth": (offdecode.growth, {"by": ["topic", "hour"]}, ("--by", "topic", "--by", "hour")),
     "groups": (offdecode.groups, {"notable": True}, ("--notable",)),
     "transactions": (offdecode.transactions, {"only_open": True}, ("--open",)),
 }  # fmt: skip

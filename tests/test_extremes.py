@@ -71,7 +71,7 @@ COMMANDS = [
     ["transactions", "--format", "text"], ["generations"], ["generations", "--summary"], ["explain"],
     ["explain", "--format", "text"], ["decode", "--timestamps", "iso"], ["groups"], ["groups", "--format", "table"],
     ["groups", "--timestamps", "iso", "--idle-for", "999999999d"], ["groups", "--offsets-retention-minutes", "9" * 18],
-    ["explain", "--offsets-retention-minutes", "9" * 18],
+    ["explain", "--offsets-retention-minutes", "9" * 18], ["growth"], ["growth", "--by", "hour", "--format", "table"],
 ]  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def test_no_command_breaks_at_the_ends_of_numbers(name: str, tmp_path: Path) -> 
     place = partition(tmp_path, SEGMENTS[name]())
     for command in COMMANDS:
         assert run(*command, place).status in (0, 1), command
-    for name in ("decode", "state", "transactions", "generations", "explain", "groups"):
+    for name in ("decode", "state", "transactions", "generations", "explain", "groups", "growth"):
         done = run(name, place, "-o", tmp_path / name, "--format", "parquet")
         assert done.status in (0, 1), done.stderr
 

@@ -89,6 +89,7 @@ def hostile_names() -> bytes:
     ["explain", "--format", "text"],
     ["transactions", "--format", "text"],
     ["groups", "--format", "table"],
+    ["growth", "--by", "group", "--by", "topic", "--format", "table"],
 ], ids=" ".join)  # fmt: skip
 def test_names_never_reach_a_terminal_raw(arguments: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "__consumer_offsets-0"

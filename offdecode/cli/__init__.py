@@ -22,6 +22,7 @@ COMMANDS = {
     "state": ("offdecode.cli.state", "Tell committed offsets and groups as of a moment."),
     "lag": ("offdecode.cli.lag", "Tell how far committed offsets are behind the ends of their partitions."),
     "transactions": ("offdecode.cli.transactions", "List transactions, and what open ones hold back."),
+    "growth": ("offdecode.cli.growth", "Tell where the bytes are, and what keeps the log cleaner from removing them."),
     "check": ("offdecode.cli.check", "Check evidence: checksums, damage, what is complete and what is missing."),
     "carve": ("offdecode.cli.carve", "Find batches of the offsets topic in disk images, and write them as segments."),
     "partition-for": ("offdecode.cli.partition_for", "Print the partition of the offsets topic that holds a group."),

@@ -44,8 +44,7 @@ def command(  # noqa: PLR0913 - a value for each group of options
     from offdecode.sinks.text.movements import Timeline
     from offdecode.writing import Answer
 
-    one_file = output.path is not None and output.path.suffix == ".parquet" and not output.path.is_dir()
-    row_types = (MOVEMENT_ROW,) if one_file else (MOVEMENT_ROW, HIDDEN_RANGE_ROW)
+    row_types = (MOVEMENT_ROW,) if output.one_file else (MOVEMENT_ROW, HIDDEN_RANGE_ROW)
     chunks = partial(explain, asked=asked, names=names, chosen=chosen)
     answer = Answer(
         row_types,

@@ -183,9 +183,12 @@ class ArrowColumns:
 
     def equal_ones(self, position: Vector, length: Vector) -> Vector:
         """Numbers from 0 for ranges: the same for the same bytes."""
-        encoded = self._views(position, length).cast(pa.binary()).dictionary_encode()
-        index: Vector = encoded.indices.to_numpy()
+        index: Vector = self.distinct_ones(position, length).indices.to_numpy()
         return index
+
+    def distinct_ones(self, position: Vector, length: Vector) -> pa.DictionaryArray:
+        """The bytes of ranges, the same ones once; null where the length is -1."""
+        return self._views(position, length).cast(pa.binary()).dictionary_encode()
 
     def _views(self, position: Vector, length: Vector) -> pa.Array:
         """Ranges as an Arrow array of views into the buffer."""

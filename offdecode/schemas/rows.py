@@ -11,6 +11,7 @@ from functools import cache
 from offdecode.model import Column, Kind, RowType
 from offdecode.schemas import offset_commit
 from offdecode.schemas import types as wire
+from offdecode.schemas.growth_rows import GROWTH_ROWS
 from offdecode.schemas.history_rows import HISTORY_ROWS, WITH_GENERATION
 from offdecode.schemas.layout import (
     UNKNOWN_TAGGED_FIELDS,
@@ -220,7 +221,7 @@ def is_record_row(name: str) -> bool:
 @cache
 def _history_rows() -> tuple[tuple[str, str, tuple[Column, ...]], ...]:
     commit = {column.name: column for column in (*COMMON, *record_columns(offset_commit.ROW_TYPE), *TRAILING)}
-    return (*HISTORY_ROWS, *state_rows(commit))
+    return (*HISTORY_ROWS, *state_rows(commit), *GROWTH_ROWS)
 
 
 @cache

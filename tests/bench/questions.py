@@ -29,6 +29,7 @@ QUESTIONS = {
     "explain": ("explain",),
     "check": ("check", "--json"),
     "groups": ("groups",),
+    "growth": ("growth",),
 }
 _FLOORS = {
     "state": 2,
@@ -38,6 +39,7 @@ _FLOORS = {
     "explain": 3,
     "check": 1.5,
     "groups": 2,
+    "growth": 2,
 }
 _ENTRY_BYTES = 200  # of a key, group or open transaction
 

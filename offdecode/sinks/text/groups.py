@@ -9,12 +9,11 @@ from typing import Any
 
 from offdecode.schemas.history_rows import GROUP_OVERVIEW_ROW
 from offdecode.sinks.text.lines import table_lines
-from offdecode.sinks.text.words import name_words, time_words
+from offdecode.sinks.text.words import short_name, time_words
 
 Row = dict[str, Any]
 
 _TITLES = ("GROUP", "TYPE", "STATE", "MEMBERS", "OFFSETS", "COMMITS", "GENERATIONS", "LAST RECORD", "NOTABLE")
-_LONGEST_NAME = 48
 
 
 def overview_lines(rows: dict[str, list[Row]]) -> Iterator[str]:
@@ -25,13 +24,12 @@ def overview_lines(rows: dict[str, list[Row]]) -> Iterator[str]:
 
 
 def _cells(row: Row) -> Sequence[str]:
-    name = name_words(row["group"])
     members = f"{row['members']:,}"
     if row["most_members"] > row["members"]:
         members += f" of {row['most_members']:,}"
     why = row["why"] or "-"
     return (
-        name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…", row["group_type"], row["state"],
+        short_name(row["group"]), row["group_type"], row["state"],
         members, f"{row['offsets']:,}", f"{row['commits']:,}", f"{row['generations']:,}",
         time_words(row["last_record"]), why if row["complete"] else f"{why} (the log is not whole)",
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 
 _FIRST_SAYABLE_MS = -62_135_596_800_000
 _LAST_SAYABLE_MS = 253_402_300_799_999
+_LONGEST_NAME = 48
 
 
 def time_words(milliseconds: int | None) -> str:
@@ -45,6 +46,12 @@ def name_words(name: str | None) -> str:
     if name is None:
         return "?"
     return name if name.isprintable() and name.strip() == name and name else json.dumps(name)
+
+
+def short_name(name: str | None) -> str:
+    """The same, cut where it is long."""
+    words = name_words(name)
+    return words if len(words) <= _LONGEST_NAME else words[: _LONGEST_NAME - 1] + "…"
 
 
 def range_words(numbers: Iterable[int]) -> str:

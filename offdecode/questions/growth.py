@@ -1,0 +1,333 @@
+"""growth: where the bytes of the offsets topic are, and what keeps the log cleaner from removing them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from offdecode.engines.record_keys import NOBODY, ROW_TYPES, Names, RecordKeys, committed_offsets
+from offdecode.evidence import LogId, Step
+from offdecode.filtering import Name, key_tests, names_in
+from offdecode.history.growth import ABSENT, HOUR_MS, OF_KEY, Cells, Growth, Part, SizedRecords
+from offdecode.log.headers import HEADER_BYTES
+from offdecode.log.records import Records, iter_records
+from offdecode.log.sizes import shares
+from offdecode.log.transactions import Status
+from offdecode.model import Coverage, DecodedChunk, Mask, Vector, arrow, distinct
+from offdecode.options import ALL_ROWS, Filter, GrowthOptions, Reading, Source
+from offdecode.questions.rows import chunk_of
+from offdecode.request import Request
+from offdecode.run import Run
+from offdecode.schemas.growth_rows import COMPACTION_ROW, GROWTH_ROW, PARTS
+from offdecode.schemas.rows import MARKER_ROW, row_type
+from offdecode.sources.segments import PartitionLog, Segment
+
+_MOST_ROWS = 1 << 16  # in a chunk
+_USUAL_RATIO = 0.5
+_PART_OF_STATUS = {
+    Status.ABORTED: Part.ABORTED,
+    Status.OPEN: Part.UNDECIDED,
+    Status.UNKNOWN: Part.UNDECIDED,
+}
+
+
+def growth_request(source: Source, rows: Filter, reading: Reading) -> Request:
+    """The request of logs each by itself, for each has a disk and a log cleaner of its own."""
+    return Request(replace(source, copies_apart=True), rows, reading=reading)
+
+
+def growth(run: Run, asked: GrowthOptions) -> Iterator[DecodedChunk]:
+    """For each log a row of its compaction, then those of its growth, the most bytes first."""
+    logs = {log.segments[0].name: log for log in run.evidence.logs}
+    held: dict[LogId, _LogGrowth] = {}
+    for step in run.evidence.steps(run.stats):
+        for problem in step.problems:
+            if problem.kind != "partition_copies":  # that is what was asked for
+                run.report(problem)
+        if step.log is None:
+            continue
+        if step.log not in held:
+            held[step.log] = _LogGrowth(logs.get(step.log.source), asked.dimensions, run.request.rows)
+        found = held[step.log]
+        for records, status in _records(run, step):
+            for problem in records.problems:
+                run.report(problem)
+            found.add(records, status)
+        if step.coverage is not None:
+            run.stats.met |= found.lines.met
+            for chunk in held.pop(step.log).chunks(step.log.partition, step.coverage):
+                run.stats.rows += chunk.row_count
+                yield chunk
+
+
+def _records(run: Run, step: Step) -> Iterator[tuple[Records, Vector]]:
+    """The records of a step, and the status of their batches."""
+    run.stats.bytes_read += step.size
+    for records in step.records:
+        yield records, np.full(len(records.frames), Status.NONE, np.int64)
+    if step.frames is not None:
+        run.stats.add_frames(step.frames)
+        for records in iter_records(step.frames, step.frames.crc_valid):
+            yield records, step.status
+
+
+@dataclass(slots=True)
+class _Open:
+    """The first record of an open transaction."""
+
+    offset: int
+    time: int
+    producer_id: int
+
+
+class _Lines:
+    """What records are summed up by: a number for each line that there will be. Line 0 is what nobody asked for."""
+
+    def __init__(self, dimensions: tuple[str, ...], rows: Filter) -> None:
+        self.dimensions = dimensions
+        self.keys = RecordKeys()
+        self.met: set[Name] = set()
+        self._rows = rows
+        self._named = names_in(rows)
+        self._cells = Cells(len(dimensions))
+        self._hours: dict[int, int] = {}
+        self._passing = {"group": _Passing(rows, "group"), "topic": _Passing(rows, "topic")}
+
+    def keys_and_cells(self, records: Records, control: Mask) -> tuple[Vector, Vector]:
+        """The number of the key of each record, -1 for control records, and the line that counts it."""
+        rows = np.flatnonzero(~control)
+        key = np.full(len(records), -1, np.int64)
+        key[rows] = self.keys.numbers(records, rows)
+        subjects = self.keys.subjects
+        parts = {"type": np.full(len(records), ROW_TYPES.index(MARKER_ROW)), "group": np.full(len(records), NOBODY)}
+        parts["topic"] = parts["group"].copy()
+        for name, column in zip(("type", "group", "topic"), subjects, strict=True):
+            parts[name][rows] = column[key[rows]]
+        if "hour" in self.dimensions:
+            parts["hour"] = self._hours_of(records)
+        cell = 1 + self._cells.numbers([parts[name] for name in self.dimensions])
+        if self._rows != ALL_ROWS:
+            self._note_met(parts)
+            cell[~self._wanted(parts)] = 0
+        return key, cell
+
+    def _hours_of(self, records: Records) -> Vector:
+        hour = np.where(records.has_timestamp, records.log_timestamp // HOUR_MS, ABSENT)
+        hours = distinct(hour)
+        numbers = [self._hours.setdefault(one, len(self._hours)) for one in hours.tolist()]
+        return np.asarray(numbers, np.int64)[np.searchsorted(hours, hour)]
+
+    def _wanted(self, parts: dict[str, Vector]) -> Mask:
+        names = {"group": self.keys.groups, "topic": self.keys.topics}
+        stays = np.ones(len(parts["group"]), np.bool_)
+        for name, passing in self._passing.items():
+            stays &= passing.of(names[name])[parts[name]]
+        return stays
+
+    def _note_met(self, parts: dict[str, Vector]) -> None:
+        if self._named <= self.met:
+            return
+        for what, names in (("group", self.keys.groups), ("topic", self.keys.topics)):
+            there = names.texts(distinct(parts[what]).tolist())
+            self.met |= {(what, name) for name in there if name is not None} & self._named
+
+    def columns(self, lines: Vector) -> dict[str, pa.Array]:
+        """What lines are of, as columns of rows. Line 0 is not asked for."""
+        found: dict[str, pa.Array] = {}
+        for name, numbers in zip(self.dimensions, self._cells.parts(), strict=True):
+            part = numbers[lines - 1]
+            if name == "hour":
+                hour = np.fromiter(self._hours, np.int64, len(self._hours))[part]
+                found[name] = arrow(hour * HOUR_MS, null=hour == ABSENT).cast(pa.timestamp("ms", "UTC"))
+                continue
+            if name == "type":
+                found["row_type"] = pa.array([ROW_TYPES[number] for number in part.tolist()], pa.string())
+            else:
+                names = self.keys.groups if name == "group" else self.keys.topics
+                found[name] = pa.array(names.texts(part.tolist()), pa.string())
+        return found
+
+
+class _Passing:
+    """Which names a filter lets pass, each asked once."""
+
+    def __init__(self, rows: Filter, name: str) -> None:
+        self._test = key_tests(rows).get(name)
+        self._passes = np.empty(0, np.bool_)
+
+    def of(self, names: Names) -> Mask:
+        """For each number of a name whether it passes."""
+        if len(self._passes) < len(names):
+            new = names.texts(range(len(self._passes), len(names)))
+            more = [self._test is None or self._test(name) for name in new]
+            self._passes = np.concatenate((self._passes, np.asarray(more, np.bool_)))
+        return self._passes
+
+
+class _LogGrowth:
+    """One log. log: its segments, None where there are none."""
+
+    def __init__(self, log: PartitionLog | None, dimensions: tuple[str, ...], rows: Filter) -> None:
+        self._log = log
+        self.lines = _Lines(dimensions, rows)
+        self._growth = Growth(HEADER_BYTES)
+        self._open: _Open | None = None
+        self._batches = 0
+        self._frames: object = None
+        self._before = deque(() if log is None else log.segments)  # segments that have not begun
+        self._limit: Segment | None = None  # which the cleaner does not enter
+
+    def add(self, records: Records, status: Vector) -> None:
+        frames = records.frames
+        if self._frames is not frames:
+            self._frames = frames
+            self._begin(frames.chunk.segment)
+            self._batches += len(frames)
+        if not len(records):
+            return
+        self._growth.add(self._sized(records, status[records.frame]), len(self.lines.keys))
+        if self._open is None and (status == Status.OPEN).any():
+            for at in np.flatnonzero(status[records.frame] == Status.OPEN)[:1].tolist():
+                time = int(records.log_timestamp[at]) if records.has_timestamp[at] else ABSENT
+                producer = int(frames.producer_id[records.frame[at]])
+                self._open = _Open(int(records.log_offset[at]), time, producer)
+
+    def _begin(self, name: str) -> None:
+        """Take note of what is kept before a segment, as long as the cleaner could come there."""
+        while self._before and any(segment.name == name for segment in self._before):
+            segment = self._before.popleft()
+            mark = self._log.checkpoints.high_watermark if self._log else None
+            if self._open is None and (mark is None or _start(segment) <= mark):
+                self._growth.mark()
+                self._limit = segment
+
+    def _sized(self, records: Records, status: Vector) -> SizedRecords:
+        frames, frame = records.frames, records.frame
+        control = frames.control[frame]
+        key, cell = self.lines.keys_and_cells(records, control)
+        part = np.full(len(records), OF_KEY, np.int64)
+        for one, meaning in _PART_OF_STATUS.items():
+            part[status == one] = meaning
+        part[records.key_length < 0] = Part.SUPERSEDED  # the cleaner keeps nothing without a key
+        part[control] = Part.MARKER
+        body, head = shares(records)
+        whole = frames.magic[frame] == 2
+        return SizedRecords(
+            cell=cell,
+            key=key,
+            part=part,
+            tombstone=records.value_length < 0,
+            said=np.where(control, ABSENT, committed_offsets(records, ABSENT)),
+            body=body,
+            head=head,
+            batch=np.where(whole, self._batches - len(frames) + frame, -1),
+            time=np.where(records.has_timestamp, records.log_timestamp, ABSENT),
+            horizon=np.where(whole & frames.delete_horizon[frame], frames.base_timestamp[frame], ABSENT),
+        )
+
+    def chunks(self, partition: int | None, coverage: Coverage) -> Iterator[DecodedChunk]:
+        """The rows, when the log is through."""
+        where = "" if self._log is None else self._log.directory.text
+        kept, below = self._growth.kept, self._growth.kept_below
+        records, sizes = self._growth.tally()
+        if self._log is not None:
+            row = _compaction(self._log, coverage, self._open, self._limit)
+            row |= {
+                "type": COMPACTION_ROW, "log": where, "records": int(records.sum()), "kept_records": below.records,
+                "kept_bytes": below.bytes, "left_bytes": below.bytes + row["uncleanable_bytes"],
+                "least_records": kept.records, "least_bytes": kept.bytes,
+            }  # fmt: skip
+            yield from chunk_of([row])
+        lines = 1 + np.flatnonzero(records[1:].any(axis=1))
+        lines = lines[np.argsort(-sizes[lines].sum(axis=1), kind="stable")]
+        for first in range(0, len(lines), _MOST_ROWS):
+            some = lines[first : first + _MOST_ROWS]
+            columns = {**self.lines.columns(some), **_counts(records[some], sizes[some])}
+            columns["type"], columns["log"] = pa.repeat(GROWTH_ROW, len(some)), pa.repeat(where, len(some))
+            columns["log_partition"] = pa.array([partition] * len(some), pa.int32())
+            schema = row_type(GROWTH_ROW).arrow_schema
+            arrays = [columns.get(item.name, pa.nulls(len(some), item.type)).cast(item.type) for item in schema]
+            batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
+            yield DecodedChunk({GROWTH_ROW: batch}, np.arange(len(batch)))
+
+
+def _counts(records: np.ndarray, sizes: np.ndarray) -> dict[str, pa.Array]:
+    columns = {"records": arrow(records.sum(axis=1)), "bytes": arrow(sizes.sum(axis=1))}
+    for part, name in zip(Part, PARTS, strict=True):
+        columns[f"{name}_records"], columns[f"{name}_bytes"] = arrow(records[:, part]), arrow(sizes[:, part])
+    return columns
+
+
+def _start(segment: Segment) -> int:
+    return segment.base_offset if segment.named_offset is None else segment.named_offset
+
+
+def _compaction(log: PartitionLog, coverage: Coverage, held: _Open | None, limit: Segment | None) -> dict[str, Any]:
+    """What the broker's LogCleanerManager and LogToClean make of the segments."""
+    starts = [_start(segment) for segment in log.segments]
+    sizes = np.array([segment.size for segment in log.segments])
+    marks = log.checkpoints
+    end = starts[0] if coverage.last_offset is None else coverage.last_offset + 1
+    start = max(starts[0], marks.log_start or 0)
+    checkpoint = marks.cleaner
+    dirty = checkpoint if checkpoint is not None and start <= checkpoint <= end else start
+    border = starts[0] if limit is None else _start(limit)
+    # A segment reaches to where the next one starts; that in which the dirty part begins counts as both.
+    reaches = [*(after for _, after in pairwise(starts)), None]
+    clean = int(sizes[[one < dirty for one in starts]].sum())
+    within = [
+        one < border and (after is None or after > min(dirty, border))
+        for one, after in zip(starts, reaches, strict=True)
+    ]
+    cleanable = int(sizes[within].sum())
+    behind = int(sizes[[one >= border for one in starts]].sum())
+    blocked = "active_segment"
+    if border < starts[-1]:
+        first = min(held.offset if held else end, end if marks.high_watermark is None else marks.high_watermark)
+        blocked = "open_transaction" if held is not None and first == held.offset else "high_watermark"
+    row = {
+        "log_partition": log.log_partition,
+        "segments": len(starts),
+        "bytes": int(sizes.sum()),
+        "log_start": start,
+        "log_end": end,
+        "active_segment": starts[-1],
+        "cleaner_checkpoint": checkpoint,
+        "first_dirty": dirty,
+        "first_uncleanable": border,
+        "blocked_by": blocked,
+        "open_offset": held and held.offset,
+        "open_since": None if held is None or held.time == ABSENT else held.time,
+        "open_producer_id": held and held.producer_id,
+        "clean_bytes": clean,
+        "cleanable_bytes": cleanable,
+        "uncleanable_bytes": behind,
+        "dirty_ratio": cleanable / (clean + cleanable) if clean + cleanable else None,
+        "complete": not coverage.gaps,
+    }
+    return {**row, "why": _why(row)}
+
+
+def _why(row: dict[str, Any]) -> str:
+    ratio, behind = row["dirty_ratio"] or 0.0, row["uncleanable_bytes"]
+    if row["blocked_by"] == "open_transaction":
+        found = (
+            f"the open transaction of producer {row['open_producer_id']} at offset {row['open_offset']} keeps "
+            f"{behind:,} bytes from being cleaned"
+        )
+    elif row["blocked_by"] == "high_watermark":
+        found = f"the high watermark keeps {behind:,} bytes from being cleaned: replicas have not followed"
+    else:
+        found = f"only the active segment, {behind:,} bytes, cannot be cleaned"
+    if not row["cleanable_bytes"]:
+        return found
+    share = f"{row['cleanable_bytes']:,} bytes are not cleaned yet, {ratio:.2f} of what could be"
+    if ratio < _USUAL_RATIO:
+        return f"{found}; {share}: below the usual {_USUAL_RATIO} the log cleaner waits"
+    return f"{found}; {share}, above the usual {_USUAL_RATIO}: the log cleaner has not come yet, is off or has stopped"
