@@ -250,7 +250,7 @@ _SORTABLE = (
     "group", "group_type", "state", "members", "most_members", "topics", "partitions", "offsets", "first_commit",
     "last_commit", "last_record", "commits", "commits_per_hour", "unmoved_share", "generations",
     "generations_per_hour", "most_generations_an_hour", "rewinds", "reset_likes", "jumps", "aborted", "pending",
-    "overtaken", "expires", "records",
+    "overtaken", "expires", "records", "bytes",
 )  # fmt: skip
 
 

@@ -18,10 +18,12 @@ from offdecode.log.batches import Frames
 from offdecode.log.compression import CODECS
 from offdecode.log.exported import NO_BATCH
 from offdecode.log.records import Records
+from offdecode.log.sizes import shares
 from offdecode.model import DecodedChunk, Kind, Mask, Problem, Vector, arrow
 from offdecode.schemas.rows import (
     MARKER_ROW,
     MARKERS,
+    RECORD_BYTES,
     TRANSACTION_STATES,
     UNDECODABLE_ROW,
     UNKNOWN_ROW,
@@ -54,7 +56,8 @@ class Decoder:
         parts = [self._within_times(part, records) for part in parts if self.selection.wants(part.row_type)]
         parts = [part for part in parts if len(part.rows)]
         rows = np.concatenate([np.empty(0, np.int64), *(part.rows for part in parts)])
-        batches = {part.row_type: self._batch(part, records, status) for part in parts}
+        sizes = np.add(*shares(records)) if self.selection.options.sizes else None
+        batches = {part.row_type: self._batch(part, records, status, sizes) for part in parts}
         return DecodedChunk(batches, np.argsort(rows, kind="stable"), (*records.problems, *problems))
 
     def _data_parts(self, records: Records, indices: Vector) -> list[TypeRows]:
@@ -80,7 +83,7 @@ class Decoder:
         rows = part.rows[keep.to_numpy(zero_copy_only=False)]
         return TypeRows(part.row_type, rows, {name: column.filter(keep) for name, column in part.columns.items()})
 
-    def _batch(self, part: TypeRows, records: Records, status: Vector) -> pa.RecordBatch:
+    def _batch(self, part: TypeRows, records: Records, status: Vector, sizes: Vector | None) -> pa.RecordBatch:
         columns = _common_columns(part, records, status)
         options = self.selection.options
         if options.with_batch or options.crc_valid:
@@ -89,6 +92,8 @@ class Decoder:
             columns.update(_copy_columns(records, part.rows, where=options.with_batch))
         if options.raw:
             columns.update(raw_columns(records, part.rows))
+        if sizes is not None:
+            columns[RECORD_BYTES.name] = arrow(sizes[part.rows])
         columns.update(part.columns)
         schema = row_type(part.row_type, options).arrow_schema
         count = len(part.rows)

@@ -19,7 +19,7 @@ from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.spans import difference
 from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk, Vector
 from offdecode.schemas.history_rows import DEAD, GROUP_OVERVIEW_ROW
-from offdecode.schemas.rows import row_type
+from offdecode.schemas.rows import RECORD_BYTES, row_type
 
 _HOUR_MS = 3_600_000
 _MOST_NAMED = 10  # clients and hosts of a group that its row names
@@ -28,8 +28,8 @@ _STORM = 10  # generations within an hour that are worth a word
 
 _EVER = -LARGEST_INT64 - 1  # before any time
 _TALLY = np.dtype([
-    *((name, np.int64) for name in ("records", "commits", "repeats", "last_record", "first_commit", "last_commit",
-                                    "expires", "partitions", "topics", "offsets")),
+    *((name, np.int64) for name in ("records", "bytes", "commits", "repeats", "last_record", "first_commit",
+                                    "last_commit", "expires", "partitions", "topics", "offsets")),
     ("kind", np.int64, (len(MovementKind),)), ("cause", np.int64, (len(Cause),)),
 ])  # fmt: skip
 _KIND_COLUMNS = {
@@ -120,7 +120,7 @@ class Overview:
         return None if found == _EVER else found
 
     def take(self, chunk: DecodedChunk, first_gap: int | None) -> None:
-        """Count a chunk's rows and movements. first_gap: the first offset that the log lacks, if any."""
+        """Count the rows, which have sizes, and movements. first_gap: the first offset that the log lacks, if any."""
         self._count(self._moves.take(chunk, first_gap))
         for _, batch in chunk:
             if "group" in batch.schema.names and len(batch):
@@ -136,6 +136,7 @@ class Overview:
         group = group[column.indices.to_numpy()]
         self._make_room()
         np.add.at(self._tally["records"], group, 1)
+        np.add.at(self._tally["bytes"], group, np.asarray(batch.column(RECORD_BYTES.name)))
         time = batch.column("log_timestamp").cast(pa.int64()).fill_null(_EVER)
         np.maximum.at(self._tally["last_record"], group, np.asarray(time))
 
@@ -246,7 +247,7 @@ def _own_columns(tally: np.ndarray) -> dict[str, pa.Array]:
         rate, share = commits * float(_HOUR_MS) / wrote, tally["repeats"] / commits
     causes = [pa.array(tally["cause"][:, cause]) for cause in Cause]
     return {
-        **{name: pa.array(tally[name]) for name in ("topics", "partitions", "offsets", "commits", "records")},
+        **{name: pa.array(tally[name]) for name in ("topics", "partitions", "offsets", "commits", "records", "bytes")},
         **{name: pa.array(tally["kind"][:, kind]) for kind, name in _KIND_COLUMNS.items()},
         "first_commit": pa.array(first, mask=untimed),
         "last_commit": pa.array(last, mask=untimed),

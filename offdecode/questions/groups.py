@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +28,7 @@ def groups(run: Run, asked: OverviewOptions, known: ExplainOptions, names: Topic
     topic_names = run.evidence.topic_names(names.topic_ids)
     logs: dict[LogId, Overview] = {}
     ends: dict[LogId, Coverage] = {}
-    for item in run.rows_by_log(pushed(run.request.rows, ("until",))):
+    for item in run.rows_by_log(pushed(run.request.rows, ("until",)), replace(run.request.columns, sizes=True)):
         if item.log not in logs:
             logs[item.log] = Overview(known.retention_ms, topic_names, Coordinator(known.coordinator))
         if isinstance(item, LogRows):

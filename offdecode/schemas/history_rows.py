@@ -200,6 +200,7 @@ _GROUP_OVERVIEW = (
     Column("expires", Kind.TIMESTAMP_NUMBER, "when the broker would delete its last offset, were nothing to happen: by "
            "expire timestamps, else by --offsets-retention-minutes or seven days; null while it has members"),
     Column("records", Kind.INT64, "its records in the log"),
+    Column("bytes", Kind.INT64, "their bytes in the segments, as `offdecode growth` counts them"),
     Column("complete", Kind.BOOL, "whether every record that was written to the log partition is here"),
     Column("why", Kind.TEXT, "what is worth a look; null = nothing"),
 )

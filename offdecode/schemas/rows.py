@@ -88,6 +88,7 @@ RAW = (
     Column("key_hex", Kind.TEXT, "the key's bytes in hex; null for a null key"),
     Column("value_hex", Kind.TEXT, "the value's bytes in hex; null for a tombstone"),
 )
+RECORD_BYTES = Column("record_bytes", Kind.INT64, "the record's share of its batch's bytes in the segment")
 REASON = Column("reason", Kind.TEXT, "why the record is not decoded")
 
 # Rows that no record table describes: (row type, what it is, its own columns).
@@ -113,6 +114,7 @@ class RowOptions:
     raw: bool = False
     with_generation: bool = False
     copies: bool = False
+    sizes: bool = False
 
 
 DEFAULT_OPTIONS = RowOptions()
@@ -244,6 +246,8 @@ def row_type(name: str, options: RowOptions = DEFAULT_OPTIONS) -> RowType:
         extra = (*extra, *RAW)
     if options.copies:
         extra = (*extra, *COPIES, *(COPIES_WITH_BATCH if options.with_batch else ()))
+    if options.sizes:
+        extra = (*extra, RECORD_BYTES)
     if options.with_generation and name == DEFAULT_ROW_TYPE:
         extra = (*extra, *WITH_GENERATION)
     taken = {column.name for column in own}

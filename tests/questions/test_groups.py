@@ -72,6 +72,12 @@ def test_offsets_are_those_of_the_state(log_set: LogSet) -> None:
     assert {name: row["offsets"] for name, row in overview(log_set).items() if row["offsets"]} == held
 
 
+def test_bytes_are_those_of_growth(log_set: LogSet) -> None:
+    rows = [row for row in offdecode.growth(log_set.log).rows() if row["type"] == "growth"]
+    sizes = {row["group"]: row["bytes"] for row in rows if row["group"] is not None}
+    assert {name: row["bytes"] for name, row in overview(log_set).items()} == sizes
+
+
 def test_movements_are_those_of_explain(log_set: LogSet) -> None:
     kinds: dict[str, Counter[str]] = defaultdict(Counter)
     causes: dict[str, Counter[str]] = defaultdict(Counter)
