@@ -32,6 +32,7 @@ from offdecode.options import (
     Filter,
     GenerationOptions,
     GrowthOptions,
+    LagOptions,
     MovementOptions,
     OverviewOptions,
     PathLike,
@@ -269,13 +270,14 @@ def groups(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) 
     return Answer(request, partial(ask, asked=asked, known=known, names=names), (GROUP_OVERVIEW_ROW,), on_problem)
 
 
-@_takes(_SOURCE, (Filter, (*GROUPS, *COMMITS)), _READING)
+@_takes(_SOURCE, (LagOptions, None), (Filter, (*GROUPS, *COMMITS, *TIMES)), _READING)
 def lag(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) -> Answer:
     """How far committed offsets are behind the ends of their partitions. Path, problems and errors as of `decode`."""
     from offdecode.questions.lag import lag as ask
+    from offdecode.questions.lag import lag_request
 
-    source, rows, reading = _groups(path, options, Source, Filter, Reading)
-    return Answer(Request(source, rows, reading=reading), ask, (LAG_ROW,), on_problem)
+    source, asked, rows, reading = _groups(path, options, Source, LagOptions, Filter, Reading)
+    return Answer(lag_request(source, asked, rows, reading), partial(ask, asked=asked), (LAG_ROW,), on_problem)
 
 
 @_takes((Source, EACH_LOG), (Filter, (*GROUPS, "topics")), (GrowthOptions, None), _READING)

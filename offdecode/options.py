@@ -224,6 +224,25 @@ class StateOptions:
         "--type", metavar="TYPE", repeatable=True,
         help="Only rows of this type: group, committed_offset or pending_offset; repeatable.",
     )  # fmt: skip
+    with_lag: bool = option(
+        "--with-lag", kind=OptionKind.FLAG,
+        help="Add to committed offsets how far they were behind their partition, as `offdecode lag` tells it.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LagOptions:
+    """The moments that are asked about."""
+
+    as_of: int | None = option(
+        "--as-of", kind=OptionKind.TIME, metavar="TIME",
+        help="The lag at this time: RFC 3339, or milliseconds since 1970 UTC. Default: where the evidence ends.",
+    )  # fmt: skip
+    every: int | None = option(
+        "--every", kind=OptionKind.DURATION, metavar="DURATION",
+        help="The lag at each multiple of this, from the first commit, or --since, to the last record, or --until: "
+        "1m, 6h.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import click
@@ -28,6 +29,8 @@ def command(
     from offdecode.sinks.text.state import RESET_COLUMNS, RESET_ROW, state_lines
     from offdecode.writing import Answer
 
+    if output.format == "table" and asked.as_of_offset is None:
+        asked = replace(asked, with_lag=True)
     request = state_request(source, asked, rows, reading)
     answer = Answer(asked.types or STATE_ROW_TYPES, partial(state, asked=asked, names=names), {
         "table": partial(TableSink, lines=state_lines),

@@ -3,58 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from offdecode.model import DecodedChunk, rows_of
-from offdecode.options import StateOptions, TopicIds
+from offdecode.errors import UsageError
+from offdecode.evidence import LogId
+from offdecode.filtering import pushed
+from offdecode.history.offsets.timeline import Timeline
+from offdecode.model import LARGEST_INT64, DecodedChunk, rows_of
+from offdecode.options import COMMITS, GROUPS, Filter, LagOptions, Reading, Source, StateOptions, TopicIds
+from offdecode.questions.beside import Beside
 from offdecode.questions.rows import chunk_of
 from offdecode.questions.state import state
-from offdecode.questions.user_logs import UserLog, UserLogs
-from offdecode.run import Run
-from offdecode.schemas.state_rows import COMMITTED_ROW, LAG_ROW
-from offdecode.sources.leftovers import deleted_topics
+from offdecode.request import Request
+from offdecode.run import LogRows, Run
+from offdecode.schemas.registry import DEFAULT_ROW_TYPE
+from offdecode.schemas.rows import MARKER_ROW
+from offdecode.schemas.state_rows import COMMITTED_ROW
 
 Row = dict[str, Any]
 
-_COMMITTED = ("group", "topic", "partition", "log_partition", "offset", "commit_timestamp")
+_COMMITTED = ("group", "topic", "partition", "log_partition", "offset", "commit_timestamp", "topic_id")
+_MOST_MOMENTS = 1 << 20
 
 
-def lag(run: Run) -> Iterator[DecodedChunk]:
-    """A row for each committed offset where the log ends, beside what the user's partition holds then."""
-    directories = run.evidence.data_directories()
-    logs, deleted = UserLogs(directories), deleted_topics(directories)
-    for chunk in state(run, StateOptions(types=(COMMITTED_ROW,)), TopicIds()):
+def lag_request(source: Source, asked: LagOptions, rows: Filter, reading: Reading) -> Request:
+    """The request of lag. Raises UsageError for options that do not go together."""
+    if asked.every is None:
+        if rows.since is not None or rows.until is not None:
+            raise UsageError("--since and --until are for --every; --as-of names one moment")
+    elif asked.as_of is not None:
+        raise UsageError("--as-of and --every both name the moments: give one")
+    elif asked.every <= 0:
+        raise UsageError("--every 0 is no length of time")
+    return Request(source, rows, reading=reading)
+
+
+def lag(run: Run, asked: LagOptions) -> Iterator[DecodedChunk]:
+    """A row for each committed offset at each moment, beside what the user's partition held then."""
+    beside = Beside(run.evidence.data_directories())
+    if asked.every is not None:
+        yield from _every(run, asked.every, beside)
+        return
+    for chunk in state(run, StateOptions(as_of=asked.as_of, types=(COMMITTED_ROW,)), TopicIds()):
         if COMMITTED_ROW in chunk.batches:
             rows = rows_of(chunk.batches[COMMITTED_ROW], _COMMITTED)
-            yield from chunk_of([_row(row, logs.find(row["topic"], row["partition"]), deleted) for row in rows])
+            yield from chunk_of([beside.row(row, asked.as_of) for row in rows])
 
 
-def _row(committed: Row, log: UserLog | None, deleted: frozenset[str]) -> Row:
-    row = {"type": LAG_ROW, **committed, "signals": []}
-    if log is None or log.start is None or log.end is None:
-        row["signals"] = ["topic_directory_deleted" if committed["topic"] in deleted else "no_log_of_the_partition"]
-        return row
-    offset, high = committed["offset"], log.checkpoints.high_watermark
-    end = log.end if high is None else min(high, log.end)
-    row |= {
-        "log_start": log.start, "log_end": log.end, "high_watermark": high, "log": log.directory.text,
-        "lag": max(end - offset, 0), "lag_ms": _behind_ms(log, offset, end),
-    }  # fmt: skip
-    if offset < log.start:
-        row["signals"].append("before_log_start")
-    if offset > log.end:
-        row["signals"].append("beyond_log_end")
-    return row
+def _every(run: Run, step: int, beside: Beside) -> Iterator[DecodedChunk]:
+    """The same for each multiple of the step, one moment after the other."""
+    rows = run.request.rows
+    logs: dict[LogId, Timeline] = {}
+    wanted = replace(pushed(rows, (*GROUPS, *COMMITS)), row_types=(DEFAULT_ROW_TYPE, MARKER_ROW))
+    for item in run.rows_by_log(wanted):
+        if isinstance(item, LogRows):
+            logs.setdefault(item.log, Timeline(step, item.log.partition)).add(item.chunk)
+    begun = [held.first for held in logs.values() if held.first is not None]
+    ended = [held.last for held in logs.values() if held.last is not None]
+    if not begun:
+        return
+    first = max(min(begun), -(-_or(rows.since, -LARGEST_INT64) // step))
+    last = -(-max(ended) // step) if rows.until is None else rows.until // step
+    if last - first >= _MOST_MOMENTS:
+        raise UsageError(
+            f"that is {last - first + 1:,} moments, and at most {_MOST_MOMENTS:,} are told: "
+            "give a longer --every, or --since and --until (a wrong clock may have made the log look long)"
+        )
+    for moment in range(first, last + 1):
+        found = [row for held in logs.values() for row in held.at(moment)]
+        yield from chunk_of([beside.row(row, moment * step) for row in sorted(found, key=_key)])
 
 
-def _behind_ms(log: UserLog, offset: int, end: int) -> int | None:
-    """From the batch that is read next to the log's last one, by their latest timestamps."""
-    if offset >= end:
-        return 0
-    try:
-        batch = log.batch_of(offset)
-    except OSError:
-        return None
-    if batch is None or batch.max_timestamp is None or log.last_timestamp is None or batch.max_timestamp < 0:
-        return None
-    return max(log.last_timestamp - batch.max_timestamp, 0)
+def _or(value: int | None, other: int) -> int:
+    return other if value is None else value
+
+
+def _key(row: Row) -> tuple[str, str, int]:
+    return row["group"], row["topic"], row["partition"]

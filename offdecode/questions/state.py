@@ -14,11 +14,12 @@ from offdecode.filtering import pushed
 from offdecode.history.offsets.moment import AsOf
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.offsets.state import LogState, Question
-from offdecode.model import Coverage, DecodedChunk
+from offdecode.model import Coverage, DecodedChunk, rows_of
 from offdecode.options import COMMITS, GROUPS, Filter, Reading, Source, StateOptions, TopicIds
+from offdecode.questions.beside import Beside
 from offdecode.request import Request, checked_row_type
 from offdecode.run import LogRows, Run
-from offdecode.schemas.state_rows import STATE_ROW_TYPES, TOPIC_DELETED
+from offdecode.schemas.state_rows import COMMITTED_ROW, STATE_ROW_TYPES, TOPIC_DELETED
 from offdecode.sources.leftovers import deleted_topics
 
 
@@ -31,6 +32,8 @@ def state_request(source: Source, asked: StateOptions, rows: Filter, reading: Re
         checked_row_type(name, STATE_ROW_TYPES)
     if asked.as_of_offset is None:
         return Request(source, rows, reading=reading)
+    if asked.with_lag:
+        raise UsageError("--with-lag needs a moment in time: --as-of, not --as-of-offset")
     if asked.as_of is not None:
         raise UsageError("--as-of and --as-of-offset both name the moment: give one")
     return Request(replace(source, log_partitions=(asked.as_of_offset[0],)), rows, reading=reading)
@@ -56,10 +59,25 @@ def state(run: Run, asked: StateOptions, names: TopicIds) -> Iterator[DecodedChu
     now = moment.time
     if now is None:
         now = max((held.latest for held in logs.values() if held.latest is not None), default=None)
-    deleted = deleted_topics(run.evidence.data_directories())
+    directories = run.evidence.data_directories()
+    deleted = deleted_topics(directories)
+    beside = Beside(directories) if asked.with_lag else None
     for log, held in logs.items():
         for chunk in held.chunks(ends[log], now):
-            yield _with_deleted(chunk.only(asked.types or STATE_ROW_TYPES), deleted)
+            found = _with_deleted(chunk.only(asked.types or STATE_ROW_TYPES), deleted)
+            yield found if beside is None else _with_lag(found, beside, moment.time)
+
+
+def _with_lag(chunk: DecodedChunk, beside: Beside, as_of: int | None) -> DecodedChunk:
+    """The chunk, in which committed offsets say how far behind they were."""
+    batch = chunk.batches.get(COMMITTED_ROW)
+    if batch is None:
+        return chunk
+    rows = [beside.row(row, as_of) for row in rows_of(batch, ("topic", "partition", "offset", "topic_id"))]
+    for name in ("lag", "lag_most"):
+        column = pa.array([row.get(name) for row in rows], pa.int64())
+        batch = batch.set_column(batch.schema.get_field_index(name), name, column)
+    return replace(chunk, batches={**chunk.batches, COMMITTED_ROW: batch})
 
 
 def _with_deleted(chunk: DecodedChunk, deleted: frozenset[str]) -> DecodedChunk:

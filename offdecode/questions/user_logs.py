@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from offdecode.log.batches import TIMESTAMP_TYPE_BIT
 from offdecode.log.headers import (
     HEADER,
     HEADER_BYTES,
@@ -24,17 +25,20 @@ from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
 from offdecode.sources.locations import Location, listed
 from offdecode.sources.names import SEGMENT_SUFFIX
 from offdecode.sources.readers import Reader
+from offdecode.sources.topic_ids import topic_id_of
 
 _INDEX_ENTRY = np.dtype([("offset", ">i4"), ("position", ">i4")])
+_TIME_INDEX_ENTRY = np.dtype([("timestamp", ">i8"), ("offset", ">i4")])
 _MOST_INDEX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch by its header. max_timestamp: milliseconds since 1970 UTC; None in format 0."""
+    """A batch by its header. Timestamps: milliseconds since 1970 UTC; None in format 0."""
 
     base_offset: int
     last_offset: int
+    first_timestamp: int | None
     max_timestamp: int | None
     next_position: int
 
@@ -65,6 +69,48 @@ class UserLog:
     def last_timestamp(self) -> int | None:
         """Of the last batch, the latest."""
         return None if self._last is None else self._last.max_timestamp
+
+    @property
+    def topic_id(self) -> str | None:
+        """The id of the topic that the partition is of."""
+        return topic_id_of(self.directory)
+
+    def ends_at(self, time: int) -> tuple[int, int] | None:
+        """At least and at most where the log ended at a time, by the records' timestamps; None where that is not known.
+
+        Between the two lies the batch in which the first later record is.
+        """
+        if self.end is None or self.last_timestamp is None:
+            return None
+        if time >= self.last_timestamp:
+            return self.end, self.end
+        for number, (base, name) in enumerate(self._segments):
+            entries = self._time_index(name)
+            closed = number + 1 < len(self._segments)
+            if closed and len(entries) and entries["timestamp"][-1] <= time:
+                continue  # when a segment is closed, its latest time is entered
+            early = entries["offset"][entries["timestamp"] <= time]
+            start = base + (int(early[-1]) if len(early) else 0)
+            for batch in self._batches(base, name, start):
+                if batch.max_timestamp is None:
+                    return None
+                if batch.max_timestamp > time:
+                    return self._ends_in(batch, time)
+        return self.end, self.end
+
+    def _ends_in(self, batch: Batch, time: int) -> tuple[int, int] | None:
+        """Where the log ended at a time within a batch, or before it."""
+        later = batch.first_timestamp is None or batch.first_timestamp > time
+        if later and batch.base_offset <= (self.start or 0):
+            return (0, 0) if not batch.base_offset else None  # what was there then is gone
+        return batch.base_offset, batch.base_offset if later else batch.last_offset
+
+    def _time_index(self, name: str) -> np.ndarray:
+        """The entries of a segment's time index: behind them it may be zeros."""
+        data = self.directory.side_file(f"{name[:-4]}.timeindex", _MOST_INDEX_BYTES) or b""
+        size = _TIME_INDEX_ENTRY.itemsize
+        entries = np.frombuffer(data[: len(data) // size * size], _TIME_INDEX_ENTRY)
+        return entries[entries["timestamp"] > 0]
 
     def batch_of(self, offset: int) -> Batch | None:
         """The first batch that ends at or behind an offset; None where the log has none."""
@@ -117,11 +163,14 @@ def _batch_at(reader: Reader, position: int) -> Batch | None:
     if magic > 2 or base < 0 or length < LEGACY_LENGTHS[0] or after > reader.size:
         return None
     if magic < 2:  # the offset of a wrapper is its last message's
-        return Batch(base, base, int(start["timestamp"]) if magic == 1 else None, after)
+        time = int(start["timestamp"]) if magic == 1 else None
+        return Batch(base, base, time, time, after)
     if len(head) < HEADER_BYTES:
         return None
     header = np.frombuffer(head, HEADER, 1)[0]
-    return Batch(base, base + max(int(header["last_offset_delta"]), 0), int(header["max_timestamp"]), after)
+    times = int(header["base_timestamp"]), int(header["max_timestamp"])
+    first = times[1] if int(header["attributes"]) & TIMESTAMP_TYPE_BIT else times[0]
+    return Batch(base, base + max(int(header["last_offset_delta"]), 0), first, times[1], after)
 
 
 class UserLogs:

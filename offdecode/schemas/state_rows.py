@@ -83,18 +83,25 @@ _TRANSACTION = (
 )  # fmt: skip
 
 
+CERTAINTIES = ("exact", "bounded", "unknown")
+
 _LAG = (
+    Column("as_of", Kind.TIMESTAMP, "the moment that was asked for; null = where the evidence ends"),
     Column("log", Kind.CATEGORY, "the directory of the user's partition; of several copies the one that reaches "
            "farthest; null = there is none"),
-    Column("log_start", Kind.INT64, "the first offset that a client can read there"),
-    Column("log_end", Kind.INT64, "the offset behind the last record"),
+    Column("log_start", Kind.INT64, "the first offset that a client can read there; null = not known at that moment"),
+    Column("log_end", Kind.INT64, "the offset behind the last record then; where that is not known exactly, at most"),
     Column("high_watermark", Kind.INT64, "by the broker's checkpoint, which may be some seconds old; null = not known"),
     Column("lag", Kind.INT64, "offsets from the committed one to the high watermark, else to the log's end, markers "
-           "and removed records included; null = not known"),
+           "and removed records included: at least so many; null = not known"),
+    Column("lag_most", Kind.INT64, "at most so many"),
+    Column("certainty", Kind.CATEGORY, "exact: lag and lag_most are the same; bounded; unknown"),
     Column("lag_ms", Kind.INT64, "milliseconds from the batch that would be read next to the last one, by their "
-           "latest timestamps; null = not known"),
+           "latest timestamps, or to the moment asked for, where that is earlier; null = not known"),
     Column("signals", Kind.LIST, "before_log_start: the client would be reset by auto.offset.reset; beyond_log_end; "
-           "topic_directory_deleted; no_log_of_the_partition", children=(Column("signal", Kind.TEXT),)),
+           "topic_made_anew: the commit is for a topic of this name with another id; topic_directory_deleted; "
+           "no_log_of_the_partition; before_the_first_record: what the partition held then is gone",
+           children=(Column("signal", Kind.TEXT),)),
 )  # fmt: skip
 
 
@@ -107,13 +114,18 @@ def state_rows(commit: Mapping[str, Column]) -> tuple[tuple[str, str, tuple[Colu
         GONE_ELSEWHERE,
         *(column for name, column in commit.items() if column.optional and name != _HEADERS),
     )
+    lag = (
+        Column("lag", Kind.INT64, "by --with-lag: offsets to the partition's end, as in the row type lag",
+               optional=True),
+        Column("lag_most", Kind.INT64, "by --with-lag: at most so many", optional=True),
+    )
     pending = (
         commit["producer_id"],
         Column("age_ms", Kind.INT64, "from the record to the moment asked for, or to the last record of the log"),
     )
     return (
         (COMMITTED_ROW, """A committed offset at the moment asked for, with the record that set it: where the group
-would have resumed. Printed by `offdecode state`.""", (_TYPE, *offset, *sometimes)),
+would have resumed. Printed by `offdecode state`.""", (_TYPE, *offset, *sometimes, *lag)),
         (PENDING_ROW, """An offset whose transaction is not decided at the moment asked for (transaction "open"), or
 whose transaction's end is lost ("unknown"). Printed by `offdecode state`.""", (_TYPE, *offset, *pending, *sometimes)),
         (GROUP_ROW, """A group at the moment asked for: members, what they have, and whether the evidence for it and
@@ -121,7 +133,7 @@ its offsets is complete. Printed by `offdecode state`. Between two generations a
 coordinator's memory only, and the rebalance under way leaves no record.""", _GROUP),
         (TRANSACTION_ROW, """A transaction of one producer in one partition of the offsets topic. Printed by
 `offdecode transactions`.""", _TRANSACTION),
-        (LAG_ROW, """A committed offset where the log ends, beside what the log of the user's partition holds in the
-same data directory. Printed by `offdecode lag`. Of that log headers, index and checkpoints are read, no payload.""",
+        (LAG_ROW, """A committed offset at a moment, beside what the log of the user's partition in the same data
+directory held then. Printed by `offdecode lag`. Of that log headers, index and checkpoints are read, no payload.""",
          (_TYPE, *(commit[name] for name in (*_KEY, "log_partition", "offset", "commit_timestamp")), *_LAG)),
     )

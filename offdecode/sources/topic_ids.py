@@ -30,7 +30,7 @@ def data_directory_names(logs: Iterable[PartitionLog]) -> dict[str, str]:
             # What is left over of a partition may hold the id of an earlier topic of the same name.
             if match is None or (is_cut(entry) if match["leftover"] else match["topic"] in seen):
                 continue
-            topic_id = _read_id(directory.child(entry))
+            topic_id = topic_id_of(directory.child(entry))
             if topic_id is not None:
                 names[topic_id] = match["topic"]
                 if not match["leftover"]:
@@ -38,7 +38,8 @@ def data_directory_names(logs: Iterable[PartitionLog]) -> dict[str, str]:
     return names
 
 
-def _read_id(partition: Location) -> str | None:
+def topic_id_of(partition: Location) -> str | None:
+    """The id of the topic that a partition's directory is of; None where it does not tell."""
     lines = (partition.side_file(PARTITION_METADATA, _MOST_BYTES) or b"").decode("utf-8", "replace").splitlines()
     found = [line.split(":", 1)[1].strip() for line in lines if line.startswith("topic_id:")]
     return found[0] if len(found) == 1 else None

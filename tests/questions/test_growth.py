@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import shutil
 import struct
@@ -31,12 +30,11 @@ from tests.segment_builder import (
     record,
     with_right_checksum,
 )
-from tests.truth import FIXTURES
+from tests.truth import LogSet, log_sets, set_id
 
 Row = dict[str, Any]
 
-SETS = Path(os.environ.get("OFFDECODE_SEGMENTS", FIXTURES))
-LOGS = sorted(path for path in SETS.glob("*/log") if path.is_dir())
+every_set = pytest.mark.parametrize("log_set", log_sets(), ids=set_id)
 
 
 def answer(*paths: Path, **options: Any) -> list[Row]:
@@ -77,8 +75,9 @@ def counted(path: Path) -> Counter[tuple[str | None, str, str]]:
     return found
 
 
-@pytest.mark.parametrize("path", LOGS, ids=lambda path: path.parent.name)
-def test_each_record_is_counted_once_as_what_it_is(path: Path) -> None:
+@every_set
+def test_each_record_is_counted_once_as_what_it_is(log_set: LogSet) -> None:
+    path = log_set.log
     found: Counter[tuple[str | None, str, str]] = Counter()
     for row in growth_of(path, by=("group", "type")):
         assert row["records"] == sum(row[f"{part}_records"] for part in PARTS)
@@ -93,9 +92,10 @@ def test_each_record_is_counted_once_as_what_it_is(path: Path) -> None:
     assert found.total() == expected.total()
 
 
-@pytest.mark.parametrize("path", LOGS, ids=lambda path: path.parent.name)
+@every_set
 @pytest.mark.parametrize("by", [("hour",), ("topic", "hour"), ("type",)], ids="-".join)
-def test_sums_are_the_same_however_they_are_cut(path: Path, by: tuple[str, ...]) -> None:
+def test_sums_are_the_same_however_they_are_cut(log_set: LogSet, by: tuple[str, ...]) -> None:
+    path = log_set.log
     whole, cut = growth_of(path, by=("group",)), growth_of(path, by=by)
     for name in ("records", "bytes", "live_bytes", "repeated_records"):
         assert sum(row[name] for row in whole) == sum(row[name] for row in cut)
@@ -103,7 +103,7 @@ def test_sums_are_the_same_however_they_are_cut(path: Path, by: tuple[str, ...])
     for partition, size in sizes.items():
         counted = sum(row["bytes"] for row in whole if row["log_partition"] == partition)
         assert counted <= size
-        if path.parent.name == "kafka-4.4.0-all-groups":
+        if log_set.folder.name == "kafka-4.4.0-all-groups":
             assert counted == size  # no empty batches there, nothing is damaged
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import struct
 import time
+import uuid
+from collections import defaultdict
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import offdecode
+from offdecode.sources.readers import FileReader
 from tests.brokers import KAFKA_4, StartBroker
 from tests.command import run
 from tests.segment_builder import BASE_TIME_MS, Header, batch, commit
+from tests.truth import LogSet, log_sets, set_id
 
 Row = dict[str, Any]
 
@@ -46,9 +52,18 @@ def orders(folder: Path, *segments: tuple[int, list[tuple[int, int]]], name: str
     return directory
 
 
-def lag_of(folder: Path) -> Row:
-    (row,) = offdecode.lag(folder).rows()
+def lag_of(folder: Path, **asked: Any) -> Row:
+    (row,) = offdecode.lag(folder, **asked).rows()
     return row
+
+
+def with_time_indexes(directory: Path, *segments: tuple[int, list[tuple[int, int]]]) -> None:
+    """As a broker writes them: the latest time so far and its record's offset, and of closed segments the last one."""
+    for first, batches in segments:
+        every = batches[1::2] if first == segments[-1][0] else batches[-1:]
+        last = ((base, count, base + count - 1) for base, count in every)
+        entries = (struct.pack(">qi", BASE_TIME_MS + end, end - first) for _, _, end in last)
+        (directory / f"{first:020}.timeindex").write_bytes(b"".join(entries) + bytes(120))
 
 
 TWO_SEGMENTS = ((100, [(100, 10), (110, 10), (120, 10), (130, 10)]), (140, [(140, 5), (145, 5), (150, 50)]))
@@ -71,6 +86,110 @@ def test_offsets_beside_a_log(tmp_path: Path, offset: int, lag: int, lag_ms: int
     assert (row["lag"], row["signals"]) == (lag, signals)
     # A batch has one timestamp here: that of its first record.
     assert row["lag_ms"] == lag_ms
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.parametrize("at", range(99, 203))
+def test_a_moment_in_the_past(tmp_path: Path, at: int, indexed: bool) -> None:
+    """Each record is a millisecond: the log's end at a time is known to the batch."""
+    directory = orders(tmp_path, *TWO_SEGMENTS)
+    if indexed:
+        with_time_indexes(directory, *TWO_SEGMENTS)
+    rows = list(offdecode.lag(evidence(tmp_path, {("orders", 0): 105}), as_of=BASE_TIME_MS + at).rows())
+    if at < 100:
+        assert [row["signals"] for row in rows] == [["before_the_first_record"]]
+        assert rows[0]["lag"] is None
+        return
+    (row,) = rows
+    end = min(at + 1, 200)
+    assert row["lag"] <= max(end - 105, 0) <= row["lag_most"]
+    batches = [one for _, batches in TWO_SEGMENTS for one in batches]
+    whole = at >= 199 or any(at == base + count - 1 for base, count in batches)
+    assert row["certainty"] == ("exact" if whole or row["lag"] == row["lag_most"] else "bounded")
+    if whole:
+        assert row["log_end"] == end
+    assert row["log_start"] is None
+    assert row["signals"] == (["beyond_log_end"] if row["log_end"] < 105 else [])
+
+
+def test_a_log_that_begins_at_0_began_there_always(tmp_path: Path) -> None:
+    orders(tmp_path, (0, [(0, 10), (10, 10)]))
+    folder = evidence(tmp_path, {("orders", 0): 0})
+    row = lag_of(folder, as_of=BASE_TIME_MS + 9)
+    assert (row["log_start"], row["log_end"], row["lag"], row["certainty"]) == (0, 10, 10, "exact")
+    assert round(row["as_of"].timestamp() * 1000) == BASE_TIME_MS + 9
+
+
+def test_a_topic_that_was_made_anew(tmp_path: Path) -> None:
+    """The commit names the topic's id (since 4.1), and so does the partition's directory."""
+    directory = orders(tmp_path, (0, [(0, 10)]))
+    key, _ = commit("g")
+    old = uuid.UUID(int=7)
+    tagged = struct.pack(">hqi", 4, 5, -1) + b"\1" + struct.pack(">q", BASE_TIME_MS) + b"\1\0\x10" + old.bytes
+    log = tmp_path / "__consumer_offsets-0"
+    log.mkdir()
+    (log / f"{0:020}.log").write_bytes(batch([(key, tagged)], Header(0)))
+    for known, signals in ((old, []), (uuid.UUID(int=8), ["topic_made_anew"])):
+        text = base64.urlsafe_b64encode(known.bytes).decode().rstrip("=")
+        (directory / "partition.metadata").write_text(f"version: 0\ntopic_id: {text}\n")
+        row = lag_of(tmp_path)
+        assert (row["lag"], row["signals"]) == (None if signals else 5, signals)
+
+
+@pytest.mark.parametrize("log_set", log_sets(), ids=set_id)
+def test_every_moment_is_that_moment(log_set: LogSet) -> None:
+    log = log_set.log
+    ignored: dict[str, Any] = {"on_problem": lambda problem: None}
+    every = [
+        time for row in offdecode.decode(log, **ignored).rows()
+        if (time := row["log_timestamp"] or row.get("commit_timestamp")) is not None
+    ]  # fmt: skip
+    step = (max(every) - min(every)) // timedelta(milliseconds=7)
+    names = ("group", "topic", "partition", "log_partition", "offset", "commit_timestamp", "lag", "certainty")
+    found: dict[datetime, list[list[Any]]] = defaultdict(list)
+    for row in offdecode.lag(log, every=step, **ignored).rows():
+        found[row["as_of"]].append([row[name] for name in names])
+    assert len(found) in range(2, 10)
+    for moment, rows in found.items():
+        one = [[row[name] for name in names] for row in offdecode.lag(log, as_of=moment, **ignored).rows()]
+        assert sorted(rows, key=str) == sorted(one, key=str)
+
+
+def test_what_cannot_be_asked(tmp_path: Path) -> None:
+    folder = evidence(tmp_path, {("orders", 0): 5})
+    for arguments, words in (
+        (("--as-of", "5", "--every", "1m"), "give one"),
+        (("--since", "5"), "are for --every"),
+        (("--every", "0s"), "no length of time"),
+        (("--every", "1s", "--until", str(BASE_TIME_MS + 9000), "--since", "0"), None),
+    ):
+        done = run("lag", folder, *arguments)
+        assert (done.status == 2) is (words is not None)
+        assert words is None or words in done.stderr
+    key, value = commit("g")
+    assert value is not None
+    wrong_clock = batch([(key, value)], Header(1, timestamp=4_000_000_000_000))
+    with (tmp_path / "__consumer_offsets-0" / f"{0:020}.log").open("ab") as file:
+        file.write(wrong_clock)
+    done = run("lag", folder, "--every", "1s")
+    assert (done.status, "a wrong clock" in done.stderr) == (2, True)
+    assert run("lag", folder, "--every", "1s", "--until", str(BASE_TIME_MS + 5000)).status == 0
+
+
+def test_the_state_shows_it(tmp_path: Path) -> None:
+    orders(tmp_path, *TWO_SEGMENTS)
+    folder = evidence(tmp_path, {("orders", 0): 133, ("elsewhere", 0): 1})
+    lines = run("state", folder, "--format", "table").stdout.decode().splitlines()
+    assert lines[1].split()[:5] == ["TOPIC", "PARTITION", "OFFSET", "LAG", "COMMITTED"]
+    assert [line.split()[3] for line in lines[2:4]] == ["?", "67"]
+    rows = {row["topic"]: row for row in offdecode.state(folder, with_lag=True, types=["committed_offset"]).rows()}
+    assert {topic: (row["lag"], row["lag_most"]) for topic, row in rows.items()} == {
+        "orders": (67, 67), "elsewhere": (None, None),
+    }  # fmt: skip
+    assert "lag" not in run("state", folder, "--type", "committed_offset").rows[0]
+    assert run("state", folder, "--as-of-offset", "0:0", "--with-lag").status == 2
+    table = run("state", folder, "--as-of-offset", "0:0", "--format", "table")
+    assert (table.status, b"LAG" in table.stdout) == (0, False)
 
 
 def test_checkpoints_narrow_the_log(tmp_path: Path) -> None:
@@ -170,6 +289,132 @@ def test_lag_is_what_a_real_broker_says(start_broker: StartBroker) -> None:
     assert rows[0]["signals"] == ["before_log_start"]
     assert rows[1]["lag_ms"] > 0
     assert rows[2]["lag_ms"] == 0
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_earlier_moments_are_what_a_real_broker_says(
+    start_broker: StartBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log's end at times between and within bursts, by its own look-up of timestamps, and little of it read."""
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+    broker = start_broker(KAFKA_4)
+    partition = TopicPartition("orders", 0)
+
+    async def work() -> dict[int, int]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+        await admin.start()
+        await admin.create_topics([NewTopic("orders", 1, 1, topic_configs={"segment.bytes": "2097152"})])
+        producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, max_batch_size=16384)
+        consumer = AIOKafkaConsumer(bootstrap_servers=broker.bootstrap, group_id="g", enable_auto_commit=False)
+        await producer.start()
+        await consumer.start()
+        consumer.assign([partition])
+        await consumer.commit({partition: 0})
+        times = []
+        for burst in range(8):
+            times.append(round(time.time() * 1000))
+            await asyncio.sleep(0.1)
+            for number in range(1500):
+                await producer.send("orders", b"%d" % (burst * number) * 300, partition=0)
+            await producer.flush()
+            await asyncio.sleep(0.1)
+        ends = {}
+        for moment in sorted({*times, *range(times[1], times[-1], 37), round(time.time() * 1000)}):
+            # The first record behind the moment, or the end.
+            found = (await consumer.offsets_for_times({partition: moment + 1}))[partition]
+            end = (await consumer.end_offsets([partition]))[partition]
+            ends[moment] = end if found is None else found.offset
+        for client in (producer, consumer, admin):
+            await (client.close() if client is admin else client.stop())
+        return ends
+
+    told = asyncio.run(work())
+    broker.stop()
+    exact = 0
+    for moment, end in told.items():
+        rows = list(offdecode.lag(broker.data, groups=["g"], as_of=moment).rows())
+        for row in rows:
+            assert row["lag"] <= end <= row["lag_most"]
+            exact += row["certainty"] == "exact"
+    assert exact >= 8
+    every = offdecode.lag(broker.data, groups=["g"], every=50, until=max(told)).rows()
+    assert len({row["as_of"] for row in every}) > 20
+    read = 0
+    plain = FileReader.read
+
+    def counting(self: FileReader, position: int, size: int) -> bytes:
+        nonlocal read
+        found = plain(self, position, size)
+        read += len(found)
+        return found
+
+    monkeypatch.setattr(FileReader, "read", counting)
+    list(offdecode.lag(broker.data, groups=["g"], as_of=sorted(told)[len(told) // 2]).rows())
+    size = sum(path.stat().st_size for path in (broker.data / "orders-0").glob("*.log"))
+    print(f"{read:,} bytes of {size:,} were read, beside indexes")
+    assert read <= 0.05 * size
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_a_group_that_fell_out_of_the_log_was_reset(start_broker: StartBroker) -> None:
+    """Retention overtakes two groups: one comes back and is reset by its client, one never does."""
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+    broker = start_broker(KAFKA_4, {"log.retention.check.interval.ms": "300", "log.segment.delete.delay.ms": "100"})
+    partition = TopicPartition("orders", 0)
+
+    def client(group: str) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=broker.bootstrap, group_id=group, enable_auto_commit=False, auto_offset_reset="earliest"
+        )  # fmt: skip
+
+    async def produce(producer: AIOKafkaProducer, count: int) -> None:
+        for number in range(count):
+            await producer.send("orders", b"%d" % number * 300, partition=0)
+        await producer.flush()
+
+    async def work() -> int:
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+        await admin.start()
+        short = {"segment.bytes": "1048576", "retention.ms": "1500"}
+        await admin.create_topics([NewTopic("orders", 1, 1, topic_configs=short)])
+        producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
+        await producer.start()
+        await produce(producer, 3000)
+        for group in ("back", "away"):
+            consumer = client(group)
+            await consumer.start()
+            consumer.assign([partition])
+            for offset in range(0, 101, 10):
+                await consumer.commit({partition: offset})
+            await consumer.stop()
+        consumer = client("back")
+        await consumer.start()
+        while (await consumer.beginning_offsets([partition]))[partition] <= 100:
+            await asyncio.sleep(0.3)
+        start: int = (await consumer.beginning_offsets([partition]))[partition]
+        await produce(producer, 100)
+        consumer.assign([partition])
+        assert (await consumer.getone(partition)).offset >= start
+        await consumer.commit()
+        for one in (producer, consumer, admin):
+            await (one.close() if one is admin else one.stop())
+        return start
+
+    start = asyncio.run(work())
+    broker.stop()
+    (moved,) = offdecode.explain(broker.data, groups=["back"], notable=True).table("movement").to_pylist()
+    assert (moved["kind"], moved["before"]) == ("jump", 100)
+    assert moved["after"] > start
+    assert "before_log_start" in moved["signals"]
+    assert "jump" in run("explain", broker.data, "--group", "back", "--format", "text").stdout.decode()
+    signals = {row["group"]: row["signals"] for row in offdecode.lag(broker.data).rows()}
+    assert signals["away"] == ["before_log_start"]
 
 
 def _records_before(offset: int) -> Any:

@@ -40,7 +40,7 @@ class Cut:
         """The rows of the chunk that belong to the moment."""
         if not chunk.row_count:
             return chunk
-        times, offsets = self._times(chunk), _in_order(chunk, "log_offset")
+        times, offsets = self.times(chunk), _in_order(chunk, "log_offset")
         within = np.ones(len(times), np.bool_)
         if self._as_of.time is not None:
             within = times <= self._as_of.time
@@ -56,7 +56,8 @@ class Cut:
         kept[chunk.order] = within
         return chunk.where(kept)
 
-    def _times(self, chunk: DecodedChunk) -> Vector:
+    def times(self, chunk: DecodedChunk) -> Vector:
+        """When the rows of the next chunk were written, in log order."""
         times = _in_order(chunk, "log_timestamp")
         unknown = times == _NO_TIME
         if unknown.any():

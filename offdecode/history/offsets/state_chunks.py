@@ -14,7 +14,7 @@ from offdecode.history.offsets.commits import Commits, WithTexts
 from offdecode.history.offsets.keys import KeyCodes
 from offdecode.model import DecodedChunk, Vector, arrow, distinct
 from offdecode.schemas.rows import row_type
-from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW, PENDING_ROW, TOPIC_DELETED
+from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW, PENDING_ROW
 
 Row = dict[str, Any]
 
@@ -131,13 +131,17 @@ def _repeated(value: Any, kind: pa.DataType, count: int) -> pa.Array:
 
 def _offset_batch(name: str, rows: pa.Table, now: int | None) -> pa.RecordBatch:
     schema = row_type(name).arrow_schema
-    own = {
-        "type": _repeated(name, schema.field("type").type, len(rows)),
-        TOPIC_DELETED: pa.nulls(len(rows), pa.bool_()),
-    }
+    own = {"type": _repeated(name, schema.field("type").type, len(rows))}
     if "age_ms" in schema.names:
         own["age_ms"] = _age(rows.column("log_timestamp").cast(pa.int64()), now)
-    columns = [own[field] if field in own else rows.column(field) for field in schema.names]
+    columns = []
+    for field in schema:
+        if field.name in own:
+            columns.append(own[field.name])
+        elif field.name in rows.column_names:
+            columns.append(rows.column(field.name))
+        else:  # what the log does not tell: who asks may know it
+            columns.append(pa.nulls(len(rows), field.type))
     return pa.table(columns, schema=schema).combine_chunks().to_batches()[0]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from offdecode.schemas.state_rows import LAG_ROW
 from offdecode.sinks.text.lines import table_lines
-from offdecode.sinks.text.words import duration_words, name_words, time_words
+from offdecode.sinks.text.words import duration_words, lag_words, short_name, time_words
 
 Row = dict[str, Any]
 
@@ -15,15 +15,18 @@ _TITLES = ("GROUP", "TOPIC", "PARTITION", "OFFSET", "COMMITTED", "START", "END",
 
 
 def lag_lines(rows: dict[str, list[Row]]) -> Iterator[str]:
-    """A line an offset."""
-    yield from table_lines(_TITLES, [_cells(row) for row in rows[LAG_ROW]], indent="")
+    """A line an offset, under the moment where one was asked for."""
+    found = rows[LAG_ROW]
+    if found[0]["as_of"] is not None:
+        yield f"at {time_words(found[0]['as_of'])}"
+    yield from table_lines(_TITLES, [_cells(row) for row in found], indent="")
 
 
 def _cells(row: Row) -> Sequence[str]:
-    numbers = ("?" if row[name] is None else str(row[name]) for name in ("log_start", "log_end", "lag"))
+    start, end = ("?" if row[name] is None else str(row[name]) for name in ("log_start", "log_end"))
     behind = "?" if row["lag_ms"] is None else duration_words(row["lag_ms"])
     notes = ", ".join(signal.replace("_", " ") for signal in row["signals"]) or "-"
     return (
-        name_words(row["group"]), name_words(row["topic"]), str(row["partition"]), str(row["offset"]),
-        time_words(row["commit_timestamp"]), *numbers, behind, notes,
+        short_name(row["group"]), short_name(row["topic"]), str(row["partition"]), str(row["offset"]),
+        time_words(row["commit_timestamp"]), start, end, lag_words(row), behind, notes,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW, PENDING_ROW
 from offdecode.sinks.text.lines import table_lines
-from offdecode.sinks.text.words import assignment_words, duration_words, name_words, time_words
+from offdecode.sinks.text.words import assignment_words, duration_words, lag_words, name_words, time_words
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]
@@ -22,15 +22,15 @@ _MEMBERS = ("CLIENT", "HOST", "MEMBER", "INSTANCE", "HAS")
 
 def state_lines(rows: Rows) -> Iterator[str]:
     """Each group with its members and offsets, as tables."""
-    offsets: dict[str, list[Sequence[str]]] = defaultdict(list)
+    offsets: dict[str, list[Row]] = defaultdict(list)
     for name in (COMMITTED_ROW, PENDING_ROW):
         for row in rows.get(name, ()):
-            offsets[row["group"]].append(_offset_cells(row))
+            offsets[row["group"]].append(row)
     for group in rows.get(GROUP_ROW, ()):
         yield from _group_lines(group)
         members = group["members"] or ()
         yield from table_lines(_MEMBERS, [_member_cells(member) for member in members])
-        yield from table_lines(_OFFSETS, offsets[group["group"]])
+        yield from _offset_lines(offsets[group["group"]])
         yield ""
 
 
@@ -51,6 +51,15 @@ def _group_lines(group: Row) -> Iterator[str]:
             for name in ("new", "old_live", "old_load")
         )
         yield f"  the coordinators differ on {name_words(key['topic'])}-{key['partition']}: {offsets}"
+
+
+def _offset_lines(rows: list[Row]) -> Iterator[str]:
+    titles: Sequence[str] = _OFFSETS
+    cells: list[Sequence[str]] = [_offset_cells(row) for row in rows]
+    if any(row.get("lag") is not None for row in rows):
+        titles = (*titles[:3], "LAG", *titles[3:])
+        cells = [(*line[:3], lag_words(row), *line[3:]) for row, line in zip(rows, cells, strict=True)]
+    yield from table_lines(titles, cells)
 
 
 def _offset_cells(row: Row) -> Sequence[str]:

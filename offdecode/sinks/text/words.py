@@ -54,6 +54,14 @@ def short_name(name: str | None) -> str:
     return words if len(words) <= _LONGEST_NAME else words[: _LONGEST_NAME - 1] + "…"
 
 
+def lag_words(row: Mapping[str, Any]) -> str:
+    """How many offsets something is behind, in bounds where that is not known exactly."""
+    lag, most = row.get("lag"), row.get("lag_most")
+    if lag is None:
+        return "?"
+    return f"{lag:,}" if lag == most else f"{lag:,}-{most:,}"
+
+
 def range_words(numbers: Iterable[int]) -> str:
     """Numbers with runs shortened: 0-3,7."""
     found: list[list[int]] = []

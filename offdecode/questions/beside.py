@@ -1,0 +1,133 @@
+"""Committed offsets beside the logs of the users' partitions: the lag of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from offdecode.model import DecodedChunk, Vector, arrow, rows_of
+from offdecode.questions.user_logs import UserLog, UserLogs
+from offdecode.schemas.history_rows import MOVEMENT_ROW
+from offdecode.schemas.state_rows import LAG_ROW
+from offdecode.sources.leftovers import deleted_topics
+from offdecode.sources.locations import Location
+
+Row = dict[str, Any]
+
+_SUDDEN = ("rewind", "jump", "reset_like")
+
+
+class Beside:
+    """What lies in data directories beside the offsets log."""
+
+    def __init__(self, directories: Iterable[Location]) -> None:
+        directories = list(directories)
+        self._logs = UserLogs(directories)
+        self._deleted = deleted_topics(directories)
+
+    def row(self, committed: Row, as_of: int | None) -> Row:
+        """The lag row of a committed offset at a time, None = where the evidence ends."""
+        log = self._logs.find(committed["topic"], committed["partition"])
+        topic_id = committed.pop("topic_id")
+        row = {"type": LAG_ROW, **committed, "as_of": as_of, "certainty": "unknown", "signals": []}
+        if log is None or log.start is None or log.end is None:
+            gone = committed["topic"] in self._deleted
+            row["signals"] = ["topic_directory_deleted" if gone else "no_log_of_the_partition"]
+            return row
+        row["log"] = log.directory.text
+        if topic_id is not None and log.topic_id not in (None, topic_id):
+            row["signals"] = ["topic_made_anew"]
+            return row
+        return row | (_now(log, committed["offset"]) if as_of is None else _then(log, committed["offset"], as_of))
+
+    def with_ranges(self, chunk: DecodedChunk) -> DecodedChunk:
+        """Movements; the signals of sudden ones say how they fit the range of the user's partition."""
+        batch = chunk.batches.get(MOVEMENT_ROW)
+        if batch is None:
+            return chunk
+        kinds = batch.column("kind")
+        wanted = np.array([kind in _SUDDEN for kind in kinds.dictionary.to_pylist()] + [False], np.bool_)
+        rows = np.flatnonzero(wanted[kinds.indices.fill_null(len(wanted) - 1).to_numpy()])
+        more = [(row, found) for row, found in self._ranges(batch, rows) if found]
+        if not more:
+            return chunk
+        signals = batch.column("signals").to_pylist()
+        for row, found in more:
+            signals[row] += found
+        column = pa.array(signals, batch.column("signals").type)
+        batch = batch.set_column(batch.schema.get_field_index("signals"), "signals", column)
+        return replace(chunk, batches={**chunk.batches, MOVEMENT_ROW: batch})
+
+    def _ranges(self, batch: pa.RecordBatch, rows: Vector) -> Iterator[tuple[int, list[str]]]:
+        names = ("topic", "partition", "before", "after", "log_timestamp")
+        for row, moved in zip(rows.tolist(), rows_of(batch.take(arrow(rows)), names), strict=True):
+            log = self._logs.find(moved["topic"], moved["partition"])
+            if log is not None and moved["before"] is not None and moved["after"] is not None:
+                yield row, _range_signals(log, moved["before"], moved["after"], moved["log_timestamp"])
+
+
+def _range_signals(log: UserLog, before: int, after: int, time: int | None) -> list[str]:
+    """What the log's range says of a step. It is today's: that its start was there already then is not known."""
+    found = []
+    if log.start is not None and before < log.start <= after:
+        found.append("before_log_start")
+    if log.end is not None and before > log.end:
+        found.append("beyond_log_end")
+    if after == log.start:
+        found.append("to_log_start")
+    elif after > before and time is not None:
+        try:
+            ends = log.ends_at(time)
+        except OSError:
+            ends = None
+        if ends is not None and ends[0] <= after <= ends[1]:
+            found.append("to_log_end")
+    return found
+
+
+def _now(log: UserLog, offset: int) -> Row:
+    start, end, high = log.start or 0, log.end or 0, log.checkpoints.high_watermark
+    found = _between(offset, end if high is None else min(high, end), end)
+    found |= {"log_start": start, "high_watermark": high, "lag_ms": _behind_ms(log, offset, log.last_timestamp)}
+    if offset < start:
+        found["signals"].append("before_log_start")
+    return found
+
+
+def _then(log: UserLog, offset: int, time: int) -> Row:
+    try:
+        ends = log.ends_at(time)
+    except OSError:
+        ends = None
+    if ends is None:
+        return {"signals": ["before_the_first_record"]}
+    found = _between(offset, *ends)
+    last = log.last_timestamp
+    # The log may have begun earlier then, but not if it begins with its first offset now.
+    found["log_start"] = None if log.start else 0
+    found["lag_ms"] = 0 if offset >= ends[1] else _behind_ms(log, offset, None if last is None else min(time, last))
+    return found
+
+
+def _between(offset: int, least_end: int, end: int) -> Row:
+    lag, most = max(least_end - offset, 0), max(end - offset, 0)
+    signals = ["beyond_log_end"] if offset > end else []
+    certainty = "exact" if lag == most else "bounded"
+    return {"log_end": end, "lag": lag, "lag_most": most, "certainty": certainty, "signals": signals}
+
+
+def _behind_ms(log: UserLog, offset: int, last: int | None) -> int | None:
+    """From the batch that is read next to the last time, by its latest timestamp."""
+    if offset >= (log.end or 0):
+        return 0
+    try:
+        batch = log.batch_of(offset)
+    except OSError:
+        return None
+    if batch is None or batch.max_timestamp is None or last is None or batch.max_timestamp < 0:
+        return None
+    return max(last - batch.max_timestamp, 0)
