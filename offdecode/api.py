@@ -27,6 +27,7 @@ from offdecode.options import (
     ROWS,
     TIMES,
     CarveOptions,
+    CheckOptions,
     Columns,
     ExplainOptions,
     Filter,
@@ -300,7 +301,7 @@ def transactions(path: Paths, *, on_problem: OnProblem | None = None, **options:
     return Answer(request, partial(ask, asked=asked), (TRANSACTION_ROW,), on_problem)
 
 
-@_takes(_SOURCE)
+@_takes(_SOURCE, (CheckOptions, None))
 def check(path: Paths, **options: Any) -> Iterator[PartitionCheck | Leftover | Unused]:
     """What evidence there is, whether it is whole, and where not.
 
@@ -317,8 +318,8 @@ def check(path: Paths, **options: Any) -> Iterator[PartitionCheck | Leftover | U
     """
     from offdecode.questions.check import check as ask
 
-    (source,) = _groups(path, options, Source)
-    return ask(Run(Request(source), lambda problem: None))
+    source, asked = _groups(path, options, Source, CheckOptions)
+    return ask(Run(Request(source), lambda problem: None), asked)
 
 
 def carve(

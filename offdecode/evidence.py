@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from offdecode.cluster import Cluster
 from offdecode.engines.decode import Decoder
 from offdecode.engines.printed import printed_record
 from offdecode.engines.reference_rows import sample_looks_like_offsets
@@ -156,9 +158,14 @@ class Evidence:
         """Bytes of segments or of exported records."""
         raise NotImplementedError
 
+    @cached_property
+    def cluster(self) -> Cluster:
+        """What the cluster's own topics tell that lie beside the logs."""
+        return Cluster(self.data_directories())
+
     def topic_names(self, file: Path | None = None) -> dict[str, str]:
         """{topic id: name} as data directories and the file tell them."""
-        return {} if file is None else named_in_file(file)
+        return {**self.cluster.topic_names, **({} if file is None else named_in_file(file))}
 
     def data_directories(self) -> list[Location]:
         """The directories in which partitions of the offsets topic lie, and those of users' topics."""

@@ -187,6 +187,10 @@ class Columns:
         "--with-generation", kind=OptionKind.FLAG,
         help="Add to offset commits the group's generation and the member that held the partition then.",
     )  # fmt: skip
+    with_transactional_id: bool = option(
+        "--with-transactional-id", kind=OptionKind.FLAG,
+        help="Add the producer's transactional.id, where __transaction_state lies beside the log and tells it.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +256,17 @@ class GenerationOptions:
     summary: bool = option(
         "--summary", kind=OptionKind.FLAG, help="One row per group: rebalances per hour, churn, longest stable time."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOptions:
+    """What is asked beside the state of the evidence."""
+
+    for_broker: str | None = option(
+        "--for-broker", metavar="RELEASE",
+        help="Tell which records this release of Kafka (2.8 to 4.4) would refuse, skip or misread if it loaded the "
+        "log: before a downgrade or a restore.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,11 @@ def row_request(source: Source, rows: Filter, columns: Columns, reading: Reading
     """A request for rows of the log. Raises UsageError for a row type that does not exist."""
     types = tuple(checked_row_type(name) for name in rows.row_types)
     shown = RowOptions(
-        columns.with_batch, crc_valid=columns.include_bad_crc, raw=columns.raw, with_generation=columns.with_generation
+        columns.with_batch,
+        crc_valid=columns.include_bad_crc,
+        raw=columns.raw,
+        with_generation=columns.with_generation,
+        with_transactional_id=columns.with_transactional_id,
     )
     return Request(source, replace(rows, row_types=types), shown, reading)
 

@@ -61,7 +61,7 @@ def messages(jar: Path) -> Mapping[str, Message]:
     found = {}
     with zipfile.ZipFile(jar) as archive:
         for name in archive.namelist():
-            if re.fullmatch(r"common/message/\w+\.json", name):
+            if re.fullmatch(r"common/(message|metadata)/\w+\.json", name):
                 message = _message(json.loads(_COMMENT.sub("", archive.read(name).decode())))
                 found[message.name] = message
     return found

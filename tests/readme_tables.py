@@ -12,6 +12,7 @@ from offdecode.cli import COMMANDS, cli
 from offdecode.log.offset_map import VERDICTS
 from offdecode.model import Column
 from offdecode.schemas.describe import _kind_text
+from offdecode.schemas.releases import RELEASES, Release
 from offdecode.schemas.rows import (
     COMMON,
     COPIES,
@@ -22,6 +23,7 @@ from offdecode.schemas.rows import (
     row_type,
     row_type_names,
 )
+from offdecode.sinks.text.words import range_words
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -81,6 +83,25 @@ def verdict_table() -> str:
     ))  # fmt: skip
 
 
+def release_table() -> str:
+    """Which records each release of Kafka reads, from the oldest on."""
+    return _table(("from", "key types, and the versions of their values", "other key types", "layouts"), (
+        (".".join(map(str, one.since)), _versions(one), "skipped" if one.skips_unknown_types else "**refused**",
+         "; ".join(f"{key}: that of {shape}" for key, shape in one.shapes.items()))
+        for one in RELEASES
+    ))  # fmt: skip
+
+
+def _versions(release: Release) -> str:
+    by_version: dict[int, list[int]] = {}
+    for key_type, highest in sorted(release.highest.items()):
+        by_version.setdefault(highest, []).append(key_type)
+    return "; ".join(
+        f"{range_words(types).replace(',', ', ')}: {f'0-{highest}' if highest else '0'}"
+        for highest, types in sorted(by_version.items(), key=lambda item: item[1])
+    )
+
+
 def tables() -> dict[str, str]:
     """Every table by its name in README."""
     return {
@@ -90,6 +111,7 @@ def tables() -> dict[str, str]:
         "columns of with-batch": column_table(WITH_BATCH),
         "columns of copies": column_table((*COPIES, *COPIES_WITH_BATCH)),
         "verdicts": verdict_table(),
+        "releases": release_table(),
     }
 
 

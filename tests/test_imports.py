@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "filtering": {"model", "options", "schemas"},
     "request": {"errors", "model", "options", "filtering", "log", "schemas", "engines"},
     "logs": {"errors", "model", "sources", "log", "engines"},
-    "evidence": {"errors", "model", "filtering", "options", "request", "sources", "log", "logs", "engines"},
+    "cluster": {"model", "byte_vectors", "sources", "log", "logs", "engines", "schemas"},
+    "evidence": {"errors", "model", "cluster", "filtering", "options", "request", "sources", "log", "logs", "engines"},
     "run": {"model", "options", "request", "evidence", "schemas"},
     "carving": {"errors", "model", "byte_vectors", "sources", "log", "logs", "engines", "schemas", "__init__"},
     "questions": {
@@ -38,6 +39,7 @@ MAY_IMPORT = {
         "options",
         "filtering",
         "request",
+        "cluster",
         "evidence",
         "run",
         "schemas",

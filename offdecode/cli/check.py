@@ -5,16 +5,16 @@ from __future__ import annotations
 import click
 
 from offdecode.cli.options import paths_argument, takes
-from offdecode.options import Source
+from offdecode.options import CheckOptions, Source
 
 
 @click.command("check")
 @paths_argument
-@takes(Source)
+@takes(Source, CheckOptions)
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object for each partition, leftover file and unused path."
 )
-def command(source: Source, as_json: bool) -> int:
+def command(source: Source, asked: CheckOptions, as_json: bool) -> int:
     """Check segment files: an inventory with checksums, damage, and which offsets and times are complete.
 
     PATH is as for decode. Every file is read once and decoded; nothing is written. Exit status as decode's.
@@ -28,7 +28,7 @@ def command(source: Source, as_json: bool) -> int:
     from offdecode.sinks.text.check import report_lines
 
     problems = 0
-    for found in check(Run(Request(source), lambda problem: None)):
+    for found in check(Run(Request(source), lambda problem: None), asked):
         problems += found.problem_count
         if as_json:
             click.echo(orjson.dumps(found.as_dict()))

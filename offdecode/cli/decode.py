@@ -23,6 +23,6 @@ def command(source: Source, rows: Filter, columns: Columns, reading: Reading, ou
     from offdecode.writing import Answer
 
     request = row_request(source, rows, columns, reading)
-    if columns.with_generation:
+    if columns.with_generation or columns.with_transactional_id:
         return run_answer(Answer(None, decode), request, output)
     return run_decode(request, output)

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from offdecode.evidence import Evidence
 from offdecode.model import DecodedChunk, Vector, arrow, rows_of
 from offdecode.questions.user_logs import UserLog, UserLogs
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.state_rows import LAG_ROW
-from offdecode.sources.leftovers import deleted_topics
-from offdecode.sources.locations import Location
 
 Row = dict[str, Any]
 
+COMMIT = ("topic", "partition", "offset", "commit_timestamp", "topic_id")  # what is asked of a committed offset
 _SUDDEN = ("rewind", "jump", "reset_like")
 
 
 class Beside:
     """What lies in data directories beside the offsets log."""
 
-    def __init__(self, directories: Iterable[Location]) -> None:
-        directories = list(directories)
-        self._logs = UserLogs(directories)
-        self._deleted = deleted_topics(directories)
+    def __init__(self, evidence: Evidence) -> None:
+        self._logs = UserLogs(evidence.data_directories())
+        self._deleted = evidence.cluster.deleted_topics
+        self._removed = evidence.cluster.removed_topics
 
     def row(self, committed: Row, as_of: int | None) -> Row:
         """The lag row of a committed offset at a time, None = where the evidence ends."""
@@ -36,13 +36,20 @@ class Beside:
         row = {"type": LAG_ROW, **committed, "as_of": as_of, "certainty": "unknown", "signals": []}
         if log is None or log.start is None or log.end is None:
             gone = committed["topic"] in self._deleted
-            row["signals"] = ["topic_directory_deleted" if gone else "no_log_of_the_partition"]
+            row["signals"] = ["topic_deleted" if gone else "no_log_of_the_partition"]
             return row
         row["log"] = log.directory.text
-        if topic_id is not None and log.topic_id not in (None, topic_id):
+        if self._made_anew(row, log, topic_id, as_of):
             row["signals"] = ["topic_made_anew"]
             return row
         return row | (_now(log, committed["offset"]) if as_of is None else _then(log, committed["offset"], as_of))
+
+    def _made_anew(self, row: Row, log: UserLog, topic_id: str | None, as_of: int | None) -> bool:
+        """Whether a commit was for another topic of this name: by the topic's id, or as one was deleted since."""
+        if topic_id is not None and log.topic_id is not None:
+            return topic_id != log.topic_id
+        removed, time = self._removed.get(row["topic"], ()), row["commit_timestamp"]
+        return time is not None and any(time < one and (as_of is None or one <= as_of) for one in removed)
 
     def with_ranges(self, chunk: DecodedChunk) -> DecodedChunk:
         """Movements; the signals of sudden ones say how they fit the range of the user's partition."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,15 @@ from offdecode.log.records import iter_records
 from offdecode.log.transactions import Place, Status
 from offdecode.logs import Copies, frames_from, iter_log, offset_map
 from offdecode.model import LARGEST_INT64, Coverage, Problem, Span, Vector
+from offdecode.options import CheckOptions
+from offdecode.questions.loading import LoadCensus, LoadFinding
 from offdecode.run import Run
+from offdecode.schemas.releases import release
 from offdecode.sources.checkpoints import Checkpoints, broker_id
 from offdecode.sources.leftovers import LeftoverFile, find_leftovers
 from offdecode.sources.segments import PartitionLog, Segment
 
+NOTHING_MORE = CheckOptions()
 _LISTED_PROBLEMS = 100_000  # a damaged disk image must not fill the memory
 
 
@@ -46,7 +50,8 @@ class CopyCheck:
 class PartitionCheck:
     """One partition's log. problems: those of its files, the first 100,000; problem_count: all of them.
 
-    copies: where the log lies in several; files are those of all, completeness that of all together.
+    copies: where the log lies in several; files are those of all, completeness that of all together. loading: what the
+    release that was asked about would not read as it was meant, None = none was asked about.
     """
 
     log_partition: int | None
@@ -56,6 +61,7 @@ class PartitionCheck:
     problems: tuple[Problem, ...]
     problem_count: int
     copies: tuple[CopyCheck, ...] = ()
+    loading: tuple[LoadFinding, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -65,6 +71,7 @@ class PartitionCheck:
             **({"copies": [asdict(copy) for copy in self.copies]} if self.copies else {}),
             "files": [file.as_dict() for file in self.files],
             "completeness": [span.as_dict() for span in (*self.coverage.spans, *self.coverage.over)],
+            **({} if self.loading is None else {"loading": [asdict(finding) for finding in self.loading]}),
             "problem_count": self.problem_count,
             "problems": [problem.as_dict() for problem in self.problems],
         }
@@ -104,13 +111,15 @@ class Leftover:
         return {"type": "leftover", **asdict(self)}
 
 
-def check(run: Run) -> Iterator[PartitionCheck | Leftover | Unused]:
+def check(run: Run, asked: CheckOptions = NOTHING_MORE) -> Iterator[PartitionCheck | Leftover | Unused]:
     """Check all logs of the request, partitions by number, then what is left over beside them.
 
     Every file is read once; records are decoded but for leftovers.
 
-    Raises SourceError where the paths lead to nothing that is an offsets log, UsageError for exported records.
+    Raises SourceError where the paths lead to nothing that is an offsets log, UsageError for exported records, and for
+    a release that is not known.
     """
+    loaded_by = None if asked.for_broker is None else release(asked.for_broker)
     evidence = run.evidence
     if not isinstance(evidence, SegmentEvidence):
         raise UsageError("check reads segments: exported records do not tell what is missing")
@@ -120,8 +129,11 @@ def check(run: Run) -> Iterator[PartitionCheck | Leftover | Unused]:
     gaps: dict[int | None, tuple[Span, ...]] = {}
     for copies in evidence.histories:
         decoder = Decoder(run.request.selection(), run.request.reading.engine)
+        census = None if loaded_by is None else LoadCensus(loaded_by)
         try:
-            found = (_check_log if len(copies) == 1 else _check_copies)(copies, evidence.chunk_bytes, decoder)
+            found = (_check_log if len(copies) == 1 else _check_copies)(copies, evidence.chunk_bytes, decoder, census)
+            if census is not None:
+                found = replace(found, loading=tuple(census.findings()))
             gaps[copies[0].log_partition] = found.coverage.gaps
             yield found
         except SourceError as error:
@@ -160,16 +172,19 @@ def _check_leftover(file: LeftoverFile, chunk_bytes: int, gaps: tuple[Span, ...]
     return Leftover(file.log_partition, file.why, builder.result(), beyond)
 
 
-def _check_copies(copies: Copies, chunk_bytes: int, decoder: Decoder) -> PartitionCheck:
+def _check_copies(copies: Copies, chunk_bytes: int, decoder: Decoder, census: LoadCensus | None) -> PartitionCheck:
     """Each copy's files by themselves, then all copies as one log."""
     found = _Found()
     files = [file for log in copies for file in _inventories(log, chunk_bytes, decoder, found)]
     offsets = offset_map(copies)
     held, alone, lost = (np.zeros(len(copies), np.int64) for _ in range(3))
     bits = np.left_shift(1, np.arange(len(copies)))
-    for frames, _ in iter_log(copies, offsets, chunk_bytes):
+    for frames, status in iter_log(copies, offsets, chunk_bytes):
         for problem in frames.problems:
             found.add(problem)
+        if census is not None:
+            for records in iter_records_once(frames, frames.crc_valid):
+                census.add(decoder.decode(records, status, np.ones(len(records), np.bool_)))
         for masks, count in _holders(frames):
             held += [count[masks & bit != 0].sum() for bit in bits]
             alone += [count[masks == bit].sum() for bit in bits]
@@ -225,7 +240,7 @@ class _Found:
             self.problems.append(problem)
 
 
-def _check_log(copies: Copies, chunk_bytes: int, decoder: Decoder) -> PartitionCheck:
+def _check_log(copies: Copies, chunk_bytes: int, decoder: Decoder, census: LoadCensus | None) -> PartitionCheck:
     (log,) = copies
     builders = {segment.name: InventoryBuilder(segment.name) for segment in log.segments}
     found = _Found()
@@ -233,7 +248,7 @@ def _check_log(copies: Copies, chunk_bytes: int, decoder: Decoder) -> PartitionC
     for frames, status in iter_log(copies, offsets, chunk_bytes):
         builder = builders[frames.chunk.segment]
         builder.add(frames)
-        for problem in (*frames.problems, *_decode(frames, status, decoder, builder)):
+        for problem in (*frames.problems, *_decode(frames, status, decoder, builder, census)):
             builders.get(problem.source, builder).add_problem(problem)
             found.add(problem)
     files = tuple(builder.result() for builder in builders.values())
@@ -242,11 +257,15 @@ def _check_log(copies: Copies, chunk_bytes: int, decoder: Decoder) -> PartitionC
     )
 
 
-def _decode(frames: Frames, status: Vector, decoder: Decoder, builder: InventoryBuilder) -> Iterator[Problem]:
+def _decode(
+    frames: Frames, status: Vector, decoder: Decoder, builder: InventoryBuilder, census: LoadCensus | None = None
+) -> Iterator[Problem]:
     """Decode the records, count them, and give the problems that only decoding shows."""
     for records in iter_records(frames, frames.crc_valid):
         builder.add_records(frames, records.frame)
         chunk = decoder.decode(records, status, np.ones(len(records), np.bool_))
         for name, batch in chunk:
             builder.add_rows(name, len(batch))
+        if census is not None:
+            census.add(chunk)
         yield from chunk.problems

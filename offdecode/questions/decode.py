@@ -10,6 +10,7 @@ from offdecode.history.groups.group_records import GROUP_ROW_TYPES
 from offdecode.history.movements.with_generation import WithGeneration
 from offdecode.model import DecodedChunk
 from offdecode.options import GROUPS
+from offdecode.questions.producers import Producers
 from offdecode.run import LogRows, Run
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 
@@ -17,8 +18,9 @@ EXPLAINED = (*GROUP_ROW_TYPES, DEFAULT_ROW_TYPE)  # what tells generations and o
 
 
 def decode(run: Run) -> Iterator[DecodedChunk]:
-    """The request's rows; with generation and owner where its columns have them."""
-    return _with_generation(run) if run.request.columns.with_generation else run.rows(run.request.rows)
+    """The request's rows; with generation, owner and names of producers where its columns have them."""
+    chunks = _with_generation(run) if run.request.columns.with_generation else run.rows(run.request.rows)
+    return map(Producers(run.evidence.cluster).named, chunks) if run.request.columns.with_transactional_id else chunks
 
 
 def _with_generation(run: Run) -> Iterator[DecodedChunk]:

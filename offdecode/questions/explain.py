@@ -18,6 +18,7 @@ from offdecode.model import DecodedChunk
 from offdecode.options import COMMITS, GROUPS, ExplainOptions, MovementOptions, TopicIds
 from offdecode.questions.beside import Beside
 from offdecode.questions.decode import EXPLAINED
+from offdecode.questions.producers import Producers
 from offdecode.questions.rows import chunk_of
 from offdecode.questions.topic_deletions import TopicDeletions
 from offdecode.run import LogRows, Run
@@ -42,8 +43,9 @@ def explain(
     wanted = pushed(rows, (*GROUPS, *COMMITS, "since"))
     known_names = run.evidence.topic_names(names.topic_ids)
     logs: dict[LogId, Explanation] = {}
-    directories = run.evidence.data_directories()
-    deletions, beside = TopicDeletions(deleted_topics(directories)), Beside(directories)
+    cluster = run.evidence.cluster
+    deletions = TopicDeletions(deleted_topics(run.evidence.data_directories()), cluster.removed_topics)
+    beside, producers = Beside(run.evidence), Producers(cluster)
     read = replace(pushed(rows, ("until",)), row_types=(*EXPLAINED, MARKER_ROW))
     for item in run.rows_by_log(read):
         if item.log not in logs:
@@ -56,7 +58,7 @@ def explain(
             deletions.note(item.log, chunk)
             kept = _of_kinds(chosen, keep(wanted, chunk, times=("last_log_timestamp",)))
             if kept.row_count:
-                yield beside.with_ranges(deletions.hold(item.log, kept))
+                yield producers.named(beside.with_ranges(deletions.hold(item.log, kept)))
         if not isinstance(item, LogRows):
             yield from chunk_of(list(hidden_ranges(item.coverage)))
     yield from deletions.weighed()

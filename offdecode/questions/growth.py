@@ -61,7 +61,7 @@ def growth(run: Run, asked: GrowthOptions) -> Iterator[DecodedChunk]:
             found.add(records, status)
         if step.coverage is not None:
             run.stats.met |= found.lines.met
-            for chunk in held.pop(step.log).chunks(step.log.partition, step.coverage):
+            for chunk in held.pop(step.log).chunks(step.log.partition, step.coverage, _least_ratio(run)):
                 run.stats.rows += chunk.row_count
                 yield chunk
 
@@ -231,13 +231,14 @@ class _LogGrowth:
             horizon=np.where(whole & frames.delete_horizon[frame], frames.base_timestamp[frame], ABSENT),
         )
 
-    def chunks(self, partition: int | None, coverage: Coverage) -> Iterator[DecodedChunk]:
-        """The rows, when the log is through."""
+    def chunks(self, partition: int | None, coverage: Coverage, least_ratio: float | None) -> Iterator[DecodedChunk]:
+        """The rows, when the log is through. least_ratio: from which on the broker cleans, where that is set."""
         where = "" if self._log is None else self._log.directory.text
         kept, below = self._growth.kept, self._growth.kept_below
         records, sizes = self._growth.tally()
         if self._log is not None:
             row = _compaction(self._log, coverage, self._open, self._limit)
+            row["why"] = _why(row, least_ratio)
             row |= {
                 "type": COMPACTION_ROW, "log": where, "records": int(records.sum()), "kept_records": below.records,
                 "kept_bytes": below.bytes, "left_bytes": below.bytes + row["uncleanable_bytes"],
@@ -291,7 +292,7 @@ def _compaction(log: PartitionLog, coverage: Coverage, held: _Open | None, limit
     if border < starts[-1]:
         first = min(held.offset if held else end, end if marks.high_watermark is None else marks.high_watermark)
         blocked = "open_transaction" if held is not None and first == held.offset else "high_watermark"
-    row = {
+    return {
         "log_partition": log.log_partition,
         "segments": len(starts),
         "bytes": int(sizes.sum()),
@@ -311,10 +312,19 @@ def _compaction(log: PartitionLog, coverage: Coverage, held: _Open | None, limit
         "dirty_ratio": cleanable / (clean + cleanable) if clean + cleanable else None,
         "complete": not coverage.gaps,
     }
-    return {**row, "why": _why(row)}
 
 
-def _why(row: dict[str, Any]) -> str:
+def _least_ratio(run: Run) -> float | None:
+    """The least dirty ratio from which on the broker cleans, where the cluster's metadata set it."""
+    topic = run.request.source.topic_name
+    found = run.evidence.cluster.setting(topic, "min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio")
+    try:
+        return None if found is None else float(found)
+    except ValueError:
+        return None
+
+
+def _why(row: dict[str, Any], least_ratio: float | None) -> str:
     ratio, behind = row["dirty_ratio"] or 0.0, row["uncleanable_bytes"]
     if row["blocked_by"] == "open_transaction":
         found = (
@@ -328,6 +338,7 @@ def _why(row: dict[str, Any]) -> str:
     if not row["cleanable_bytes"]:
         return found
     share = f"{row['cleanable_bytes']:,} bytes are not cleaned yet, {ratio:.2f} of what could be"
-    if ratio < _USUAL_RATIO:
-        return f"{found}; {share}: below the usual {_USUAL_RATIO} the log cleaner waits"
-    return f"{found}; {share}, above the usual {_USUAL_RATIO}: the log cleaner has not come yet, is off or has stopped"
+    limit = f"the usual {_USUAL_RATIO}" if least_ratio is None else f"the cluster's {least_ratio:g}"
+    if ratio < (_USUAL_RATIO if least_ratio is None else least_ratio):
+        return f"{found}; {share}: below {limit} the log cleaner waits"
+    return f"{found}; {share}, above {limit}: the log cleaner has not come yet, is off or has stopped"

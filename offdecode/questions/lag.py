@@ -41,7 +41,7 @@ def lag_request(source: Source, asked: LagOptions, rows: Filter, reading: Readin
 
 def lag(run: Run, asked: LagOptions) -> Iterator[DecodedChunk]:
     """A row for each committed offset at each moment, beside what the user's partition held then."""
-    beside = Beside(run.evidence.data_directories())
+    beside = Beside(run.evidence)
     if asked.every is not None:
         yield from _every(run, asked.every, beside)
         return

@@ -16,11 +16,10 @@ from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.offsets.state import LogState, Question
 from offdecode.model import Coverage, DecodedChunk, rows_of
 from offdecode.options import COMMITS, GROUPS, Filter, Reading, Source, StateOptions, TopicIds
-from offdecode.questions.beside import Beside
+from offdecode.questions.beside import COMMIT, Beside
 from offdecode.request import Request, checked_row_type
 from offdecode.run import LogRows, Run
 from offdecode.schemas.state_rows import COMMITTED_ROW, STATE_ROW_TYPES, TOPIC_DELETED
-from offdecode.sources.leftovers import deleted_topics
 
 
 def state_request(source: Source, asked: StateOptions, rows: Filter, reading: Reading) -> Request:
@@ -59,9 +58,8 @@ def state(run: Run, asked: StateOptions, names: TopicIds) -> Iterator[DecodedChu
     now = moment.time
     if now is None:
         now = max((held.latest for held in logs.values() if held.latest is not None), default=None)
-    directories = run.evidence.data_directories()
-    deleted = deleted_topics(directories)
-    beside = Beside(directories) if asked.with_lag else None
+    deleted = run.evidence.cluster.deleted_topics
+    beside = Beside(run.evidence) if asked.with_lag else None
     for log, held in logs.items():
         for chunk in held.chunks(ends[log], now):
             found = _with_deleted(chunk.only(asked.types or STATE_ROW_TYPES), deleted)
@@ -73,7 +71,7 @@ def _with_lag(chunk: DecodedChunk, beside: Beside, as_of: int | None) -> Decoded
     batch = chunk.batches.get(COMMITTED_ROW)
     if batch is None:
         return chunk
-    rows = [beside.row(row, as_of) for row in rows_of(batch, ("topic", "partition", "offset", "topic_id"))]
+    rows = [beside.row(row, as_of) for row in rows_of(batch, COMMIT)]
     for name in ("lag", "lag_most"):
         column = pa.array([row.get(name) for row in rows], pa.int64())
         batch = batch.set_column(batch.schema.get_field_index(name), name, column)

@@ -7,7 +7,7 @@ committing to the topic, one that loses it does not show its deletion.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,19 +19,23 @@ from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
 
 _TOPIC_DELETED = "topic_deleted"
+_REMOVED = "topic_removed"
 _MOVES = {"first", "advance", "repeat", "rewind", "jump", "reset_like"}
 _NO_TIME = np.iinfo(np.int64).min
+_SOON_MS = 600_000  # a coordinator learns of a deletion, and writes tombstones
 _LATER_MS = 2000  # tombstones of one deletion, and commits on their way, lie within this
 
 
 class TopicDeletions:
     """Holds movements that a topic's deletion may have caused, until all logs are read.
 
-    deleted: topics of which data directories hold nothing but deleted partitions.
+    deleted: topics of which data directories hold nothing but deleted partitions. removed: times at which the cluster
+    has removed topics.
     """
 
-    def __init__(self, deleted: frozenset[str] = frozenset()) -> None:
+    def __init__(self, deleted: frozenset[str], removed: Mapping[str, Sequence[int]]) -> None:
         self._deleted = deleted
+        self._removed = removed
         self._latest: dict[str, dict[LogId, int]] = defaultdict(dict)  # by topic, times of commits
         self._held: list[tuple[LogId, pa.RecordBatch]] = []
         self._logs: set[LogId] = set()
@@ -54,6 +58,9 @@ class TopicDeletions:
         """The chunk without the movements that are held."""
         batch = chunk.batches[MOVEMENT_ROW]
         held = _among(batch.column("cause"), {_TOPIC_DELETED})
+        known = np.flatnonzero(_among(batch.column("topic"), set(self._removed)) & ~held)
+        possible = batch.column("possible_causes").take(arrow(known)).to_pylist()
+        held[known] = [causes is not None and _TOPIC_DELETED in causes for causes in possible]
         if not held.any():
             return chunk
         self._held.append((log, batch.filter(arrow(held))))
@@ -71,11 +78,22 @@ class TopicDeletions:
         time = row["log_timestamp"]
         if time is not None and max(others, default=0) > time.timestamp() * 1000 + _LATER_MS:
             return {**row, "confidence": "low", "signals": [*row["signals"], "other_logs_keep_topic"]}
-        if row["topic"] in self._deleted:
-            return {**row, "signals": [*row["signals"], "topic_directory_deleted"]}
+        signals = list(self._proofs(row["topic"], None if time is None else round(time.timestamp() * 1000)))
+        if _REMOVED in signals:
+            row = {**row, "cause": _TOPIC_DELETED, "confidence": "high"}
+        if signals or row["cause"] != _TOPIC_DELETED:
+            return {**row, "signals": [*row["signals"], *signals]}
         if row["confidence"] == "high" and len(self._logs) == 1:
             return {**row, "confidence": "medium"}
         return row
+
+    def _proofs(self, topic: str, time: int | None) -> Iterator[str]:
+        """What else tells that the topic was deleted shortly before."""
+        if topic in self._deleted:
+            yield "topic_directory_deleted"
+        removed = self._removed.get(topic, ())
+        if time is not None and any(-_LATER_MS <= time - one <= _SOON_MS for one in removed):
+            yield _REMOVED
 
 
 def _among(column: pa.DictionaryArray, names: set[str]) -> Mask:

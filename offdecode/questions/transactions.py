@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from offdecode.cluster import Cluster
 from offdecode.evidence import LogId
 from offdecode.filtering import keep, pushed
 from offdecode.history.offsets.transactions import DECIDED, ROW_OPTIONS, ROW_TYPES, Row, TransactionReplay
@@ -26,7 +27,8 @@ def transactions(run: Run, asked: TransactionOptions) -> Iterator[DecodedChunk]:
     ends: dict[LogId, Coverage] = {}
 
     def chosen(rows: Iterator[Row]) -> Iterator[DecodedChunk]:
-        for chunk in chunk_of([row for row in rows if not (asked.only_open and row["status"] in DECIDED)]):
+        wanted = [row for row in rows if not (asked.only_open and row["status"] in DECIDED)]
+        for chunk in chunk_of([_named(row, run.evidence.cluster) for row in wanted]):
             found = keep(times, chunk, times=("first_timestamp", "marker_timestamp"))
             if found.row_count:
                 yield found
@@ -42,3 +44,14 @@ def transactions(run: Run, asked: TransactionOptions) -> Iterator[DecodedChunk]:
     now = max((held.latest for held in logs.values() if held.latest is not None), default=None)
     for log, held in logs.items():
         yield from chosen(held.finish(ends[log], request.source.topic_name, now))
+
+
+def _named(row: Row, cluster: Cluster) -> Row:
+    """The row with what the transaction coordinator's log tells of its producer."""
+    producer = cluster.producers.get(row["producer_id"])
+    if producer is None:
+        return row
+    row |= {"transactional_id": producer.transactional_id, "transaction_timeout_ms": producer.timeout_ms}
+    if row["status"] not in DECIDED:
+        row["coordinator_state"] = producer.state
+    return row

@@ -88,6 +88,7 @@ RAW = (
     Column("key_hex", Kind.TEXT, "the key's bytes in hex; null for a null key"),
     Column("value_hex", Kind.TEXT, "the value's bytes in hex; null for a tombstone"),
 )
+TRANSACTIONAL_ID = Column("transactional_id", Kind.CATEGORY, "the transactional producer's own id; null = not known")
 RECORD_BYTES = Column("record_bytes", Kind.INT64, "the record's share of its batch's bytes in the segment")
 REASON = Column("reason", Kind.TEXT, "why the record is not decoded")
 
@@ -115,6 +116,7 @@ class RowOptions:
     with_generation: bool = False
     copies: bool = False
     sizes: bool = False
+    with_transactional_id: bool = False
 
 
 DEFAULT_OPTIONS = RowOptions()
@@ -237,6 +239,13 @@ def row_type(name: str, options: RowOptions = DEFAULT_OPTIONS) -> RowType:
         doc, own = others[name]
     else:
         doc, own = _record_doc(name), record_columns(name)
+    taken = {column.name for column in own}
+    extra = tuple(column for column in _extra(name, options) if column.name not in taken)
+    return RowType(name, (*COMMON, *own, *TRAILING, *extra), doc)
+
+
+def _extra(name: str, options: RowOptions) -> tuple[Column, ...]:
+    """The columns that options add to the rows of records."""
     extra: tuple[Column, ...] = ()
     if options.with_batch:
         extra = WITH_BATCH
@@ -246,13 +255,13 @@ def row_type(name: str, options: RowOptions = DEFAULT_OPTIONS) -> RowType:
         extra = (*extra, *RAW)
     if options.copies:
         extra = (*extra, *COPIES, *(COPIES_WITH_BATCH if options.with_batch else ()))
+    if options.with_transactional_id:
+        extra = (*extra, TRANSACTIONAL_ID)
     if options.sizes:
         extra = (*extra, RECORD_BYTES)
     if options.with_generation and name == DEFAULT_ROW_TYPE:
         extra = (*extra, *WITH_GENERATION)
-    taken = {column.name for column in own}
-    extra = tuple(column for column in extra if column.name not in taken)
-    return RowType(name, (*COMMON, *own, *TRAILING, *extra), doc)
+    return extra
 
 
 def _record_doc(name: str) -> str:

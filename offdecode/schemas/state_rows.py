@@ -79,6 +79,12 @@ _TRANSACTION = (
     Column("duration_ms", Kind.INT64, "from its first record to its marker; to the end of the log while it is open"),
     Column("held_back_records", Kind.INT64, "for an open transaction: log offsets from its first record to the end "
            "of the log, which neither the cleaner nor read_committed readers pass"),
+    Column("transactional_id", Kind.CATEGORY, "the producer's own id, where the transaction coordinator's log tells it",
+           optional=True),
+    Column("transaction_timeout_ms", Kind.INT32, "after how long its coordinator would abort it", optional=True),
+    Column("coordinator_state", Kind.CATEGORY, "for an open transaction: the producer's state in its coordinator's log "
+           "where that ends: Ongoing, PrepareCommit, CompleteAbort, ...; null = it does not know the producer",
+           optional=True),
     Column("abort_command", Kind.TEXT, "for an open transaction: the command that would end it"),
 )  # fmt: skip
 
@@ -99,7 +105,7 @@ _LAG = (
     Column("lag_ms", Kind.INT64, "milliseconds from the batch that would be read next to the last one, by their "
            "latest timestamps, or to the moment asked for, where that is earlier; null = not known"),
     Column("signals", Kind.LIST, "before_log_start: the client would be reset by auto.offset.reset; beyond_log_end; "
-           "topic_made_anew: the commit is for a topic of this name with another id; topic_directory_deleted; "
+           "topic_made_anew: the commit is for an earlier topic of this name; topic_deleted; "
            "no_log_of_the_partition; before_the_first_record: what the partition held then is gone",
            children=(Column("signal", Kind.TEXT),)),
 )  # fmt: skip

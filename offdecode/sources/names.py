@@ -19,6 +19,7 @@ PARTITION_DIRECTORY = re.compile(rf"(?P<topic>.+)-(?P<partition>\d{{1,10}})(?P<l
 META_PROPERTIES = "meta.properties"
 CARVED_NOTE = "carved.txt"  # in directories of segments that were carved out of images
 PARTITION_METADATA = "partition.metadata"
+SNAPSHOT_SUFFIX = ".checkpoint"  # of the controllers' log
 
 
 def partition_pattern(topic: str) -> re.Pattern[str]:

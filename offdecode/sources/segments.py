@@ -25,6 +25,7 @@ from offdecode.sources.names import (
     PARTITION_DIRECTORY,
     SEGMENT_NAME,
     SEGMENT_SUFFIX,
+    SNAPSHOT_SUFFIX,
     named_offset,
     partition_pattern,
 )
@@ -137,7 +138,34 @@ def find_logs(
             ", ".join(map(path_text, paths)),
             f"there is no log of partition {', '.join(map(str, sorted(missing)))}; there are: {there or 'none'}",
         )
-    logs: list[PartitionLog] = []
+    return Found(tuple(in_order(_logs(search, log_partitions))), tuple(search.problems))
+
+
+def logs_of_topic(directories: Iterable[Location], topic: str) -> list[PartitionLog]:
+    """The logs of a topic that lie right in data directories. What cannot be read is passed over."""
+    search = _Search(topic, None, Containers(topic))
+    pattern = partition_pattern(topic)
+    for directory in directories:
+        for name in listed(directory):
+            if pattern.fullmatch(name):
+                _add_segments(search, directory.child(name))
+    return in_order(_logs(search))
+
+
+def snapshots_of(log: PartitionLog) -> Iterator[PartitionLog]:
+    """The snapshots of a log of KRaft controllers, the oldest first, each as a log of one segment."""
+    for name in listed(log.directory):
+        if name.endswith(SNAPSHOT_SUFFIX):
+            place = log.directory.child(name)
+            try:
+                with place.open() as reader:
+                    yield PartitionLog(log.log_partition, (Segment(place, reader.size, 0),))
+            except OSError:
+                continue
+
+
+def _logs(search: _Search, log_partitions: Sequence[int] = ()) -> Iterator[PartitionLog]:
+    """The logs whose files were found."""
     for (_, partition), files in search.files.items():
         if log_partitions and partition not in log_partitions:
             continue
@@ -145,8 +173,7 @@ def find_logs(
         if segments:
             directory = segments[0].location.parent
             carved = partition_of(directory) is not None and CARVED_NOTE in listed(directory)
-            logs.append(PartitionLog(partition, tuple(segments), _checkpoints(directory, partition), carved))
-    return Found(tuple(in_order(logs)), tuple(search.problems))
+            yield PartitionLog(partition, tuple(segments), _checkpoints(directory, partition), carved)
 
 
 def in_order(logs: Iterable[PartitionLog]) -> list[PartitionLog]:

@@ -231,7 +231,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     (tmp_path / f"gone-0.{'0f' * 16}-delete").mkdir()
     rows = offdecode.lag(evidence(tmp_path, {("gone", 0): 1, ("elsewhere", 0): 1})).rows()
     signals = {row["topic"]: (row["lag"], row["signals"]) for row in rows}
-    assert signals == {"gone": (None, ["topic_directory_deleted"]), "elsewhere": (None, ["no_log_of_the_partition"])}
+    assert signals == {"gone": (None, ["topic_deleted"]), "elsewhere": (None, ["no_log_of_the_partition"])}
 
 
 def test_the_copy_that_reaches_farthest_counts(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from offdecode.schemas import cluster_metadata, transaction_log
 from offdecode.schemas.consumer_protocol import ASSIGNMENT, SUBSCRIPTION
 from offdecode.schemas.layout import ArrayOf, Field, Layout, RecordType, Struct, versions_of
 from offdecode.schemas.registry import RECORD_TYPES
@@ -121,6 +122,24 @@ def test_consumer_protocol_is_upstreams(layout: Layout) -> None:
     message = messages(jar("org.apache.kafka", "kafka-clients", NEWEST))[layout.name]
     assert declared(layout) == message.versions
     assert within(layout.flexible, message.versions) == message.flexible
+    assert list(mismatches(layout.fields, message.fields, message.versions)) == []
+
+
+@pytest.mark.parametrize("release", ["4.0.0", "4.1.1", NEWEST])
+@pytest.mark.parametrize("layout", [transaction_log.KEY, transaction_log.VALUE], ids=lambda layout: layout.name)
+def test_transaction_log_is_upstreams(layout: Layout, release: str) -> None:
+    message = messages(jar("org.apache.kafka", "kafka-transaction-coordinator", release))[layout.name]
+    assert (declared(layout), within(layout.flexible, message.versions)) == (message.versions, message.flexible)
+    assert list(mismatches(layout.fields, message.fields, message.versions, older=True)) == []
+
+
+@pytest.mark.parametrize("release", ["3.3.1", "3.9.1", NEWEST])
+@pytest.mark.parametrize("key", cluster_metadata.RECORDS)
+def test_cluster_metadata_is_upstreams(key: int, release: str) -> None:
+    layout = cluster_metadata.RECORDS[key]
+    message = messages(jar("org.apache.kafka", "kafka-metadata", release))[layout.name]
+    assert message.key_type == key
+    assert (declared(layout), within(layout.flexible, message.versions)) == (message.versions, message.flexible)
     assert list(mismatches(layout.fields, message.fields, message.versions)) == []
 
 

@@ -65,6 +65,8 @@ class Explanation:
             "decided_log_offset": number(movements["decided_offset"]),
             "decided_log_timestamp": time(movements["decided_timestamp"]),
             "transaction": named(movements["transaction"] - 1, list(TRANSACTIONS[1:])),
+            "producer_id": pa.array(movements["producer"], pa.int64(), mask=movements["producer"] < 0),
+            "transactional_id": pa.nulls(len(group), pa.dictionary(pa.int32(), pa.string())),
             **generation_columns(movements["generation"], movements["owner"], self._moves.owners),
             "signals": flags(movements["signals"], [signal.name.lower() for signal in Signal if signal.name]),
             "confidence": named(movements["confidence"], [level.name.lower() for level in Confidence]),

@@ -83,12 +83,12 @@ class Signal(IntFlag):
 
 MOVEMENT = np.dtype([(name, np.int64) for name in (
     "key", "kind", "cause", "causes", "before", "after", "commits", "log_offset", "log_timestamp", "last_log_offset",
-    "last_log_timestamp", "decided_offset", "decided_timestamp", "transaction", "generation", "owner", "signals",
-    "confidence",
+    "last_log_timestamp", "decided_offset", "decided_timestamp", "transaction", "producer", "generation", "owner",
+    "signals", "confidence",
 )])  # fmt: skip
 _SAME = ("kind", "generation", "owner", "signals", "transaction")  # what commits of one movement have in common
 
-_TAKEN = ("log_offset", "log_timestamp", "transaction", "generation", "owner")
+_TAKEN = ("log_offset", "log_timestamp", "transaction", "producer", "generation", "owner")
 _DECIDED = ("decided_offset", "decided_timestamp")
 _TIMES = ("commit_timestamp", "expire_timestamp")
 
@@ -327,6 +327,7 @@ class Movement:
         runs["after"] = movement["after"][last]
         runs["last_log_offset"] = movement["log_offset"][last]
         runs["last_log_timestamp"] = movement["log_timestamp"][last]
+        runs["producer"] = movement["producer"][last]
         runs["decided_offset"] = movement["decided_offset"][last]
         runs["decided_timestamp"] = movement["decided_timestamp"][last]
         runs["commits"] = last - first + 1

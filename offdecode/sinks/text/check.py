@@ -40,6 +40,10 @@ def report_lines(found: Row) -> Iterator[str]:
     yield "  completeness"
     for span in found["completeness"]:
         yield f"    {_span(span)}"
+    for finding in found.get("loading") or ():
+        yield f"  {_finding(finding)}"
+    if found.get("loading") == []:
+        yield "  that release would read every record"
     yield f"  problems: {found['problem_count']:,}"
     for problem in found["problems"][:_LISTED]:
         at = "" if problem["position"] is None else f" at byte {problem['position']:,}"
@@ -69,6 +73,12 @@ def _file_lines(file: Row) -> Iterator[str]:
     yield f"    records: {_counts(file['records_by_type'])}"
     tail = "clean" if file["tail"] == "clean" else f"{file['tail'].replace('_', ' ')}, {file['tail_bytes']:,} bytes"
     yield f"    gaps {file['gaps']:,} ({file['gap_bytes']:,} bytes), end: {tail}"
+
+
+def _finding(finding: Row) -> str:
+    count = "1 record" if finding["records"] == 1 else f"{finding['records']:,} records"
+    place = f"{count} {finding['row_type']}, the first at offset {finding['first_offset']}"
+    return f"{finding['loading'].replace('_', ' ')}: {place}: {finding['reason']}"
 
 
 def _span(span: Row) -> str:

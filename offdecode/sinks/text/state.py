@@ -93,6 +93,10 @@ def transaction_lines(row: Row) -> Iterator[str]:
     took = "" if row["duration_ms"] is None else f" ({duration_words(row['duration_ms'])})"
     when = f"{'since' if row['marker_offset'] is None else 'at'} {time_words(since)}{took}"
     epoch = row["marker_epoch"] if row["producer_epoch"] is None else row["producer_epoch"]
-    yield f"{row['log_partition']}: producer {row['producer_id']} epoch {epoch}: {row['status']} {when}, {held}"
+    name = "" if row["transactional_id"] is None else f" ({name_words(row['transactional_id'])})"
+    yield f"{row['log_partition']}: producer {row['producer_id']}{name} epoch {epoch}: {row['status']} {when}, {held}"
+    if row["coordinator_state"] is not None:
+        timeout = duration_words(row["transaction_timeout_ms"])
+        yield f"    its coordinator says {row['coordinator_state']}; timeout {timeout}"
     if row["held_back_records"] is not None:
         yield f"    holds back {row['held_back_records']} records; {row['abort_command'] or 'unknown partition'}"
