@@ -5,6 +5,7 @@ What cannot be read there tells nothing: it is no part of the log that is asked 
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -79,6 +80,12 @@ class Cluster:
         settings = self._metadata.settings
         found = settings.get((cluster_metadata.TOPIC_SETTING, topic, of_topic))
         return settings.get((cluster_metadata.BROKER_SETTING, "", of_broker)) if found is None else found
+
+    @property
+    def retention_ms(self) -> int | None:
+        """For how long all brokers are set to keep offsets; None = not set here, but perhaps in their own files."""
+        minutes = self._metadata.settings.get((cluster_metadata.BROKER_SETTING, "", "offsets.retention.minutes"))
+        return int(minutes) * 60_000 if minutes is not None and re.fullmatch(r"\d{1,10}", minutes) else None
 
     @cached_property
     def _metadata(self) -> _Metadata:

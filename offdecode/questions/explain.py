@@ -44,12 +44,13 @@ def explain(
     known_names = run.evidence.topic_names(names.topic_ids)
     logs: dict[LogId, Explanation] = {}
     cluster = run.evidence.cluster
+    retention_ms = cluster.retention_ms if asked.retention_ms is None else asked.retention_ms
     deletions = TopicDeletions(deleted_topics(run.evidence.data_directories()), cluster.removed_topics)
     beside, producers = Beside(run.evidence), Producers(cluster)
     read = replace(pushed(rows, ("until",)), row_types=(*EXPLAINED, MARKER_ROW))
     for item in run.rows_by_log(read):
         if item.log not in logs:
-            logs[item.log] = Explanation(asked.retention_ms, known_names, Coordinator(asked.coordinator))
+            logs[item.log] = Explanation(retention_ms, known_names, Coordinator(asked.coordinator))
         if isinstance(item, LogRows):
             found = logs[item.log].rows(item.chunk, item.first_gap)
         else:

@@ -26,11 +26,12 @@ def groups(run: Run, asked: OverviewOptions, known: ExplainOptions, names: Topic
     """The request's groups. Others are read all the same: they tell of deletions."""
     wanted = pushed(run.request.rows, GROUPS)
     topic_names = run.evidence.topic_names(names.topic_ids)
+    retention_ms = run.evidence.cluster.retention_ms if known.retention_ms is None else known.retention_ms
     logs: dict[LogId, Overview] = {}
     ends: dict[LogId, Coverage] = {}
     for item in run.rows_by_log(pushed(run.request.rows, ("until",)), replace(run.request.columns, sizes=True)):
         if item.log not in logs:
-            logs[item.log] = Overview(known.retention_ms, topic_names, Coordinator(known.coordinator))
+            logs[item.log] = Overview(retention_ms, topic_names, Coordinator(known.coordinator))
         if isinstance(item, LogRows):
             logs[item.log].take(item.chunk, item.first_gap)
         else:

@@ -160,6 +160,18 @@ def test_the_cluster_says_when_it_cleans(tmp_path: Path) -> None:
     assert "above the cluster's 0.2" in rows[0]["why"]
 
 
+def test_the_cluster_says_when_offsets_expire(tmp_path: Path) -> None:
+    folder = data_directory(
+        tmp_path,
+        __cluster_metadata_at_0=batch([setting(4, "", "offsets.retention.minutes", "5")]),
+        __consumer_offsets_at_0=batch([commit("g")]),
+    )
+    (row,) = offdecode.groups(folder).rows()
+    assert row["expires"] == BASE_TIME_MS + 300_000
+    (row,) = offdecode.groups(folder, offsets_retention_minutes=7).rows()
+    assert row["expires"] == BASE_TIME_MS + 420_000
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_what_is_damaged_there_tells_nothing(seed: int, tmp_path: Path) -> None:
     rnd = random.Random(seed)

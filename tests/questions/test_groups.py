@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections import Counter, defaultdict
 from datetime import datetime
 from functools import cache
@@ -11,8 +13,11 @@ from typing import Any
 import pytest
 
 import offdecode
+from tests.brokers import KAFKA_4, StartBroker
 from tests.command import run
+from tests.kafka_jars import run_java
 from tests.questions.test_explain import Key, replay, retention_minutes
+from tests.questions.test_state_broker import JAVA, run_tool
 from tests.segment_builder import BASE_TIME_MS, Header, Pair, batch, commit
 from tests.truth import LogSet, log_sets, set_id
 
@@ -169,3 +174,45 @@ def test_a_table_is_a_line_a_group() -> None:
     lines = run("groups", LOG, "--format", "table").stdout.decode().splitlines()
     assert lines[0].split()[:3] == ["GROUP", "TYPE", "STATE"]
     assert len(lines) == 1 + len(overview(SETS[0]))
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_groups_are_those_that_a_broker_lists(start_broker: StartBroker) -> None:
+    """Its AdminClient lists and describes them, with members that are there, just before we read its directory."""
+    from aiokafka import AIOKafkaConsumer
+
+    broker = start_broker(KAFKA_4)
+    run_java(JAVA / "ServedOffsets.java", broker.classpath, broker.bootstrap, "fill")
+    run_java(JAVA / "GroupWorkload.java", broker.classpath, broker.bootstrap, "consumer", "2")
+    run_java(JAVA / "GroupWorkload.java", broker.classpath, broker.bootstrap, "classic", "2")
+    tool = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+
+    async def ask() -> tuple[str, str, list[Row]]:
+        members = [
+            AIOKafkaConsumer("shelves", bootstrap_servers=broker.bootstrap, group_id="alive", client_id=f"c{number}")
+            for number in range(3)
+        ]
+        await asyncio.gather(*(member.start() for member in members))
+        await asyncio.sleep(2)
+        listed = await asyncio.to_thread(run_tool, broker, tool, "--list", "--type", "--state")
+        described = await asyncio.to_thread(run_tool, broker, tool, "--describe", "--members", "--group", "alive")
+        ours = await asyncio.to_thread(lambda: list(offdecode.groups(broker.data).rows()))
+        for member in members:
+            await member.stop()
+        return listed, described, ours
+
+    listed, described, ours = asyncio.run(ask())
+    names, *lines = [line.split() for line in listed.splitlines() if line.strip()]
+    assert names == ["GROUP", "TYPE", "STATE"]
+    told = {line[0]: (line[1].lower(), line[2]) for line in lines if len(line) == len(names)}
+    found = {
+        row["group"]: ("classic" if row["group_type"] == "simple" else row["group_type"], row["state"])
+        for row in ours if row["state"] != "Dead"
+    }  # fmt: skip
+    assert len(told) > 5
+    assert {name: found.get(name) for name in told} == told
+    assert {name for name in found if re.fullmatch(r"[\w.-]+", name)} <= {*told}
+    (alive,) = [row for row in ours if row["group"] == "alive"]
+    assert alive["members"] == sum(line.startswith("alive ") for line in described.splitlines()) == 3
+    assert alive["clients"] == ["c0", "c1", "c2"]
