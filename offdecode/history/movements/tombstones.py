@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -73,6 +76,7 @@ class Tombstones:
         self._members = members
         self._retention = Retention(retention_ms)
         self._topics: dict[tuple[int | None, str], int] = {}  # by log partition and name
+        self._topic_names: list[str] = []  # by number
         self._pair_topic = np.empty(0, np.int64)
         self._live: dict[str, Vector] = {name: np.zeros(0, np.int64) for name in ("group", "pair", "topic")}
         self._deleted: dict[str, int] = {}  # by topic, when several groups lost it at once
@@ -103,8 +107,7 @@ class Tombstones:
                 sweeps = [append for append in appends if self._may_be_sweep(append, steps, events, turned)]
                 ages = [(append.timestamp, _ages(append, steps, events)) for append in sweeps]
                 self._retention.learn([(time, int(age.min())) for time, age in ages if age.size], oldest)
-            for append, burst in zip(appends, bursts, strict=True):
-                self._judge(append, burst, steps, events, ended, turned)
+            self._judge_all(appends, bursts, steps, events, (ended, turned))
         for name, number in numbers.items():
             np.add.at(self._live[name], number, change)
 
@@ -113,6 +116,7 @@ class Tombstones:
             self._topics.setdefault((self._keys.groups[group][0], topic), len(self._topics))
             for group, topic in self._keys.pairs[len(self._pair_topic) :]
         ]
+        self._topic_names += [name for _, name in islice(self._topics, len(self._topic_names), None)]
         self._pair_topic = np.concatenate((self._pair_topic, np.array(topics, np.int64)))
         counts = {"group": len(self._keys.groups), "pair": len(self._pair_topic), "topic": len(self._topics)}
         for name, count in counts.items():
@@ -140,57 +144,119 @@ class Tombstones:
             and (int(events["group"][index[0]]), append.timestamp) not in turned
         )
 
-    def _judge(
-        self, append: _Append, burst: _Burst, steps: Steps, events: Events,
-        ended: set[tuple[int, int]], turned: set[tuple[int, int]],
+    def _judge_all(
+        self, appends: list[_Append], bursts: list[_Burst], steps: Steps, events: Events,
+        told: tuple[set[tuple[int, int]], set[tuple[int, int]]],
     ) -> None:  # fmt: skip
-        rows = append.rows
-        movement, index = steps.movement, steps.index[rows]
-        when = int(events["group"][index[0]]), append.timestamp
-        valued = movement["before"][rows] != ABSENT
-        expires = steps.expires[rows][valued]
-        age = _ages(append, steps, events)
-        timed = bool(valued.any()) and append.timestamp != ABSENT
-        left = np.where(expires >= 0, expires > append.timestamp, age < self._retention.least_ms)
-        untold = timed and bool((expires < 0).any())
-        names = {self._keys.pairs[pair][1] for pair in set(self._keys.pairs_of(movement["key"][rows]).tolist())}
-        before = min((self._deleted.get(name, ABSENT) for name in names), default=ABSENT)
-        one_topic = len(append.topics) == 1
+        """told: what has ended, and what turned."""
+        movement = steps.movement
+        counts = np.array([len(append.rows) for append in appends])
+        rows = np.concatenate([append.rows for append in appends])
+        facts = self._facts(appends, rows, counts, steps, events)
+        verdicts = [
+            self._judge(append, burst, _Facts(*fact), told)
+            for append, burst, fact in zip(appends, bursts, zip(*facts, strict=True), strict=True)
+        ]
+        cause, confidence, causes, signals = np.repeat(np.array(verdicts, np.int64), counts, axis=0).T
+        movement["cause"][rows], movement["confidence"][rows], movement["causes"][rows] = cause, confidence, causes
+        movement["signals"][rows] |= signals
+        movement["signals"][rows[movement["before"][rows] == ABSENT]] |= int(Signal.NO_VALUE_BEFORE)
+
+    def _facts(
+        self, appends: list[_Append], rows: Vector, counts: Vector, steps: Steps, events: Events
+    ) -> list[list[Any]]:
+        """For all appends at once what _Facts says of each. rows: those of all, counts: how many each has."""
+        first = np.cumsum(counts) - counts
+        index = steps.index[rows]
+        stamp = np.repeat(np.array([append.timestamp for append in appends]), counts)
+        valued, expires = steps.movement["before"][rows] != ABSENT, steps.expires[rows]
+        age = stamp - np.maximum(steps.committed[rows], events["empty_since"][index])
+        bound = expires >= 0
+
+        def some(mask: Mask) -> Mask:
+            return np.logical_or.reduceat(mask, first)
+
+        any_value = some(valued)
+        timed = any_value & (stamp[first] != ABSENT)
+        untold = timed & some(valued & ~bound)
+        owner = events["owner"][index]
+        vectors = {
+            "group": events["group"][index[first]],
+            "valued": any_value,
+            "timed": timed,
+            "past": timed & ~some(valued & (~bound | (expires > stamp))),
+            "old": timed & ~some(valued & (age < self._retention.ms)),
+            "young": timed & some(valued & np.where(bound, expires > stamp, age < self._retention.least_ms)),
+            "assumed": untold & self._retention.assumed,
+            "inferred": untold & self._retention.inferred,
+            "first_era": some(events["key_type"][index] == 0),
+            "known": ~some(events["known"][index] != 1),
+            "empty": ~some(events["members"][index] != 0),
+            "always_ends": ~some(events["new_coordinator"][index] != 1),
+        }
+        owners: list[set[int]] = [set()] * len(appends)
+        for number in np.flatnonzero(some(owner >= 0)).tolist():
+            own = owner[first[number] : first[number] + counts[number]]
+            owners[number] = set(own[own >= 0].tolist())
+        return [*(vectors[name].tolist() for name in _Facts._fields[:-1]), owners]
+
+    def _judge(
+        self, append: _Append, burst: _Burst, facts: _Facts, told: tuple[set[tuple[int, int]], set[tuple[int, int]]]
+    ) -> tuple[int, int, int, int]:
+        """Cause, confidence, the possible causes and the signals, as numbers."""
+        when = facts.group, append.timestamp
+        names = [self._topic_names[topic] for topic in append.topics]
+        one_topic = len(names) == 1
+        before = self._deleted.get(names[0], ABSENT) if one_topic else ABSENT
         found = _Found(
-            valued=bool(valued.any()),
-            past=timed and bool((expires >= 0).all() and (expires <= append.timestamp).all()),
-            old=timed and bool((age >= self._retention.ms).all()),
-            young=timed and bool(left.any()),
-            timed=timed,
-            assumed=self._retention.assumed and untold,
-            inferred=self._retention.inferred and untold,
-            first_era=bool((events["key_type"][index] == 0).any()),
-            known=bool((events["known"][index] == 1).all()),
-            empty=bool((events["members"][index] == 0).all()),
-            owned=self._subscribed(events["owner"][index], names),
-            ended=when in ended,
-            turned=when in turned,
+            valued=facts.valued,
+            past=facts.past,
+            old=facts.old,
+            young=facts.young,
+            timed=facts.timed,
+            assumed=facts.assumed,
+            inferred=facts.inferred,
+            first_era=facts.first_era,
+            known=facts.known,
+            empty=facts.empty,
+            owned=bool(facts.owners) and self._subscribed(facts.owners, set(names)),
+            ended=when in told[0],
+            turned=when in told[1],
             group_left=append.group_left,
             one_topic=one_topic,
             topic_left=append.topic_left,
             others_keep=one_topic and burst.kept and burst.over,
             over=burst.over,
             others_too=one_topic and (burst.groups > 1 or abs(append.timestamp - before) <= _ONE_DELETION_MS),
-            always_ends=bool((events["new_coordinator"][index] == 1).all()),
+            always_ends=facts.always_ends,
         )
-        cause, confidence = found.cause()
-        if cause is Cause.TOPIC_DELETED and confidence is not Confidence.LOW:
+        verdict = _verdict(found)
+        if verdict[0] == Cause.TOPIC_DELETED and verdict[1] != Confidence.LOW:
             self._deleted.update(dict.fromkeys(names, append.timestamp))
-        movement["cause"][rows] = cause
-        movement["confidence"][rows] = confidence
-        movement["causes"][rows] = sum(1 << other for other in found.possible())
-        movement["signals"][rows] |= int(found.signals())
-        movement["signals"][rows[~valued]] |= int(Signal.NO_VALUE_BEFORE)
+        return verdict
 
-    def _subscribed(self, owner: Vector, topics: set[str]) -> bool:
+    def _subscribed(self, owners: set[int], topics: set[str]) -> bool:
         """Whether a member that holds one of the partitions subscribes to its topic."""
-        members = (self._members[number] for number in set(owner[owner >= 0].tolist()))
+        members = (self._members[number] for number in owners)
         return any(member.subscribed_topics is None or topics & set(member.subscribed_topics) for member in members)
+
+
+class _Facts(NamedTuple):
+    """What the tombstones of one append tell by themselves: see _Found. owners: numbers of members."""
+
+    group: int
+    valued: bool
+    timed: bool
+    past: bool
+    old: bool
+    young: bool
+    assumed: bool
+    inferred: bool
+    first_era: bool
+    known: bool
+    empty: bool
+    always_ends: bool
+    owners: set[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +358,13 @@ class _Found:
             if marked:
                 found |= signal
         return found
+
+
+@lru_cache(1 << 12)
+def _verdict(found: _Found) -> tuple[int, int, int, int]:
+    """Cause, confidence, the possible causes and the signals, as numbers: few combinations come time and again."""
+    cause, confidence = found.cause()
+    return int(cause), int(confidence), sum(1 << other for other in found.possible()), int(found.signals())
 
 
 def _ages(append: _Append, steps: Steps, events: Events) -> Vector:
