@@ -6,18 +6,21 @@ compares them sees at once that they are the same, and nothing is made twice.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from offdecode.history.groups.images import Assigned, Assignment, Member
-from offdecode.model import Vector
+from offdecode.model import Mask, Vector
 
 _MOST_KEPT = 1 << 16  # of each kind; then it begins anew, for members come and go for ever
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 class _Kept(Generic[T]):
@@ -30,13 +33,26 @@ class _Kept(Generic[T]):
     def __len__(self) -> int:
         return len(self.values)
 
-    def find(self, key: Hashable) -> int | None:
-        return self._numbers.get(key)
+    def numbers(self, keys: list[K], made: Callable[[K], T]) -> list[int]:
+        """The number of the value that is made of each key; it is made once."""
 
-    def add(self, key: Hashable, value: T) -> int:
-        self._numbers[key] = number = len(self.values)
-        self.values.append(value)
-        return number
+        def add(key: K) -> int:
+            self.values.append(made(key))
+            return len(self.values) - 1
+
+        return _each(self._numbers, keys, add)
+
+
+def _each(known: dict[Any, V], keys: list[K], made: Callable[[K], V]) -> list[V]:
+    """What is known for each key; what is not is made. Nearly all is known, and found without a call for each."""
+    found: list[Any] = list(map(known.get, keys))
+    at = -1
+    for _ in range(found.count(None)):
+        at = found.index(None, at + 1)
+        key = keys[at]
+        value = known.get(key)
+        found[at] = known.setdefault(key, made(key)) if value is None else value
+    return found
 
 
 class ClassicMembers:
@@ -60,71 +76,67 @@ class ClassicMembers:
         return [tuple(members[first:end]) for first, end in _ranges(column)]
 
     def _read_all(self, fields: dict[str, pa.Array]) -> list[Member]:
-        found = []
-        known = self._members
-        for key in zip(
+        columns = (
             *(_values(fields[name]) for name in ("member_id", "group_instance_id", "client_id", "client_host")),
             self._subscribed(_fields(fields["subscription"])),
             *(_values(fields[name]) for name in ("rebalance_timeout", "session_timeout")),
             self._assignments_of(_fields(fields["assignment"])),
-            strict=True,
-        ):
-            member = known.get(key)
-            if member is None:
-                member_id, instance_id, client_id, client_host, topics, rebalance, session, assignment = key
-                member = known[key] = Member(
-                    member_id=member_id,
-                    instance_id=instance_id,
-                    client_id=client_id,
-                    client_host=client_host,
-                    subscribed_topics=None if topics is None else self._topics.values[topics],
-                    rebalance_timeout_ms=rebalance,
-                    session_timeout_ms=session,
-                    assignment=None if assignment is None else self._assignments.values[assignment],
-                )
-            found.append(member)
-        return found
+        )
+        return _each(self._members, list(zip(*columns, strict=True)), self._member)
 
-    def _subscribed(self, subscription: dict[str, pa.Array]) -> Iterator[int | None]:
+    def _member(self, key: tuple[Any, ...]) -> Member:
+        member_id, instance_id, client_id, client_host, topics, rebalance, session, assignment = key
+        return Member(
+            member_id=member_id,
+            instance_id=instance_id,
+            client_id=client_id,
+            client_host=client_host,
+            subscribed_topics=None if topics is None else self._topics.values[topics],
+            rebalance_timeout_ms=rebalance,
+            session_timeout_ms=session,
+            assignment=None if assignment is None else self._assignments.values[assignment],
+        )
+
+    def _subscribed(self, subscription: dict[str, pa.Array]) -> list[int | None]:
         """The number of each member's topics; None where its bytes are not the consumer protocol's."""
-        lists, kept = subscription["topics"], self._topics
+        lists = subscription["topics"]
         texts = _values(lists.values)
+        found = self._topics.numbers([tuple(texts[first:end]) for first, end in _ranges(lists)], lambda topics: topics)
         readable = (lists.is_valid().to_numpy(zero_copy_only=False)
                     & subscription["hex"].is_null().to_numpy(zero_copy_only=False))  # fmt: skip
-        for (first, end), fits in zip(_ranges(lists), readable.tolist(), strict=True):
-            if not fits:
-                yield None
-                continue
-            topics = tuple(texts[first:end])
-            number = kept.find(topics)
-            yield kept.add(topics, topics) if number is None else number
+        return _where(found, readable)
 
-    def _assignments_of(self, assignment: dict[str, pa.Array]) -> Iterator[int | None]:
+    def _assignments_of(self, assignment: dict[str, pa.Array]) -> list[int | None]:
         """The number of what each member was given; None where its bytes are not the consumer protocol's."""
-        lists, kept = assignment["assigned_partitions"], self._assignments
+        lists, assigned = assignment["assigned_partitions"], self._assigned.values
         numbers = self._assigned_of(_fields(lists.values))
-        for (first, end), opaque in zip(_ranges(lists), _values(assignment["hex"]), strict=True):
-            if opaque:
-                yield None
-                continue
-            parts = tuple(numbers[first:end])  # no bytes at all, "": nothing was assigned
-            number = kept.find(parts)
-            if number is None:
-                number = kept.add(parts, tuple(self._assigned.values[part] for part in parts))
-            yield number
+        found = self._assignments.numbers(
+            # No bytes at all, "": nothing was assigned.
+            [tuple(numbers[first:end]) for first, end in _ranges(lists)],
+            lambda parts: tuple(assigned[part] for part in parts),
+        )
+        opaque = pc.not_equal(assignment["hex"], "").fill_null(False).to_numpy(zero_copy_only=False)
+        return _where(found, ~opaque)
 
     def _assigned_of(self, assigned: dict[str, pa.Array]) -> list[int]:
         """The number of each topic with its partitions."""
-        lists, kept, found = assigned["partitions"], self._assigned, []
+        lists = assigned["partitions"]
         partitions = lists.values.to_numpy(zero_copy_only=False)
         data, width = partitions.tobytes(), partitions.itemsize
-        for topic, (first, end) in zip(_values(assigned["topic"]), _ranges(lists), strict=True):
-            key = topic, data[first * width : end * width]
-            number = kept.find(key)
-            if number is None:
-                number = kept.add(key, Assigned(topic, None, None, tuple(partitions[first:end].tolist())))
-            found.append(number)
-        return found
+
+        def made(key: tuple[str | None, bytes]) -> Assigned:
+            return Assigned(key[0], None, None, tuple(np.frombuffer(key[1], partitions.dtype).tolist()))
+
+        parts = [data[first * width : end * width] for first, end in _ranges(lists)]
+        return self._assigned.numbers(list(zip(_values(assigned["topic"]), parts, strict=True)), made)
+
+
+def _where(found: list[int], readable: Mask) -> list[int | None]:
+    """The numbers; None where what they stand for is not readable."""
+    numbers: list[int | None] = [*found]
+    for index in np.flatnonzero(~readable).tolist():
+        numbers[index] = None
+    return numbers
 
 
 def _fields(array: pa.StructArray) -> dict[str, pa.Array]:
