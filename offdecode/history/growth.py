@@ -77,7 +77,10 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class _Below:
-    """What was known where a segment began. others: records that stay whatever their key, their bytes; markers."""
+    """What was known where a segment began.
+
+    undecided: records that stay whatever their key; markers: how many pieces of those there were.
+    """
 
     held: np.ndarray
     undecided: Kept

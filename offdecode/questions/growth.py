@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +19,7 @@ from offdecode.log.sizes import shares
 from offdecode.log.transactions import Status
 from offdecode.model import Coverage, DecodedChunk, Mask, Vector, arrow, distinct
 from offdecode.options import ALL_ROWS, Filter, GrowthOptions, Reading, Source
+from offdecode.questions.compaction import OpenTransaction, compaction, start_of, why
 from offdecode.questions.rows import chunk_of
 from offdecode.request import Request
 from offdecode.run import Run
@@ -29,7 +28,6 @@ from offdecode.schemas.rows import MARKER_ROW, row_type
 from offdecode.sources.segments import PartitionLog, Segment
 
 _MOST_ROWS = 1 << 16  # in a chunk
-_USUAL_RATIO = 0.5
 _PART_OF_STATUS = {
     Status.ABORTED: Part.ABORTED,
     Status.OPEN: Part.UNDECIDED,
@@ -61,7 +59,7 @@ def growth(run: Run, asked: GrowthOptions) -> Iterator[DecodedChunk]:
             found.add(records, status)
         if step.coverage is not None:
             run.stats.met |= found.lines.met
-            for chunk in held.pop(step.log).chunks(step.log.partition, step.coverage, _least_ratio(run)):
+            for chunk in held.pop(step.log).chunks(step.log.partition, step.coverage, run):
                 run.stats.rows += chunk.row_count
                 yield chunk
 
@@ -75,15 +73,6 @@ def _records(run: Run, step: Step) -> Iterator[tuple[Records, Vector]]:
         run.stats.add_frames(step.frames)
         for records in iter_records(step.frames, step.frames.crc_valid):
             yield records, step.status
-
-
-@dataclass(slots=True)
-class _Open:
-    """The first record of an open transaction."""
-
-    offset: int
-    time: int
-    producer_id: int
 
 
 class _Lines:
@@ -165,7 +154,7 @@ class _Passing:
         """For each number of a name whether it passes."""
         if len(self._passes) < len(names):
             new = names.texts(range(len(self._passes), len(names)))
-            more = [self._test is None or self._test(name) for name in new]
+            more = [self._test is None or (name is not None and self._test(name)) for name in new]
             self._passes = np.concatenate((self._passes, np.asarray(more, np.bool_)))
         return self._passes
 
@@ -177,10 +166,11 @@ class _LogGrowth:
         self._log = log
         self.lines = _Lines(dimensions, rows)
         self._growth = Growth(HEADER_BYTES)
-        self._open: _Open | None = None
+        self._open: OpenTransaction | None = None
         self._batches = 0
         self._frames: object = None
         self._before = deque(() if log is None else log.segments)  # segments that have not begun
+        self._coming = {segment.name for segment in self._before}
         self._limit: Segment | None = None  # which the cleaner does not enter
 
     def add(self, records: Records, status: Vector) -> None:
@@ -196,14 +186,15 @@ class _LogGrowth:
             for at in np.flatnonzero(status[records.frame] == Status.OPEN)[:1].tolist():
                 time = int(records.log_timestamp[at]) if records.has_timestamp[at] else ABSENT
                 producer = int(frames.producer_id[records.frame[at]])
-                self._open = _Open(int(records.log_offset[at]), time, producer)
+                self._open = OpenTransaction(int(records.log_offset[at]), time, producer)
 
     def _begin(self, name: str) -> None:
         """Take note of what is kept before a segment, as long as the cleaner could come there."""
-        while self._before and any(segment.name == name for segment in self._before):
+        while name in self._coming:
             segment = self._before.popleft()
+            self._coming.discard(segment.name)
             mark = self._log.checkpoints.high_watermark if self._log else None
-            if self._open is None and (mark is None or _start(segment) <= mark):
+            if self._open is None and (mark is None or start_of(segment) <= mark):
                 self._growth.mark()
                 self._limit = segment
 
@@ -231,18 +222,18 @@ class _LogGrowth:
             horizon=np.where(whole & frames.delete_horizon[frame], frames.base_timestamp[frame], ABSENT),
         )
 
-    def chunks(self, partition: int | None, coverage: Coverage, least_ratio: float | None) -> Iterator[DecodedChunk]:
-        """The rows, when the log is through. least_ratio: from which on the broker cleans, where that is set."""
+    def chunks(self, partition: int | None, coverage: Coverage, run: Run) -> Iterator[DecodedChunk]:
+        """The rows, when the log is through."""
         where = "" if self._log is None else self._log.directory.text
         kept, below = self._growth.kept, self._growth.kept_below
         records, sizes = self._growth.tally()
         if self._log is not None:
-            row = _compaction(self._log, coverage, self._open, self._limit)
-            row["why"] = _why(row, least_ratio)
+            row = compaction(self._log, coverage, self._open, self._limit)
             row |= {
-                "type": COMPACTION_ROW, "log": where, "records": int(records.sum()), "kept_records": below.records,
+                "type": COMPACTION_ROW, "records": int(records.sum()), "kept_records": below.records,
                 "kept_bytes": below.bytes, "left_bytes": below.bytes + row["uncleanable_bytes"],
                 "least_records": kept.records, "least_bytes": kept.bytes,
+                "why": why(row, run.request.source.topic_name, run.evidence.cluster),
             }  # fmt: skip
             yield from chunk_of([row])
         lines = 1 + np.flatnonzero(records[1:].any(axis=1))
@@ -263,82 +254,3 @@ def _counts(records: np.ndarray, sizes: np.ndarray) -> dict[str, pa.Array]:
     for part, name in zip(Part, PARTS, strict=True):
         columns[f"{name}_records"], columns[f"{name}_bytes"] = arrow(records[:, part]), arrow(sizes[:, part])
     return columns
-
-
-def _start(segment: Segment) -> int:
-    return segment.base_offset if segment.named_offset is None else segment.named_offset
-
-
-def _compaction(log: PartitionLog, coverage: Coverage, held: _Open | None, limit: Segment | None) -> dict[str, Any]:
-    """What the broker's LogCleanerManager and LogToClean make of the segments."""
-    starts = [_start(segment) for segment in log.segments]
-    sizes = np.array([segment.size for segment in log.segments])
-    marks = log.checkpoints
-    end = starts[0] if coverage.last_offset is None else coverage.last_offset + 1
-    start = max(starts[0], marks.log_start or 0)
-    checkpoint = marks.cleaner
-    dirty = checkpoint if checkpoint is not None and start <= checkpoint <= end else start
-    border = starts[0] if limit is None else _start(limit)
-    # A segment reaches to where the next one starts; that in which the dirty part begins counts as both.
-    reaches = [*(after for _, after in pairwise(starts)), None]
-    clean = int(sizes[[one < dirty for one in starts]].sum())
-    within = [
-        one < border and (after is None or after > min(dirty, border))
-        for one, after in zip(starts, reaches, strict=True)
-    ]
-    cleanable = int(sizes[within].sum())
-    behind = int(sizes[[one >= border for one in starts]].sum())
-    blocked = "active_segment"
-    if border < starts[-1]:
-        first = min(held.offset if held else end, end if marks.high_watermark is None else marks.high_watermark)
-        blocked = "open_transaction" if held is not None and first == held.offset else "high_watermark"
-    return {
-        "log_partition": log.log_partition,
-        "segments": len(starts),
-        "bytes": int(sizes.sum()),
-        "log_start": start,
-        "log_end": end,
-        "active_segment": starts[-1],
-        "cleaner_checkpoint": checkpoint,
-        "first_dirty": dirty,
-        "first_uncleanable": border,
-        "blocked_by": blocked,
-        "open_offset": held and held.offset,
-        "open_since": None if held is None or held.time == ABSENT else held.time,
-        "open_producer_id": held and held.producer_id,
-        "clean_bytes": clean,
-        "cleanable_bytes": cleanable,
-        "uncleanable_bytes": behind,
-        "dirty_ratio": cleanable / (clean + cleanable) if clean + cleanable else None,
-        "complete": not coverage.gaps,
-    }
-
-
-def _least_ratio(run: Run) -> float | None:
-    """The least dirty ratio from which on the broker cleans, where the cluster's metadata set it."""
-    topic = run.request.source.topic_name
-    found = run.evidence.cluster.setting(topic, "min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio")
-    try:
-        return None if found is None else float(found)
-    except ValueError:
-        return None
-
-
-def _why(row: dict[str, Any], least_ratio: float | None) -> str:
-    ratio, behind = row["dirty_ratio"] or 0.0, row["uncleanable_bytes"]
-    if row["blocked_by"] == "open_transaction":
-        found = (
-            f"the open transaction of producer {row['open_producer_id']} at offset {row['open_offset']} keeps "
-            f"{behind:,} bytes from being cleaned"
-        )
-    elif row["blocked_by"] == "high_watermark":
-        found = f"the high watermark keeps {behind:,} bytes from being cleaned: replicas have not followed"
-    else:
-        found = f"only the active segment, {behind:,} bytes, cannot be cleaned"
-    if not row["cleanable_bytes"]:
-        return found
-    share = f"{row['cleanable_bytes']:,} bytes are not cleaned yet, {ratio:.2f} of what could be"
-    limit = f"the usual {_USUAL_RATIO}" if least_ratio is None else f"the cluster's {least_ratio:g}"
-    if ratio < (_USUAL_RATIO if least_ratio is None else least_ratio):
-        return f"{found}; {share}: below {limit} the log cleaner waits"
-    return f"{found}; {share}, above {limit}: the log cleaner has not come yet, is off or has stopped"
