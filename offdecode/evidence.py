@@ -19,7 +19,7 @@ from offdecode.errors import SourceError
 from offdecode.filtering import names_in, names_of
 from offdecode.log.batches import Frames
 from offdecode.log.copies import iter_records_once
-from offdecode.log.exported import SEAM, Exports
+from offdecode.log.exported import SEAM, DumpedTransactions, Exports, status_of
 from offdecode.log.records import Records
 from offdecode.log.transactions import Status
 from offdecode.logs import NOT_OFFSETS, Copies, iter_log, offset_map
@@ -56,7 +56,8 @@ class Step:
     """A piece of work in its place in the output: problems to report, then what a StepReader reads rows from.
 
     size: bytes of evidence. log: None where the step is of no log. frames, status: batches of the log, and the
-    transaction status of each. records: what stands there instead where the input has no batches. first_offset: a
+    transaction status of each. records: what stands there instead where the input has no batches; status then is of
+    what stands for their batches. first_offset: a
     batch may begin before what was asked for; its records before this offset are left out. first_gap: the first
     offset that the log lacks as far as it was read. coverage: where the log ends with this step, what there is of it.
     """
@@ -100,7 +101,7 @@ class StepReader:
         stats, frames = self._stats, step.frames
         stats.bytes_read += step.size
         for records in step.records:
-            yield self._rows(records, np.full(len(records.frames), Status.NONE, np.int64), None)
+            yield self._rows(records, step.status, None)
         if frames is not None:
             stats.add_frames(frames)
             wanted = frames.crc_valid | self._request.columns.crc_valid
@@ -285,15 +286,25 @@ class ExportedEvidence(Evidence):
 
     def steps(self, stats: Stats) -> Iterator[Step]:
         logs: dict[LogId, None] = {}
+        told = self._transactions() if self.can_reread else None
         for path in self._source.paths:
-            for step in self._steps_of(path):
+            for step in self._steps_of(path, told):
                 if step.log is not None:
                     logs[step.log] = None
                 yield step
         for log in logs:
             yield Step((), log=log, first_gap=0, coverage=Coverage(log.partition, exported=True))
 
-    def _steps_of(self, path: Path) -> Iterator[Step]:
+    def _transactions(self) -> DumpedTransactions:
+        """What all dumps tell of the ends of transactions."""
+        told = DumpedTransactions()
+        for path in filter(is_printed, self._source.paths):
+            for _, lines in iter_lines(path, SEAM):
+                told.note(lines)
+        told.finish()
+        return told
+
+    def _steps_of(self, path: Path, told: DumpedTransactions | None) -> Iterator[Step]:
         wanted, name = self._source.log_partitions, export_name(path)
         judged: bool | None = None
         exports = Exports(name, printed_record)
@@ -306,6 +317,7 @@ class ExportedEvidence(Evidence):
                 judged = sample_looks_like_offsets(records) if judged is None else judged
                 if judged is False:
                     raise SourceError(name, NOT_OFFSETS)
-                yield Step((), size, LogId("", partition), records=(records,), first_gap=0)
+                status = status_of(records, told)
+                yield Step((), size, LogId("", partition), status=status, records=(records,), first_gap=0)
                 size = 0
             yield Step((), size)

@@ -145,7 +145,11 @@ def _batch_columns(records: Records, rows: Vector) -> dict[str, pa.Array]:
     frame = records.frame[rows]
     magic = frames.magic[frame]
     if (magic == NO_BATCH).any():
-        return {"segment": constant_category(frames.chunk.segment, len(rows))}
+        epoch = frames.producer_epoch[frame].astype(np.int32)
+        return {
+            "segment": constant_category(frames.chunk.segment, len(rows)),
+            "producer_epoch": arrow(epoch, null=frames.producer_id[frame] < 0),
+        }
     times = frames.log_append_time[frame].astype(np.int64)
     origin = frames.origin
     return {

@@ -15,16 +15,20 @@ import base64
 import binascii
 import json
 import re
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 
 from offdecode.errors import CorruptError
-from offdecode.log.batches import CONTROL_BIT, Frames
+from offdecode.log.batches import CONTROL_BIT, TRANSACTIONAL_BIT, Frames
 from offdecode.log.records import Records
-from offdecode.model import PADDING, Chunk, Problem, Vector
+from offdecode.log.transactions import Status
+from offdecode.model import LARGEST_INT64, PADDING, Chunk, Problem, Vector
 
 _LINES_AT_ONCE = 1 << 16
 _LONG_LINE_BYTES = 1 << 16
@@ -37,6 +41,11 @@ SEAM = b'}{"key":'
 _DUMP_HEAD = b"Dumping "
 _DUMPED_PARTITION = re.compile(rb"-(\d{1,9})/\d{20}\.")
 _DUMPED_RECORD = b"| offset: "
+_BATCH_HEAD = b"baseOffset: "
+_DUMPED_BATCH = re.compile(
+    rb"baseOffset: (\d{1,18}) lastOffset: (\d{1,18}) count: (-?\d{1,9}) .{0,200}?producerId: (-?\d{1,18}) "
+    rb"producerEpoch: (-?\d{1,9}) .{0,200}?isTransactional: (true|false) "
+)
 _DUMPED = re.compile(
     rb"\| offset: (?P<offset>\d{1,18}) (?P<type>\w+): (?P<time>-?\d{1,18}) keySize: \S+ valueSize: \S+ "
     rb"(?:sequence: \S+ headerKeys: \[.*?\]|isValid: \w+ crc: \d+\}) "  # the brace is the tool's
@@ -49,7 +58,100 @@ Printed = Callable[[Any, Any], tuple[bytes, bytes | None]]
 
 NO_BATCH = -1  # the magic of records that come without a batch
 
-_Line = tuple[int | None, int | None, int | None, bytes | None, bytes | None]
+
+class _Batch(NamedTuple):
+    """What a dump tells of a batch before its records."""
+
+    base_offset: int
+    last_offset: int
+    producer_id: int
+    producer_epoch: int
+    transactional: bool
+
+
+class _Line(NamedTuple):
+    """A record as a line tells it; batch: None where nothing is told of it."""
+
+    partition: int | None
+    offset: int | None
+    timestamp: int | None
+    key: bytes | None
+    value: bytes | None
+    batch: _Batch | None = None
+
+
+class DumpedTransactions:
+    """The ends of transactions in what kafka-dump-log has printed: from all of it, before any record is judged.
+
+    As in segments, a record is decided by its producer's next marker in the same log partition. Where one dumped
+    segment does not join the one before, a marker may be missing, unless later batches show that the log was cleaned.
+    """
+
+    def __init__(self) -> None:
+        self._markers: dict[tuple[int | None, int], list[tuple[int, bool]]] = defaultdict(list)
+        self._segments: dict[int | None, list[tuple[int, int]]] = defaultdict(list)  # first and last offsets
+        self._cleaned_to: dict[int | None, int] = defaultdict(int)
+        self._breaks: dict[int | None, list[int]] = {}
+        self._partition: int | None = None
+        self._batch: _Batch | None = None
+
+    def note(self, lines: Sequence[bytes]) -> None:
+        """Take the next lines of a dump."""
+        for line in lines:
+            if line.startswith(_DUMP_HEAD):
+                self._partition, self._batch = _dumped_partition(line), None
+                self._segments[self._partition].append((-1, -1))
+            elif (found := _dumped_batch(line)) is not None:
+                batch, count = found
+                self._batch = batch
+                segments = self._segments[self._partition] or [(-1, -1)]
+                first, last = segments[-1]
+                hole = first >= 0 and batch.base_offset > last + 1
+                if hole or count <= batch.last_offset - batch.base_offset:
+                    self._cleaned_to[self._partition] = max(self._cleaned_to[self._partition], batch.base_offset)
+                segments[-1] = batch.base_offset if first < 0 else first, max(last, batch.last_offset)
+                self._segments[self._partition] = segments
+            elif self._batch is not None and b"endTxnMarker: " in line and (match := _DUMPED.match(line)):
+                marker = int(match["offset"]), match["marker"] == b"COMMIT"
+                self._markers[self._partition, self._batch.producer_id].append(marker)
+
+    def finish(self) -> None:
+        """All has been noted."""
+        for markers in self._markers.values():
+            markers.sort()
+        for partition, segments in self._segments.items():
+            spans = sorted(span for span in segments if span[0] >= 0)
+            cleaned_to = self._cleaned_to[partition]
+            self._breaks[partition] = [
+                later[0] for earlier, later in pairwise(spans) if later[0] != earlier[1] + 1 and later[0] > cleaned_to
+            ]
+
+    def status(self, partition: int | None, batch: _Batch | None) -> Status:
+        """What became of a batch's transaction."""
+        if batch is None or not batch.transactional:
+            return Status.NONE
+        markers = self._markers.get((partition, batch.producer_id), [])
+        at = bisect_right(markers, (batch.last_offset, True))
+        until = markers[at][0] if at < len(markers) else LARGEST_INT64
+        if any(batch.base_offset < one <= until for one in self._breaks.get(partition, ())):
+            return Status.UNKNOWN
+        if at == len(markers):
+            return Status.OPEN
+        return Status.COMMITTED if markers[at][1] else Status.ABORTED
+
+
+def _dumped_partition(line: bytes) -> int | None:
+    match = _DUMPED_PARTITION.search(line)
+    return int(match[1]) if match else None
+
+
+def _dumped_batch(line: bytes) -> tuple[_Batch, int] | None:
+    """What a dump says of a batch, and how many records it has; None where the line is another."""
+    match = _DUMPED_BATCH.match(line) if line.startswith(_BATCH_HEAD) else None
+    if match is None:
+        return None
+    base, last, count, producer_id, epoch = (int(match[one]) for one in range(1, 6))
+    return _Batch(base, last, producer_id, epoch, match[6] == b"true"), count
 
 
 class Exports:
@@ -63,6 +165,7 @@ class Exports:
         self._printed = printed
         self._partition: int | None = None  # of the record before
         self._dumped = False  # whether it is what kafka-dump-log prints
+        self._batch: _Batch | None = None  # of the records that follow
 
     def records(self, position: int, lines: Sequence[bytes]) -> Iterator[Records]:
         """The records of lines that start at byte `position`, some thousand lines at a time.
@@ -77,7 +180,7 @@ class Exports:
                     try:
                         record = self._read(part) if part.strip() else None
                         if record is not None:
-                            self._partition = record[0]
+                            self._partition = record.partition
                             found.setdefault(self._partition, ([], []))[0].append(record)
                     except CorruptError as error:
                         problem = Problem(
@@ -93,9 +196,11 @@ class Exports:
         """A line's record; None where it tells of none."""
         if line.startswith(_DUMP_HEAD):
             self._dumped = True
-            match = _DUMPED_PARTITION.search(line)
-            self._partition = int(match[1]) if match else None
+            self._partition, self._batch = _dumped_partition(line), None
         if self._dumped:
+            if line.startswith(_BATCH_HEAD):
+                found = _dumped_batch(line)
+                self._batch = None if found is None else found[0]
             return self._read_dumped(line) if line.startswith(_DUMPED_RECORD) else None
         if len(line) > _LONG_LINE_BYTES and sum(map(line.count, (b",", b"[", b"{"))) > _MOST_VALUES:
             raise CorruptError(f"the line holds more than {_MOST_VALUES} values")  # each takes more memory than text
@@ -103,8 +208,8 @@ class Exports:
         if not isinstance(entry, dict):
             raise CorruptError("the line is no JSON object")
         if isinstance(entry.get("key"), dict):
-            return None, None, None, *self._printed(entry["key"], entry.get("value"))
-        return (
+            return _Line(None, None, None, *self._printed(entry["key"], entry.get("value")))
+        return _Line(
             _integer(entry, "partition", 31),
             _integer(entry, "offset", 63),
             _integer(entry, "timestamp", 63),
@@ -120,8 +225,8 @@ class Exports:
         place = self._partition, int(match["offset"]), None if match["type"] == b"NoTimestampType" else time
         if match["marker"]:
             kind = _MARKER_KEYS[match["marker"] == b"COMMIT"]
-            return *place, kind, bytes(2) + int(match["epoch"]).to_bytes(4, signed=True)
-        return *place, *self._printed(*_dumped_pair(match["rest"]))
+            return _Line(*place, kind, bytes(2) + int(match["epoch"]).to_bytes(4, signed=True), self._batch)
+        return _Line(*place, *self._printed(*_dumped_pair(match["rest"])), self._batch)
 
 
 def _dumped_pair(text: bytes) -> tuple[Any, Any]:
@@ -184,27 +289,28 @@ def _bytes(entry: dict[str, Any], what: str) -> bytes | None:
 
 
 def _records(source: str, partition: int | None, lines: list[_Line], problems: tuple[Problem, ...]) -> Records:
-    parts = [data or b"" for line in lines for data in line[3:]]
-    length = np.array([-1 if data is None else len(data) for line in lines for data in line[3:]], np.int64)
+    pairs = [data for line in lines for data in (line.key, line.value)]
+    length = np.array([-1 if data is None else len(data) for data in pairs], np.int64)
     ends = np.cumsum(np.maximum(length, 0))
     position = ends - np.maximum(length, 0)
-    buffer = np.frombuffer(b"".join((*parts, bytes(PADDING))), np.uint8)
-    offsets = [line[1] for line in lines]
-    timestamps = [line[2] for line in lines]
-    control = np.array([_ends_transaction(*line[3:]) for line in lines], np.int64)
+    buffer = np.frombuffer(b"".join((*(data or b"" for data in pairs), bytes(PADDING))), np.uint8)
+    # Records of one batch, or all of which nothing is told, share an entry of the frames.
+    batches: dict[tuple[bool, _Batch | None], int] = {}
+    kinds = [(_ends_transaction(line.key, line.value), line.batch) for line in lines]
+    frame = np.array([batches.setdefault(kind, len(batches)) for kind in kinds], np.int64)
     return Records(
-        frames=_no_batches(source, partition, control),
+        frames=_told_batches(source, partition, list(batches), frame),
         buffer=buffer,
-        frame=control,
-        log_offset=np.array([offset or 0 for offset in offsets], np.int64),
-        log_timestamp=np.array([timestamp or 0 for timestamp in timestamps], np.int64),
-        has_timestamp=np.array([timestamp is not None for timestamp in timestamps], np.bool_),
+        frame=frame,
+        log_offset=np.array([line.offset or 0 for line in lines], np.int64),
+        log_timestamp=np.array([line.timestamp or 0 for line in lines], np.int64),
+        has_timestamp=np.array([line.timestamp is not None for line in lines], np.bool_),
         key_position=position[0::2],
         key_length=length[0::2],
         value_position=position[1::2],
         value_length=length[1::2],
         problems=problems,
-        has_offset=np.array([offset is not None for offset in offsets], np.bool_),
+        has_offset=np.array([line.offset is not None for line in lines], np.bool_),
     )
 
 
@@ -213,25 +319,47 @@ def _ends_transaction(key: bytes | None, value: bytes | None) -> bool:
     return key in _MARKER_KEYS and value is not None and len(value) == _MARKER_VALUE_BYTES and value[:2] == b"\0\0"
 
 
-def _no_batches(source: str, partition: int | None, control: Vector) -> Frames:
-    """Two entries that stand for batches, which exported records do not have: of records, and of control records."""
+def _told_batches(
+    source: str, partition: int | None, batches: Sequence[tuple[bool, _Batch | None]], frame: Vector
+) -> Frames:
+    """Entries that stand for batches: whether their records are control records, and what is told of them, if that is.
+
+    Exported records have no bytes of batches. frame: the entry of each record.
+    """
     chunk = Chunk(source, partition, 0, np.zeros(PADDING, np.uint8), 0, 0)
-    zero, none = np.zeros(2, np.int64), np.full(2, -1, np.int64)
+    count = len(batches)
+    zero, none = np.zeros(count, np.int64), np.full(count, -1, np.int64)
+    told = np.array([batch[:4] if batch else (0, 0, -1, -1) for _, batch in batches], np.int64).reshape(-1, 4).T
+    attributes = [
+        CONTROL_BIT * control | TRANSACTIONAL_BIT * bool(batch and batch.transactional) for control, batch in batches
+    ]
+    base_offset, last_offset, producer_id, producer_epoch = told
     return Frames(
         chunk=chunk,
         position=zero,
         end=zero,
-        base_offset=zero,
-        last_offset=zero,
+        base_offset=base_offset,
+        last_offset=last_offset,
         leader_epoch=none,
-        magic=np.full(2, NO_BATCH, np.int64),
-        attributes=np.array([0, CONTROL_BIT], np.int64),
+        magic=np.full(count, NO_BATCH, np.int64),
+        attributes=np.array(attributes, np.int64),
         base_timestamp=zero,
         max_timestamp=zero,
-        producer_id=none,
-        producer_epoch=none,
+        producer_id=producer_id,
+        producer_epoch=producer_epoch,
         base_sequence=none,
-        count=np.bincount(control, minlength=2).astype(np.int64),
-        crc_valid=np.ones(2, np.bool_),
+        count=np.bincount(frame, minlength=count).astype(np.int64),
+        crc_valid=np.ones(count, np.bool_),
         next_position=0,
     )
+
+
+def status_of(records: Records, told: DumpedTransactions | None) -> Vector:
+    """The status of each entry of the frames of exported records. told: None = what decides them was not looked for."""
+    frames = records.frames
+    partition = frames.chunk.log_partition
+    if told is None:
+        return np.where(frames.transactional & ~frames.control, Status.UNKNOWN, Status.NONE).astype(np.int64)
+    numbers = (frames.base_offset, frames.last_offset, frames.producer_id, frames.producer_epoch)
+    batches = zip(*(vector.tolist() for vector in (*numbers, frames.transactional & ~frames.control)), strict=True)
+    return np.array([told.status(partition, _Batch(*batch)) for batch in batches], np.int64).reshape(-1)

@@ -68,7 +68,7 @@ def _records(run: Run, step: Step) -> Iterator[tuple[Records, Vector]]:
     """The records of a step, and the status of their batches."""
     run.stats.bytes_read += step.size
     for records in step.records:
-        yield records, np.full(len(records.frames), Status.NONE, np.int64)
+        yield records, step.status
     if step.frames is not None:
         run.stats.add_frames(step.frames)
         for records in iter_records(step.frames, step.frames.crc_valid):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import offdecode
 from offdecode.sources import exported
 from tests.bench.peers import dump_command
-from tests.command import run
+from tests.command import run, shell
 from tests.kafka_jars import classpath, require_java, run_java
 from tests.segment_builder import batch, commit
 from tests.truth import FIXTURES, LogSet, Row, log_sets, set_id
@@ -23,7 +24,7 @@ CONSOLE, DUMP = PRINTED / "console-consumer-4.3.1.json", PRINTED / "dump-log-4.1
 CLASSIC, TRANSACTIONS = FIXTURES / "kafka-3.9.1-classic", FIXTURES / "kafka-4.4.0-transactions-tv1"
 JAVA = Path(__file__).parent.parent / "java" / "PrintRecords.java"
 TOOLS = ("org.apache.kafka:kafka-tools:4.3.1", "org.apache.kafka:kafka_2.13:4.3.1", "org.slf4j:slf4j-simple:1.7.36")
-NOT_TOLD = ("transaction", "producer_id", "producer_epoch", "headers", "unknown_tagged_fields")
+NOT_TOLD = ("headers", "unknown_tagged_fields")
 
 
 def rows_of(path: Path, **options: Any) -> tuple[list[Row], list[offdecode.Problem]]:
@@ -63,6 +64,49 @@ def test_a_dump_tells_partition_offset_time_and_markers() -> None:
     assert [told(row) for row in rows] == [told(row) for row in wanted]
     assert {row["type"] for row in rows} >= {"transaction_marker", "offset_commit"}
     assert problems == []
+
+
+def sections(count: int) -> list[str]:
+    """The dump as if the log had been in so many segments."""
+    head, *lines = DUMP.read_text("utf-8").splitlines(keepends=True)
+    starts = [number for number, line in enumerate(lines) if line.startswith("baseOffset: ")]
+    cuts = [0, *(starts[len(starts) * part // count] for part in range(1, count)), len(lines)]
+    return [head + "".join(lines[first:end]) for first, end in pairwise(cuts)]
+
+
+def test_transactions_are_decided_across_dumped_segments(tmp_path: Path) -> None:
+    parts = sections(7)
+    paths = [tmp_path / f"{number}.txt" for number in range(len(parts))]
+    for path, part in zip(paths, parts, strict=True):
+        path.write_text(part, "utf-8")
+    (tmp_path / "all.txt").write_text("".join(parts), "utf-8")
+    whole = [told(row) for row in rows_of(DUMP)[0]]
+    assert [told(row) for row in rows_of(tmp_path / "all.txt")[0]] == whole
+    several = offdecode.decode(paths[::-1], on_problem=lambda problem: None).rows()
+    assert sorted(told(row) for row in several) == sorted(whole)
+
+
+def test_a_dumped_segment_that_is_missing_makes_transactions_unknown(tmp_path: Path) -> None:
+    parts = sections(7)
+    (tmp_path / "some.txt").write_text("".join(parts[:3] + parts[4:]), "utf-8")
+    whole = {row["log_offset"]: row["transaction"] for row in rows_of(DUMP)[0]}
+    found = {row["log_offset"]: row["transaction"] for row in rows_of(tmp_path / "some.txt")[0]}
+    changed = {offset for offset, status in found.items() if status != whole[offset]}
+    missing = min(whole.keys() - found.keys())
+    assert {found[offset] for offset in changed} <= {"unknown"}
+    assert all(offset < missing for offset in changed)
+    # Whatever was open where the missing segment began could have been ended in it.
+    before = [row for row in rows_of(DUMP)[0] if row["log_offset"] < missing]
+    ended = {(row["producer_id"], row["log_offset"]) for row in before if row["type"] == "transaction_marker"}
+    for row in before:
+        if row["transaction"] is not None:
+            decided = any(who == row["producer_id"] and at > row["log_offset"] for who, at in ended)
+            assert found[row["log_offset"]] == (row["transaction"] if decided else "unknown")
+
+
+def test_of_a_stream_transactions_are_unknown() -> None:
+    done = shell(f'"$@" < {DUMP}', "decode", "--input-format", "records-jsonl", "-")
+    assert {row["transaction"] for row in done.rows if row["type"] == "offset_commit"} == {None, "unknown"}
 
 
 def test_every_command_takes_them() -> None:
