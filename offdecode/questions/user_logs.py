@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from offdecode.log.headers import (
     LENGTH_END,
     MAGIC_AT,
 )
-from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
+from offdecode.sources.checkpoints import CheckpointFiles, Checkpoints
 from offdecode.sources.locations import Location, listed
 from offdecode.sources.names import SEGMENT_SUFFIX
 from offdecode.sources.readers import Reader
@@ -46,9 +47,9 @@ class Batch:
 class UserLog:
     """A partition's directory. start: its first offset; end: the offset behind its last record. None = not known."""
 
-    def __init__(self, directory: Location, topic: str, partition: int) -> None:
+    def __init__(self, directory: Location, checkpoints: Checkpoints) -> None:
         self.directory = directory
-        self.checkpoints: Checkpoints = read_checkpoints(directory.parent, topic, partition)
+        self.checkpoints = checkpoints
         found = [name for name in directory.names() if name.endswith(SEGMENT_SUFFIX) and name[:-4].isdecimal()]
         self._segments = sorted((int(name[:-4]), name) for name in found)
         self._last = self._last_batch()
@@ -110,7 +111,9 @@ class UserLog:
         data = self.directory.side_file(f"{name[:-4]}.timeindex", _MOST_INDEX_BYTES) or b""
         size = _TIME_INDEX_ENTRY.itemsize
         entries = np.frombuffer(data[: len(data) // size * size], _TIME_INDEX_ENTRY)
-        return entries[entries["timestamp"] > 0]
+        entries = entries[entries["timestamp"] > 0]
+        rises = all((np.diff(entries[name]) >= 0).all() for name in ("timestamp", "offset"))
+        return entries if rises else entries[:0]  # a damaged one tells nothing
 
     def batch_of(self, offset: int) -> Batch | None:
         """The first batch that ends at or behind an offset; None where the log has none."""
@@ -173,11 +176,19 @@ def _batch_at(reader: Reader, position: int) -> Batch | None:
     return Batch(base, base + max(int(header["last_offset_delta"]), 0), first, times[1], after)
 
 
+class _DataDirectory(NamedTuple):
+    location: Location
+    names: frozenset[str]
+    checkpoints: CheckpointFiles
+
+
 class UserLogs:
     """The partitions of users' topics in data directories, each opened once."""
 
     def __init__(self, directories: Iterable[Location]) -> None:
-        self._directories = [(directory, set(listed(directory))) for directory in directories]
+        self._directories = [
+            _DataDirectory(one, frozenset(listed(one)), CheckpointFiles(one)) for one in directories
+        ]  # fmt: skip
         self._known: dict[tuple[str, int], UserLog | None] = {}
 
     def find(self, topic: str, partition: int) -> UserLog | None:
@@ -186,15 +197,15 @@ class UserLogs:
         if key not in self._known:
             name = f"{topic}-{partition}"
             copies = [
-                copy for directory, names in self._directories if name in names
-                if (copy := _opened(directory.child(name), topic, partition)) is not None
+                copy for data in self._directories if name in data.names
+                if (copy := _opened(data.location.child(name), data.checkpoints.of(topic, partition))) is not None
             ]  # fmt: skip
             self._known[key] = max(copies, key=lambda copy: copy.end or 0, default=None)
         return self._known[key]
 
 
-def _opened(directory: Location, topic: str, partition: int) -> UserLog | None:
+def _opened(directory: Location, checkpoints: Checkpoints) -> UserLog | None:
     try:
-        return UserLog(directory, topic, partition)
+        return UserLog(directory, checkpoints)
     except OSError:
         return None

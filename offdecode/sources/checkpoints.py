@@ -14,6 +14,7 @@ from offdecode.model import LARGEST_INT64
 from offdecode.sources.locations import Location
 from offdecode.sources.names import META_PROPERTIES
 
+_ENTRY = re.compile(rb"(?m)^[ \t]*([^ \t\r\n]+)[ \t]+([0-9]{1,10})[ \t]+([0-9]+)[ \t\r]*$")
 _MOST_BYTES = 64 << 20  # a line a partition; no broker has a million
 
 
@@ -40,10 +41,21 @@ CHECKPOINT_FILES = {
 }
 
 
+class CheckpointFiles:
+    """The checkpoint files of a data directory, read once."""
+
+    def __init__(self, data_directory: Location) -> None:
+        self._entries = {name: _entries(data_directory, file) for name, file in CHECKPOINT_FILES.items()}
+
+    def of(self, topic: str, partition: int) -> Checkpoints:
+        """What they say of one partition."""
+        place = os.fsencode(topic), partition
+        return Checkpoints(**{name: entries.get(place) for name, entries in self._entries.items()})
+
+
 def read_checkpoints(data_directory: Location, topic: str, partition: int) -> Checkpoints:
     """What the checkpoint files of a data directory say of one partition."""
-    found = {name: _entry(data_directory, file, topic, partition) for name, file in CHECKPOINT_FILES.items()}
-    return Checkpoints(**found)
+    return CheckpointFiles(data_directory).of(topic, partition)
 
 
 def broker_id(data_directory: Location) -> int | None:
@@ -53,7 +65,9 @@ def broker_id(data_directory: Location) -> int | None:
     return int(found[1]) if found else None
 
 
-def _entry(directory: Location, file: str, topic: str, partition: int) -> int | None:
-    line = rb"(?m)^[ \t]*%s[ \t]+%d[ \t]+([0-9]+)[ \t\r]*$" % (re.escape(os.fsencode(topic)), partition)
-    found = re.search(line, directory.side_file(file, _MOST_BYTES) or b"")
-    return min(int(found[1][:19]), LARGEST_INT64) if found else None
+def _entries(directory: Location, file: str) -> dict[tuple[bytes, int], int]:
+    """The offsets of a checkpoint file, by topic and partition; of several of one partition the first."""
+    found: dict[tuple[bytes, int], int] = {}
+    for line in _ENTRY.finditer(directory.side_file(file, _MOST_BYTES) or b""):
+        found.setdefault((line[1], int(line[2])), min(int(line[3][:19]), LARGEST_INT64))
+    return found

@@ -112,6 +112,14 @@ def test_a_moment_in_the_past(tmp_path: Path, at: int, indexed: bool) -> None:
     assert row["signals"] == (["beyond_log_end"] if row["log_end"] < 105 else [])
 
 
+def test_a_damaged_time_index_tells_nothing(tmp_path: Path) -> None:
+    directory = orders(tmp_path, *TWO_SEGMENTS)
+    wrong = struct.pack(">qi", BASE_TIME_MS + 105, 39) + struct.pack(">qi", BASE_TIME_MS + 101, 3)
+    (directory / f"{100:020}.timeindex").write_bytes(wrong)
+    row = lag_of(evidence(tmp_path, {("orders", 0): 105}), as_of=BASE_TIME_MS + 112)
+    assert (row["lag"], row["lag_most"], row["log_end"]) == (5, 14, 119)
+
+
 def test_a_log_that_begins_at_0_began_there_always(tmp_path: Path) -> None:
     orders(tmp_path, (0, [(0, 10), (10, 10)]))
     folder = evidence(tmp_path, {("orders", 0): 0})
