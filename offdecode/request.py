@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 
 import numpy as np
 
@@ -52,7 +53,9 @@ def row_request(source: Source, rows: Filter, columns: Columns, reading: Reading
 def checked_row_type(name: str, among: Sequence[str] = row_type_names()) -> str:
     """The name of a row type; UsageError where there is none of that name."""
     if name not in among:
-        raise UsageError(f"there is no row type {name!r}; the row types are {', '.join(among)}")
+        near = get_close_matches(name, among, 2)
+        hint = f" did you mean {' or '.join(near)}?" if near else ""
+        raise UsageError(f"there is no row type {name!r};{hint} the row types are {', '.join(among)}")
     return name
 
 

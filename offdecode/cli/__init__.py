@@ -30,6 +30,19 @@ COMMANDS = {
     "schema": ("offdecode.cli.schema", "Print the row reference."),
 }
 
+# The overview by purpose; each command is in one of these.
+PURPOSES = {
+    "Rows of the log": ("decode", "tail", "carve"),
+    "What happened to groups and offsets": ("groups", "explain", "generations", "state", "lag", "transactions"),
+    "The evidence itself": ("check", "growth"),
+    "Reference": ("schema", "partition-for"),
+}
+_EXAMPLES = """\b
+Examples:
+  offdecode groups /var/lib/kafka/data --notable --format table
+  offdecode explain /var/lib/kafka/data --group payments --format text
+"""
+
 DAMAGED, FAILED = 1, 2  # exit statuses beside 0
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -68,11 +81,23 @@ class _Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        for purpose, names in PURPOSES.items():
+            with formatter.section(purpose):
+                formatter.write_dl([(name, COMMANDS[name][1]) for name in names])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:  # fmt: skip
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, 2)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="offdecode")
 def cli() -> None:
     """Decode Kafka's __consumer_offsets log: who committed which offset, when, and whether it took effect.

@@ -22,6 +22,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import offdecode
+from offdecode.cli import COMMANDS, PURPOSES
 from offdecode.schemas.rows import all_row_type_names, row_type_names
 from tests.command import (
     CLASSIC,
@@ -135,7 +136,7 @@ def test_type(types: list[str]) -> None:
 
 def test_type_that_does_not_exist() -> None:
     done = decode(SETS["classic"].log, "--type", "offsets", status=2)
-    assert done.words.startswith("offdecode: there is no row type 'offsets'; the row types are offset_commit, ")
+    assert done.words.startswith("offdecode: there is no row type 'offsets'; did you mean offset_commit? ")
 
 
 @pytest.mark.parametrize("groups", [["team:app:0"], ["члены::クループ"], ["new\nline"], [""], ["quote\"'\\back"],
@@ -670,7 +671,7 @@ def test_schema_of_a_type_names_its_columns(name: str) -> None:
 def test_schema_of_a_type_that_does_not_exist() -> None:
     done = run("schema", "offsets")
     assert (done.status, done.stdout) == (2, b"")
-    assert done.words.startswith("offdecode: there is no row type 'offsets'; the row types are offset_commit, ")
+    assert done.words.startswith("offdecode: there is no row type 'offsets'; did you mean offset_commit? ")
 
 
 @pytest.mark.parametrize("options", [[], ["--timestamps", "iso"]], ids=["ms", "iso"])
@@ -716,3 +717,26 @@ def test_the_installed_command_is_the_module() -> None:
     done = subprocess.run([script, "schema"], capture_output=True, env=ENVIRONMENT, cwd=ROOT, timeout=SECONDS,
                           check=False)  # fmt: skip
     assert (done.returncode, done.stdout) == (0, run("schema").stdout)
+
+
+def test_near_misses_are_named() -> None:
+    done = run("decod")
+    assert (done.status, "No such command 'decod'. Did you mean decode?" in done.stderr) == (2, True)
+    assert "Did you mean" not in run("zzz").stderr
+    assert "did you mean offset_commit?" in run("decode", FIXTURES, "--type", "offset_comit").stderr
+    assert "--group" in run("decode", FIXTURES, "--grup", "g").stderr
+
+
+def test_every_command_has_a_purpose() -> None:
+    named = [name for names in PURPOSES.values() for name in names]
+    assert sorted(named) == sorted(COMMANDS)
+    shown = run("--help").stdout.decode()
+    assert [line.split()[0] for line in shown.splitlines() if line[2:].split(" ")[0] in COMMANDS] == named
+    assert "offdecode groups /var/lib/kafka/data" in shown
+
+
+@pytest.mark.parametrize("kind", ["bash", "zsh", "fish"])
+def test_shells_complete(kind: str) -> None:
+    environment = {**ENVIRONMENT, "_OFFDECODE_COMPLETE": f"{kind}_source"}
+    done = subprocess.run(COMMAND, env=environment, capture_output=True, encoding="utf-8", check=False)
+    assert "_OFFDECODE_COMPLETE" in done.stdout
