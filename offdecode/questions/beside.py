@@ -91,7 +91,8 @@ def _range_signals(log: UserLog, before: int, after: int, time: int | None) -> l
             ends = log.ends_at(time)
         except OSError:
             ends = None
-        if ends is not None and ends[0] <= after <= ends[1]:
+        # Batches are appended whole: the log ended before the batch of that time, or behind it.
+        if ends is not None and (after == ends[0] or (ends[0] < ends[1] and after == ends[1] + 1)):
             found.append("to_log_end")
     return found
 

@@ -18,7 +18,7 @@ import offdecode
 from offdecode.sources.readers import FileReader
 from tests.brokers import KAFKA_4, StartBroker
 from tests.command import run
-from tests.segment_builder import BASE_TIME_MS, Header, batch, commit
+from tests.segment_builder import BASE_TIME_MS, Header, batch, commit, text
 from tests.truth import LogSet, log_sets, set_id
 
 Row = dict[str, Any]
@@ -138,8 +138,8 @@ def test_a_topic_that_was_made_anew(tmp_path: Path) -> None:
     log.mkdir()
     (log / f"{0:020}.log").write_bytes(batch([(key, tagged)], Header(0)))
     for known, signals in ((old, []), (uuid.UUID(int=8), ["topic_made_anew"])):
-        text = base64.urlsafe_b64encode(known.bytes).decode().rstrip("=")
-        (directory / "partition.metadata").write_text(f"version: 0\ntopic_id: {text}\n")
+        topic_id = base64.urlsafe_b64encode(known.bytes).decode().rstrip("=")
+        (directory / "partition.metadata").write_text(f"version: 0\ntopic_id: {topic_id}\n")
         row = lag_of(tmp_path)
         assert (row["lag"], row["signals"]) == (None if signals else 5, signals)
 
@@ -161,6 +161,40 @@ def test_every_moment_is_that_moment(log_set: LogSet) -> None:
     for moment, rows in found.items():
         one = [[row[name] for name in names] for row in offdecode.lag(log, as_of=moment, **ignored).rows()]
         assert sorted(rows, key=str) == sorted(one, key=str)
+
+
+WIDE = (10_000, [(10_000, 2000), (12_000, 2000), (14_000, 2000)])  # to 16,000, a record a millisecond
+SLOW = range(10_001, 10_021)
+
+
+@pytest.mark.parametrize(("offsets", "at", "signals"), [
+    ([16_300, 11_000], 20_000, ["beyond_log_end"]),
+    ([16_300, 10_000], 20_000, ["beyond_log_end", "to_log_start"]),
+    ([15_000, 11_000], 20_000, []),
+    ([*range(40, 60), 15_000], 20_000, ["large_step", "before_log_start"]),
+    ([*SLOW, 16_000], 20_000, ["large_step", "to_log_end"]),
+    ([*SLOW, 14_000], 13_999, ["large_step", "to_log_end"]),
+    ([*SLOW, 14_000], 13_000, ["large_step", "to_log_end"]),
+    ([*SLOW, 12_000], 13_000, ["large_step", "to_log_end"]),
+    ([*SLOW, 13_000], 13_000, ["large_step"]),
+    ([*SLOW, 14_000], 11_000, ["large_step"]),
+])  # fmt: skip
+def test_sudden_steps_beside_the_log(tmp_path: Path, offsets: list[int], at: int, signals: list[str]) -> None:
+    """Rewinds and jumps, the last of them at a time at which the log ended somewhere."""
+    orders(tmp_path, WIDE)
+    log = tmp_path / "__consumer_offsets-0"
+    log.mkdir()
+    # Members commit with a leader epoch; without it, it could be an administrator.
+    data = b""
+    for number, offset in enumerate(offsets):
+        key, _ = commit("g")
+        value = struct.pack(">hqi", 3, offset, 5) + text("") + struct.pack(">q", BASE_TIME_MS)
+        time_ms = BASE_TIME_MS + (at if offset == offsets[-1] else number)
+        data += batch([(key, value)], Header(number, timestamp=time_ms))
+    (log / f"{0:020}.log").write_bytes(data)
+    (moved,) = [row for row in offdecode.explain(tmp_path, notable=True).rows() if row["type"] == "movement"]
+    assert moved["kind"] in ("rewind", "jump")
+    assert [one for one in moved["signals"] if one != "group_unknown"] == signals
 
 
 def test_what_cannot_be_asked(tmp_path: Path) -> None:
