@@ -30,10 +30,14 @@ _NONE = -1  # the producer id of none
 
 @dataclass(frozen=True, slots=True)
 class Producer:
-    """Who is behind a producer id. state: None where the coordinator has given the id up for another."""
+    """Who is behind a producer id. state: None where the coordinator has given the id up for another.
+
+    updated_ms: when the coordinator wrote that, in milliseconds since 1970 UTC.
+    """
 
     transactional_id: str
-    timeout_ms: int | None = None
+    timeout_ms: int
+    updated_ms: int
     state: str | None = None
 
 
@@ -49,15 +53,10 @@ class Cluster:
         found: dict[int, Producer] = {}
         for log in logs_of_topic(self._directories, transaction_log.TOPIC):
             for records in _records(log):
-                for row in _transaction_rows(records):
-                    name, timeout = row["transactional_id"], row["transaction_timeout_ms"]
-                    for other in ("previous_producer_id", "next_producer_id"):
-                        if row.get(other) not in (None, _NONE):
-                            found.setdefault(row[other], Producer(name, timeout))
-                    status = row["transaction_status"]
-                    known = 0 <= status < len(transaction_log.STATES)
-                    state = transaction_log.STATES[status] if known else str(status)
-                    found[row["producer_id"]] = Producer(name, timeout, state)
+                for producer_id, producer in _producers(records):
+                    known = found.get(producer_id)
+                    if known is None or producer.updated_ms >= known.updated_ms:  # a copy may be older
+                        found[producer_id] = producer
         return found
 
     @property
@@ -90,7 +89,8 @@ class Cluster:
     @cached_property
     def _metadata(self) -> _Metadata:
         found = _Metadata()
-        for log in logs_of_topic(self._directories, cluster_metadata.TOPIC):
+        logs = logs_of_topic(self._directories, cluster_metadata.TOPIC)
+        for log in sorted(logs, key=lambda log: (log.segments[-1].base_offset, log.segments[-1].size)):
             for part in (*snapshots_of(log), log):
                 for records in _records(part):
                     found.take(records, live=part is log)
@@ -98,7 +98,10 @@ class Cluster:
 
 
 class _Metadata:
-    """Takes the records of the controllers' log: its snapshots first, the oldest before the others."""
+    """Takes the records of the controllers' log: its snapshots first, the oldest before the others.
+
+    Of several copies the one that reaches farthest comes last, and its settings hold.
+    """
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {}
@@ -118,13 +121,27 @@ class _Metadata:
             elif "name" in row:
                 self.names[row["topic_id"]] = row["name"]
             elif live and row["topic_id"] in self.names:
+                times = self.removed[self.names[row["topic_id"]]]
+                if row["topic_id"] not in self._gone:
+                    times.append(row["log_timestamp"])
                 self._gone.add(row["topic_id"])
-                self.removed[self.names[row["topic_id"]]].append(row["log_timestamp"])
 
 
 def _records(log: PartitionLog) -> Iterator[Records]:
     for _, frames in frames_from(log, _CHUNK_BYTES, Place(0, 0)):
         yield from iter_records(frames, frames.crc_valid & ~frames.control)
+
+
+def _producers(records: Records) -> Iterator[tuple[int, Producer]]:
+    """The producer ids that records of the transaction coordinator name, in their order."""
+    for row in _transaction_rows(records):
+        told = row["transactional_id"], row["transaction_timeout_ms"], row["transaction_last_update_timestamp_ms"]
+        for other in ("previous_producer_id", "next_producer_id"):
+            if row.get(other) not in (None, _NONE, row["producer_id"]):
+                yield row[other], Producer(*told)
+        status = row["transaction_status"]
+        known = 0 <= status < len(transaction_log.STATES)
+        yield row["producer_id"], Producer(*told, transaction_log.STATES[status] if known else str(status))
 
 
 def _transaction_rows(records: Records) -> Iterator[Row]:

@@ -51,10 +51,12 @@ def setting(kind: int, of: str, name: str, value: str) -> tuple[None, bytes]:
     return None, b"\1\4\0" + bytes([kind]) + b"".join(words) + b"\0"
 
 
-def transaction(name: str, producer: int, status: int, *, previous: int | None = None) -> tuple[bytes, bytes]:
+def transaction(
+    name: str, producer: int, status: int, *, previous: int | None = None, updated: int = 0
+) -> tuple[bytes, bytes]:
     """A value of version 1, which a broker writes since 4.0."""
     tags = b"\0" if previous is None else b"\1\0\x08" + struct.pack(">q", previous)
-    value = struct.pack(">hqhib", 1, producer, 3, 60_000, status) + b"\1" + struct.pack(">qq", 0, 0) + tags
+    value = struct.pack(">hqhib", 1, producer, 3, 60_000, status) + b"\1" + struct.pack(">qq", updated, 0) + tags
     return struct.pack(">h", 0) + text(name), value
 
 
@@ -119,6 +121,20 @@ def test_producers_are_named(tmp_path: Path) -> None:
     run("decode", folder, "--with-transactional-id", "-o", tmp_path / "rows", "--format", "parquet")
     table = offdecode.decode(folder, with_transactional_id=True).table("offset_commit")
     assert table.column("transactional_id").to_pylist() == ["billing", None]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_several_copies_the_newest_counts(order: int, tmp_path: Path) -> None:
+    early, late = transaction("billing", 70, 1, updated=5), transaction("billing", 70, 4, updated=9)
+    now = batch([setting(4, "", "a", "2")], Header(4))
+    a = data_directory(tmp_path / "a", __transaction_state_at_0=batch([early]), __cluster_metadata_at_0=METADATA)
+    b = data_directory(
+        tmp_path / "b", __transaction_state_at_0=batch([early, late]), __cluster_metadata_at_0=METADATA + now
+    )
+    cluster = Cluster([LocalLocation(one) for one in (a, b)[::order]])
+    assert cluster.producers[70].state == "CompleteCommit"
+    assert cluster.removed_topics == {"left": [BASE_TIME_MS + 5000]}
+    assert cluster.setting("t", "x", "a") == "2"
 
 
 def test_a_deletion_in_the_metadata_is_the_cause(tmp_path: Path) -> None:
