@@ -7,7 +7,7 @@ it leaves out there and filters from its rows afterwards (`keep`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -103,6 +103,11 @@ def _mask(rows: Filter, name: str, batch: pa.RecordBatch, times: tuple[str, ...]
         stays &= key_mask(rows, batch)
     stays &= _within(batch, ("log_offset",), rows.first_offset, rows.last_offset)
     return stays & _within(batch, times, rows.since, rows.until)
+
+
+def among(column: pa.Array | pa.ChunkedArray, names: Collection[str]) -> Mask:
+    """Which values of a column are among these; null is not."""
+    return _passing(column, names.__contains__)
 
 
 def _passing(column: pa.Array | pa.ChunkedArray, test: Callable[[object], bool]) -> Mask:

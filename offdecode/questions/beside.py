@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from offdecode.evidence import Evidence
+from offdecode.filtering import among
 from offdecode.model import DecodedChunk, Vector, arrow, rows_of
 from offdecode.questions.user_logs import UserLog, UserLogs
 from offdecode.schemas.history_rows import MOVEMENT_ROW
@@ -18,7 +19,7 @@ from offdecode.schemas.state_rows import LAG_ROW
 Row = dict[str, Any]
 
 COMMIT = ("topic", "partition", "offset", "commit_timestamp", "topic_id")  # what is asked of a committed offset
-_SUDDEN = ("rewind", "jump", "reset_like")
+_SUDDEN = frozenset({"rewind", "jump", "reset_like"})
 
 
 class Beside:
@@ -56,9 +57,8 @@ class Beside:
         batch = chunk.batches.get(MOVEMENT_ROW)
         if batch is None:
             return chunk
-        kinds = batch.column("kind")
-        wanted = np.array([kind in _SUDDEN for kind in kinds.dictionary.to_pylist()] + [False], np.bool_)
-        rows = np.flatnonzero(wanted[kinds.indices.fill_null(len(wanted) - 1).to_numpy()])
+        rows = np.flatnonzero(among(batch.column("topic"), self._logs.topics))
+        rows = rows[among(batch.column("kind"), _SUDDEN)[rows]]
         more = [(row, found) for row, found in self._ranges(batch, rows) if found]
         if not more:
             return chunk

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from offdecode.evidence import LogId
-from offdecode.model import DecodedChunk, Mask, arrow
+from offdecode.filtering import among
+from offdecode.model import DecodedChunk, arrow
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
 
@@ -45,7 +46,7 @@ class TopicDeletions:
         self._logs.add(log)
         batch = chunk.batches[MOVEMENT_ROW]
         time = batch.column("last_log_timestamp").cast(pa.int64()).fill_null(_NO_TIME).to_numpy()
-        moves = _among(batch.column("kind"), _MOVES) & (time != _NO_TIME)
+        moves = among(batch.column("kind"), _MOVES) & (time != _NO_TIME)
         topics = batch.column("topic")
         latest = np.full(len(topics.dictionary), _NO_TIME)
         np.maximum.at(latest, topics.indices.to_numpy()[moves], time[moves])
@@ -57,8 +58,8 @@ class TopicDeletions:
     def hold(self, log: LogId, chunk: DecodedChunk) -> DecodedChunk:
         """The chunk without the movements that are held."""
         batch = chunk.batches[MOVEMENT_ROW]
-        held = _among(batch.column("cause"), {_TOPIC_DELETED})
-        known = np.flatnonzero(_among(batch.column("topic"), set(self._removed)) & ~held)
+        held = among(batch.column("cause"), {_TOPIC_DELETED})
+        known = np.flatnonzero(among(batch.column("topic"), set(self._removed)) & ~held)
         possible = batch.column("possible_causes").take(arrow(known)).to_pylist()
         held[known] = [causes is not None and _TOPIC_DELETED in causes for causes in possible]
         if not held.any():
@@ -94,10 +95,3 @@ class TopicDeletions:
         removed = self._removed.get(topic, ())
         if time is not None and any(-_LATER_MS <= time - one <= _SOON_MS for one in removed):
             yield _REMOVED
-
-
-def _among(column: pa.DictionaryArray, names: set[str]) -> Mask:
-    """Which values of a column are among these; null is not."""
-    wanted = np.array([name in names for name in column.dictionary.to_pylist()] + [False], np.bool_)
-    found: Mask = wanted[column.indices.fill_null(len(wanted) - 1).to_numpy()]
-    return found

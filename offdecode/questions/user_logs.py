@@ -24,7 +24,7 @@ from offdecode.log.headers import (
 )
 from offdecode.sources.checkpoints import CheckpointFiles, Checkpoints
 from offdecode.sources.locations import Location, listed
-from offdecode.sources.names import SEGMENT_SUFFIX
+from offdecode.sources.names import PARTITION_DIRECTORY, SEGMENT_SUFFIX
 from offdecode.sources.readers import Reader
 from offdecode.sources.topic_ids import topic_id_of
 
@@ -183,12 +183,14 @@ class _DataDirectory(NamedTuple):
 
 
 class UserLogs:
-    """The partitions of users' topics in data directories, each opened once."""
+    """The partitions of users' topics in data directories, each opened once. topics: those that have any there."""
 
     def __init__(self, directories: Iterable[Location]) -> None:
         self._directories = [
             _DataDirectory(one, frozenset(listed(one)), CheckpointFiles(one)) for one in directories
         ]  # fmt: skip
+        matches = (PARTITION_DIRECTORY.fullmatch(name) for data in self._directories for name in data.names)
+        self.topics = frozenset(match["topic"] for match in matches if match is not None)
         self._known: dict[tuple[str, int], UserLog | None] = {}
 
     def find(self, topic: str, partition: int) -> UserLog | None:
