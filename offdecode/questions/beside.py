@@ -55,7 +55,7 @@ class Beside:
     def with_ranges(self, chunk: DecodedChunk) -> DecodedChunk:
         """Movements; the signals of sudden ones say how they fit the range of the user's partition."""
         batch = chunk.batches.get(MOVEMENT_ROW)
-        if batch is None:
+        if batch is None or not self._logs.topics:
             return chunk
         rows = np.flatnonzero(among(batch.column("topic"), self._logs.topics))
         rows = rows[among(batch.column("kind"), _SUDDEN)[rows]]

@@ -28,12 +28,15 @@ class Producers:
         return replace(chunk, batches=batches)
 
     def _named(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        ids = batch.column("producer_id").dictionary_encode()
+        column = batch.column("producer_id")
+        if column.null_count == len(column):
+            return batch
+        ids = column.dictionary_encode()
         if all(one is None or one < 0 for one in ids.dictionary.to_pylist()):
             return batch
         known = self._cluster.producers
         found = [known.get(one) for one in ids.dictionary.to_pylist()]
         texts = pa.array([None if one is None else one.transactional_id for one in found], pa.string())
         at = batch.schema.get_field_index(_ID)
-        column = texts.take(ids.indices).cast(batch.schema.field(at).type)
-        return batch.set_column(at, batch.schema.field(at), column)
+        named = texts.take(ids.indices).cast(batch.schema.field(at).type)
+        return batch.set_column(at, batch.schema.field(at), named)

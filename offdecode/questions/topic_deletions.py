@@ -59,9 +59,10 @@ class TopicDeletions:
         """The chunk without the movements that are held."""
         batch = chunk.batches[MOVEMENT_ROW]
         held = among(batch.column("cause"), {_TOPIC_DELETED})
-        known = np.flatnonzero(among(batch.column("topic"), set(self._removed)) & ~held)
-        possible = batch.column("possible_causes").take(arrow(known)).to_pylist()
-        held[known] = [causes is not None and _TOPIC_DELETED in causes for causes in possible]
+        if self._removed:
+            known = np.flatnonzero(among(batch.column("topic"), set(self._removed)) & ~held)
+            possible = batch.column("possible_causes").take(arrow(known)).to_pylist()
+            held[known] = [causes is not None and _TOPIC_DELETED in causes for causes in possible]
         if not held.any():
             return chunk
         self._held.append((log, batch.filter(arrow(held))))

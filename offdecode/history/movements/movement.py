@@ -88,7 +88,7 @@ MOVEMENT = np.dtype([(name, np.int64) for name in (
 )])  # fmt: skip
 _SAME = ("kind", "generation", "owner", "signals", "transaction")  # what commits of one movement have in common
 
-_TAKEN = ("log_offset", "log_timestamp", "transaction", "producer", "generation", "owner")
+_TAKEN = ("log_offset", "log_timestamp", "transaction", "generation", "owner")
 _DECIDED = ("decided_offset", "decided_timestamp")
 _TIMES = ("commit_timestamp", "expire_timestamp")
 
@@ -183,6 +183,8 @@ class Movement:
             "after": offset,
             **{name: events[name] for name in _TAKEN},
             **{name: (events if delayed else written)[name] for name in _DECIDED},
+            # Where there is none, their order is nothing.
+            "producer": (events if (written["producer"] >= 0).any() else written)["producer"],
         }
         self._name(movement, events, effective, start)
         known = (movement["before"] != ABSENT) & (movement["after"] != ABSENT)
@@ -327,7 +329,8 @@ class Movement:
         runs["after"] = movement["after"][last]
         runs["last_log_offset"] = movement["log_offset"][last]
         runs["last_log_timestamp"] = movement["log_timestamp"][last]
-        runs["producer"] = movement["producer"][last]
+        if (movement["producer"] >= 0).any():
+            runs["producer"] = movement["producer"][last]
         runs["decided_offset"] = movement["decided_offset"][last]
         runs["decided_timestamp"] = movement["decided_timestamp"][last]
         runs["commits"] = last - first + 1
