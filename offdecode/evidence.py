@@ -19,9 +19,10 @@ from offdecode.errors import SourceError
 from offdecode.filtering import names_in, names_of
 from offdecode.log.batches import Frames
 from offdecode.log.copies import iter_records_once
-from offdecode.log.exported import SEAM, DumpedTransactions, Exports, status_of
+from offdecode.log.dumped import DumpedTransactions
+from offdecode.log.exported import SEAM, Exports
 from offdecode.log.records import Records
-from offdecode.log.transactions import Status
+from offdecode.log.transactions import undecided
 from offdecode.logs import NOT_OFFSETS, Copies, iter_log, offset_map
 from offdecode.model import Coverage, DecodedChunk, Mask, Problem, Vector
 from offdecode.options import Filter, Source
@@ -57,9 +58,9 @@ class Step:
 
     size: bytes of evidence. log: None where the step is of no log. frames, status: batches of the log, and the
     transaction status of each. records: what stands there instead where the input has no batches; status then is of
-    what stands for their batches. first_offset: a
-    batch may begin before what was asked for; its records before this offset are left out. first_gap: the first
-    offset that the log lacks as far as it was read. coverage: where the log ends with this step, what there is of it.
+    what stands for their batches. first_offset: a batch may begin before what was asked for; its records before this
+    offset are left out. first_gap: the first offset that the log lacks as far as it was read. coverage: where the log
+    ends with this step, what there is of it.
     """
 
     problems: tuple[Problem, ...]
@@ -268,8 +269,7 @@ def _log_steps(copies: Copies, chunk_bytes: int) -> Iterator[Step]:
         frames = replace(frames, lost=None)
         yield Step(problems, size, name, frames, status, first_gap=offsets.first_gap)
         if lost is not None:
-            undecided = np.where(lost.transactional & ~lost.control, Status.UNKNOWN, Status.NONE)
-            yield Step((), 0, name, lost, undecided.astype(np.int64), first_gap=offsets.first_gap)
+            yield Step((), 0, name, lost, undecided(lost), first_gap=offsets.first_gap)
     yield Step((), log=name, first_gap=offsets.first_gap, coverage=offsets.coverage)
 
 
@@ -317,7 +317,7 @@ class ExportedEvidence(Evidence):
                 judged = sample_looks_like_offsets(records) if judged is None else judged
                 if judged is False:
                     raise SourceError(name, NOT_OFFSETS)
-                status = status_of(records, told)
+                status = undecided(records.frames) if told is None else told.decide(records.frames)
                 yield Step((), size, LogId("", partition), status=status, records=(records,), first_gap=0)
                 size = 0
             yield Step((), size)

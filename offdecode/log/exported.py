@@ -14,11 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
-from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,9 +22,9 @@ import orjson
 
 from offdecode.errors import CorruptError
 from offdecode.log.batches import CONTROL_BIT, TRANSACTIONAL_BIT, Frames
+from offdecode.log.dumped import BATCH_HEAD, DUMP_HEAD, RECORD, RECORD_HEAD, Batch, batch_of, partition_of
 from offdecode.log.records import Records
-from offdecode.log.transactions import Status
-from offdecode.model import LARGEST_INT64, PADDING, Chunk, Problem, Vector
+from offdecode.model import PADDING, Chunk, Problem, Vector
 
 _LINES_AT_ONCE = 1 << 16
 _LONG_LINE_BYTES = 1 << 16
@@ -38,35 +34,11 @@ _MARKER_KEYS = (b"\0\0\0\0", b"\0\0\0\1")  # abort, commit
 _MARKER_VALUE_BYTES = 6
 
 SEAM = b'}{"key":'
-_DUMP_HEAD = b"Dumping "
-_DUMPED_PARTITION = re.compile(rb"-(\d{1,9})/\d{20}\.")
-_DUMPED_RECORD = b"| offset: "
-_BATCH_HEAD = b"baseOffset: "
-_DUMPED_BATCH = re.compile(
-    rb"baseOffset: (\d{1,18}) lastOffset: (\d{1,18}) count: (-?\d{1,9}) .{0,200}?producerId: (-?\d{1,18}) "
-    rb"producerEpoch: (-?\d{1,9}) .{0,200}?isTransactional: (true|false) "
-)
-_DUMPED = re.compile(
-    rb"\| offset: (?P<offset>\d{1,18}) (?P<type>\w+): (?P<time>-?\d{1,18}) keySize: \S+ valueSize: \S+ "
-    rb"(?:sequence: \S+ headerKeys: \[.*?\]|isValid: \w+ crc: \d+\}) "  # the brace is the tool's
-    rb"(?:endTxnMarker: (?P<marker>COMMIT|ABORT) coordinatorEpoch: (?P<epoch>-?\d{1,9})|(?P<rest>.*))",
-    re.S,
-)
 _DUMPED_KEY, _DUMPED_VALUE, _DELETED = "key: ", " payload: ", "<DELETE>"
 _JSON = json.JSONDecoder()
 Printed = Callable[[Any, Any], tuple[bytes, bytes | None]]
 
 NO_BATCH = -1  # the magic of records that come without a batch
-
-
-class _Batch(NamedTuple):
-    """What a dump tells of a batch before its records."""
-
-    base_offset: int
-    last_offset: int
-    producer_id: int
-    producer_epoch: int
-    transactional: bool
 
 
 class _Line(NamedTuple):
@@ -77,81 +49,7 @@ class _Line(NamedTuple):
     timestamp: int | None
     key: bytes | None
     value: bytes | None
-    batch: _Batch | None = None
-
-
-class DumpedTransactions:
-    """The ends of transactions in what kafka-dump-log has printed: from all of it, before any record is judged.
-
-    As in segments, a record is decided by its producer's next marker in the same log partition. Where one dumped
-    segment does not join the one before, a marker may be missing, unless later batches show that the log was cleaned.
-    """
-
-    def __init__(self) -> None:
-        self._markers: dict[tuple[int | None, int], list[tuple[int, bool]]] = defaultdict(list)
-        self._segments: dict[int | None, list[tuple[int, int]]] = defaultdict(list)  # first and last offsets
-        self._cleaned_to: dict[int | None, int] = defaultdict(int)
-        self._breaks: dict[int | None, list[int]] = {}
-        self._partition: int | None = None
-        self._batch: _Batch | None = None
-
-    def note(self, lines: Sequence[bytes]) -> None:
-        """Take the next lines of a dump."""
-        for line in lines:
-            if line.startswith(_DUMP_HEAD):
-                self._partition, self._batch = _dumped_partition(line), None
-                self._segments[self._partition].append((-1, -1))
-            elif (found := _dumped_batch(line)) is not None:
-                batch, count = found
-                self._batch = batch
-                segments = self._segments[self._partition] or [(-1, -1)]
-                first, last = segments[-1]
-                hole = first >= 0 and batch.base_offset > last + 1
-                if hole or count <= batch.last_offset - batch.base_offset:
-                    self._cleaned_to[self._partition] = max(self._cleaned_to[self._partition], batch.base_offset)
-                segments[-1] = batch.base_offset if first < 0 else first, max(last, batch.last_offset)
-                self._segments[self._partition] = segments
-            elif self._batch is not None and b"endTxnMarker: " in line and (match := _DUMPED.match(line)):
-                marker = int(match["offset"]), match["marker"] == b"COMMIT"
-                self._markers[self._partition, self._batch.producer_id].append(marker)
-
-    def finish(self) -> None:
-        """All has been noted."""
-        for markers in self._markers.values():
-            markers.sort()
-        for partition, segments in self._segments.items():
-            spans = sorted(span for span in segments if span[0] >= 0)
-            cleaned_to = self._cleaned_to[partition]
-            self._breaks[partition] = [
-                later[0] for earlier, later in pairwise(spans) if later[0] != earlier[1] + 1 and later[0] > cleaned_to
-            ]
-
-    def status(self, partition: int | None, batch: _Batch | None) -> Status:
-        """What became of a batch's transaction."""
-        if batch is None or not batch.transactional:
-            return Status.NONE
-        markers = self._markers.get((partition, batch.producer_id), [])
-        at = bisect_right(markers, (batch.last_offset, True))
-        until = markers[at][0] if at < len(markers) else LARGEST_INT64
-        if any(batch.base_offset < one <= until for one in self._breaks.get(partition, ())):
-            return Status.UNKNOWN
-        if at == len(markers):
-            return Status.OPEN
-        return Status.COMMITTED if markers[at][1] else Status.ABORTED
-
-
-def _dumped_partition(line: bytes) -> int | None:
-    match = _DUMPED_PARTITION.search(line)
-    return int(match[1]) if match else None
-
-
-def _dumped_batch(line: bytes) -> tuple[_Batch, int] | None:
-    """What a dump says of a batch, and how many records it has; None where the line is another."""
-    match = _DUMPED_BATCH.match(line) if line.startswith(_BATCH_HEAD) else None
-    if match is None:
-        return None
-    base, last, count, producer_id, epoch = (int(match[one]) for one in range(1, 6))
-    return _Batch(base, last, producer_id, epoch, match[6] == b"true"), count
+    batch: Batch | None = None
 
 
 class Exports:
@@ -165,7 +63,7 @@ class Exports:
         self._printed = printed
         self._partition: int | None = None  # of the record before
         self._dumped = False  # whether it is what kafka-dump-log prints
-        self._batch: _Batch | None = None  # of the records that follow
+        self._batch: Batch | None = None  # of the records that follow
 
     def records(self, position: int, lines: Sequence[bytes]) -> Iterator[Records]:
         """The records of lines that start at byte `position`, some thousand lines at a time.
@@ -194,14 +92,13 @@ class Exports:
 
     def _read(self, line: bytes) -> _Line | None:
         """A line's record; None where it tells of none."""
-        if line.startswith(_DUMP_HEAD):
+        if line.startswith(DUMP_HEAD):
             self._dumped = True
-            self._partition, self._batch = _dumped_partition(line), None
+            self._partition, self._batch = partition_of(line), None
         if self._dumped:
-            if line.startswith(_BATCH_HEAD):
-                found = _dumped_batch(line)
-                self._batch = None if found is None else found[0]
-            return self._read_dumped(line) if line.startswith(_DUMPED_RECORD) else None
+            if line.startswith(BATCH_HEAD):
+                self._batch = batch_of(line)
+            return self._read_dumped(line) if line.startswith(RECORD_HEAD) else None
         if len(line) > _LONG_LINE_BYTES and sum(map(line.count, (b",", b"[", b"{"))) > _MOST_VALUES:
             raise CorruptError(f"the line holds more than {_MOST_VALUES} values")  # each takes more memory than text
         entry = _json(line)
@@ -218,7 +115,7 @@ class Exports:
         )
 
     def _read_dumped(self, line: bytes) -> _Line:
-        match = _DUMPED.match(line)
+        match = RECORD.match(line)
         if match is None:
             raise CorruptError("the line is not as kafka-dump-log prints a record")
         time = int(match["time"])
@@ -295,7 +192,7 @@ def _records(source: str, partition: int | None, lines: list[_Line], problems: t
     position = ends - np.maximum(length, 0)
     buffer = np.frombuffer(b"".join((*(data or b"" for data in pairs), bytes(PADDING))), np.uint8)
     # Records of one batch, or all of which nothing is told, share an entry of the frames.
-    batches: dict[tuple[bool, _Batch | None], int] = {}
+    batches: dict[tuple[bool, Batch | None], int] = {}
     kinds = [(_ends_transaction(line.key, line.value), line.batch) for line in lines]
     frame = np.array([batches.setdefault(kind, len(batches)) for kind in kinds], np.int64)
     return Records(
@@ -320,7 +217,7 @@ def _ends_transaction(key: bytes | None, value: bytes | None) -> bool:
 
 
 def _told_batches(
-    source: str, partition: int | None, batches: Sequence[tuple[bool, _Batch | None]], frame: Vector
+    source: str, partition: int | None, batches: Sequence[tuple[bool, Batch | None]], frame: Vector
 ) -> Frames:
     """Entries that stand for batches: whether their records are control records, and what is told of them, if that is.
 
@@ -352,14 +249,3 @@ def _told_batches(
         crc_valid=np.ones(count, np.bool_),
         next_position=0,
     )
-
-
-def status_of(records: Records, told: DumpedTransactions | None) -> Vector:
-    """The status of each entry of the frames of exported records. told: None = what decides them was not looked for."""
-    frames = records.frames
-    partition = frames.chunk.log_partition
-    if told is None:
-        return np.where(frames.transactional & ~frames.control, Status.UNKNOWN, Status.NONE).astype(np.int64)
-    numbers = (frames.base_offset, frames.last_offset, frames.producer_id, frames.producer_epoch)
-    batches = zip(*(vector.tolist() for vector in (*numbers, frames.transactional & ~frames.control)), strict=True)
-    return np.array([told.status(partition, _Batch(*batch)) for batch in batches], np.int64).reshape(-1)

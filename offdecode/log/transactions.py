@@ -272,6 +272,11 @@ class _Search:
             self._hole, self._hole_end = int(chunk.hole[passed - 1]), int(chunk.hole_end[passed - 1])
 
 
+def undecided(frames: Frames) -> Vector:
+    """The status of batches where nobody looks for what decides them."""
+    return np.where(frames.transactional & ~frames.control, Status.UNKNOWN, Status.NONE).astype(np.int64)
+
+
 def control_types(frames: Frames) -> Vector:
     """The control record type of each control batch, _EMPTY where it has no record."""
     types = np.full(len(frames), _NOT_CONTROL, np.int64)
