@@ -19,7 +19,7 @@ from offdecode.errors import SourceError
 from offdecode.filtering import names_in, names_of
 from offdecode.log.batches import Frames
 from offdecode.log.copies import iter_records_once
-from offdecode.log.dumped import DumpedTransactions
+from offdecode.log.dumped import DUMP_HEAD, DumpedTransactions
 from offdecode.log.exported import SEAM, Exports
 from offdecode.log.records import Records
 from offdecode.log.transactions import undecided
@@ -298,8 +298,10 @@ class ExportedEvidence(Evidence):
     def _transactions(self) -> DumpedTransactions:
         """What all dumps tell of the ends of transactions."""
         told = DumpedTransactions()
-        for path in filter(is_printed, self._source.paths):
-            for _, lines in iter_lines(path, SEAM):
+        for path in self._source.paths:
+            for position, lines in iter_lines(path, SEAM):
+                if not position and not any(line.startswith(DUMP_HEAD) for line in lines):
+                    break  # another export: it need not be read twice
                 told.note(lines)
         told.finish()
         return told

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,33 @@ def test_a_dumped_segment_that_is_missing_makes_transactions_unknown(tmp_path: P
         if row["transaction"] is not None:
             decided = any(who == row["producer_id"] and at > row["log_offset"] for who, at in ended)
             assert found[row["log_offset"]] == (row["transaction"] if decided else "unknown")
+
+
+def test_a_compressed_dump_decides_its_transactions(tmp_path: Path) -> None:
+    """Told by what is in it, wherever it lies; only its name does not tell that it is a dump."""
+    (tmp_path / "dump.txt.gz").write_bytes(gzip.compress(DUMP.read_bytes()))
+    rows, _ = rows_of(tmp_path / "dump.txt.gz", input_format="records-jsonl")
+    assert [told(row) for row in rows] == [told(row) for row in rows_of(DUMP)[0]]
+
+
+def test_exports_that_are_no_dumps_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = 0
+    plain = exported.iter_lines
+
+    def counting(path: Path, seam: bytes) -> Iterator[tuple[int, list[bytes]]]:
+        nonlocal read
+        for position, lines in plain(path, seam):
+            read += sum(map(len, lines))
+            yield position, lines
+
+    monkeypatch.setattr("offdecode.evidence.iter_lines", counting)
+    monkeypatch.setattr(exported, "_READ_BYTES", 1000)
+    size = CONSOLE.stat().st_size
+    rows_of(CONSOLE)
+    assert size <= read <= size + 2000
+    read = 0
+    rows_of(DUMP)
+    assert read > 1.9 * DUMP.stat().st_size
 
 
 def test_of_a_stream_transactions_are_unknown() -> None:
