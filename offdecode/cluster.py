@@ -69,10 +69,15 @@ class Cluster:
         """{name: when a topic of that name was deleted, in milliseconds}, by the controllers' log."""
         return self._metadata.removed
 
+    @cached_property
+    def deleted_directories(self) -> frozenset[str]:
+        """Topics of which there are deleted partitions, and no other."""
+        return deleted_topics(self._directories)
+
     @property
     def deleted_topics(self) -> frozenset[str]:
         """Topics that are deleted where the evidence ends: by the controllers' log, or the partitions' directories."""
-        return deleted_topics(self._directories) | (self._metadata.removed.keys() - self._metadata.there)
+        return self.deleted_directories | (self._metadata.removed.keys() - self._metadata.there)
 
     def setting(self, topic: str, of_topic: str, of_broker: str) -> str | None:
         """The value of a topic's setting, else of the setting of all brokers that stands for it; None = not set."""

@@ -24,7 +24,6 @@ from offdecode.questions.topic_deletions import TopicDeletions
 from offdecode.run import LogRows, Run
 from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW
 from offdecode.schemas.rows import MARKER_ROW, row_type
-from offdecode.sources.leftovers import deleted_topics
 
 _PROGRESS = ("first", "advance", "repeat")
 ALL_MOVEMENTS = MovementOptions()
@@ -45,7 +44,7 @@ def explain(
     logs: dict[LogId, Explanation] = {}
     cluster = run.evidence.cluster
     retention_ms = cluster.retention_ms if asked.retention_ms is None else asked.retention_ms
-    deletions = TopicDeletions(deleted_topics(run.evidence.data_directories()), cluster.removed_topics)
+    deletions = TopicDeletions(cluster.deleted_directories, cluster.removed_topics)
     beside, producers = Beside(run.evidence), Producers(cluster)
     read = replace(pushed(rows, ("until",)), row_types=(*EXPLAINED, MARKER_ROW))
     for item in run.rows_by_log(read):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from offdecode.log.headers import (
     LENGTH_END,
     MAGIC_AT,
 )
+from offdecode.model import LARGEST_INT64
 from offdecode.sources.checkpoints import CheckpointFiles, Checkpoints
 from offdecode.sources.locations import Location, listed
 from offdecode.sources.names import PARTITION_DIRECTORY, SEGMENT_SUFFIX
@@ -31,6 +33,7 @@ from offdecode.sources.topic_ids import topic_id_of
 _INDEX_ENTRY = np.dtype([("offset", ">i4"), ("position", ">i4")])
 _TIME_INDEX_ENTRY = np.dtype([("timestamp", ">i8"), ("offset", ">i4")])
 _MOST_INDEX_BYTES = 64 << 20
+_MOST_INDEXES = 2  # that a log keeps: those of one segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class UserLog:
         self.checkpoints = checkpoints
         found = [name for name in directory.names() if name.endswith(SEGMENT_SUFFIX) and name[:-4].isdecimal()]
         self._segments = sorted((int(name[:-4]), name) for name in found)
+        self._indexes: dict[str, np.ndarray] = {}
+        self._latest: dict[str, int] = {}
         self._last = self._last_batch()
 
     @property
@@ -71,7 +76,7 @@ class UserLog:
         """Of the last batch, the latest."""
         return None if self._last is None else self._last.max_timestamp
 
-    @property
+    @cached_property
     def topic_id(self) -> str | None:
         """The id of the topic that the partition is of."""
         return topic_id_of(self.directory)
@@ -86,10 +91,9 @@ class UserLog:
         if time >= self.last_timestamp:
             return self.end, self.end
         for number, (base, name) in enumerate(self._segments):
+            if number + 1 < len(self._segments) and self._latest_in(name) <= time:
+                continue
             entries = self._time_index(name)
-            closed = number + 1 < len(self._segments)
-            if closed and len(entries) and entries["timestamp"][-1] <= time:
-                continue  # when a segment is closed, its latest time is entered
             early = entries["offset"][entries["timestamp"] <= time]
             start = base + (int(early[-1]) if len(early) else 0)
             for batch in self._batches(base, name, start):
@@ -106,14 +110,28 @@ class UserLog:
             return (0, 0) if not batch.base_offset else None  # what was there then is gone
         return batch.base_offset, batch.base_offset if later else batch.last_offset
 
+    def _latest_in(self, name: str) -> int:
+        """The latest time in a closed segment, which is entered when it is closed; LARGEST_INT64 = not known."""
+        if name not in self._latest:
+            entries = self._time_index(name)
+            self._latest[name] = int(entries["timestamp"][-1]) if len(entries) else LARGEST_INT64
+        return self._latest[name]
+
     def _time_index(self, name: str) -> np.ndarray:
         """The entries of a segment's time index: behind them it may be zeros."""
-        data = self.directory.side_file(f"{name[:-4]}.timeindex", _MOST_INDEX_BYTES) or b""
-        size = _TIME_INDEX_ENTRY.itemsize
-        entries = np.frombuffer(data[: len(data) // size * size], _TIME_INDEX_ENTRY)
+        entries = self._index(f"{name[:-4]}.timeindex", _TIME_INDEX_ENTRY)
         entries = entries[entries["timestamp"] > 0]
-        rises = all((np.diff(entries[name]) >= 0).all() for name in ("timestamp", "offset"))
+        rises = all((np.diff(entries[field]) >= 0).all() for field in ("timestamp", "offset"))
         return entries if rises else entries[:0]  # a damaged one tells nothing
+
+    def _index(self, name: str, entry: np.dtype[np.void]) -> np.ndarray:
+        """The whole entries of an index. The last ones that were read are kept: many moments ask for the same."""
+        if name not in self._indexes:
+            if len(self._indexes) >= _MOST_INDEXES:
+                self._indexes.clear()
+            data = self.directory.side_file(name, _MOST_INDEX_BYTES) or b""
+            self._indexes[name] = np.frombuffer(data[: len(data) // entry.itemsize * entry.itemsize], entry)
+        return self._indexes[name]
 
     def batch_of(self, offset: int) -> Batch | None:
         """The first batch that ends at or behind an offset; None where the log has none."""
@@ -142,8 +160,7 @@ class UserLog:
 
     def _indexed(self, base: int, name: str, offset: int | None, reader: Reader) -> int:
         """A place in a segment to start from: where the index says a batch is, if one is there; else its start."""
-        data = self.directory.side_file(f"{name[:-4]}.index", _MOST_INDEX_BYTES) or b""
-        entries = np.frombuffer(data[: len(data) // 8 * 8], _INDEX_ENTRY)
+        entries = self._index(f"{name[:-4]}.index", _INDEX_ENTRY)
         wanted = (entries["position"] > 0) & (entries["position"] < reader.size)  # behind them it may be zeros
         if offset is not None:
             wanted &= entries["offset"] <= offset - base
