@@ -14,6 +14,7 @@ import pyarrow as pa
 
 LARGEST_INT32 = (1 << 31) - 1
 LARGEST_INT64 = (1 << 63) - 1
+ABSENT = -(1 << 63)  # a null, in a vector of numbers
 
 Vector = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]

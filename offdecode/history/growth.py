@@ -14,9 +14,8 @@ from enum import IntEnum
 import numpy as np
 
 from offdecode.history.numbers import Numbers
-from offdecode.model import Mask, Vector, distinct
+from offdecode.model import ABSENT, Mask, Vector, distinct
 
-ABSENT = np.iinfo(np.int64).min
 HOUR_MS = 3_600_000
 _FIRST_ROOM = 1 << 10
 _MUCH_ROOM = 1 << 14

@@ -10,14 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from offdecode.history.groups.images import Generation
-from offdecode.history.movements.commit_columns import ABSENT
 from offdecode.history.movements.movement import Held, MovementKind, Movements
 from offdecode.history.movements.moves import Moves
 from offdecode.history.movements.retention import DEFAULT_RETENTION_MS
 from offdecode.history.movements.tombstones import Cause
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.spans import difference
-from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk, Vector
+from offdecode.model import ABSENT, LARGEST_INT64, Coverage, DecodedChunk, Vector
 from offdecode.schemas.history_rows import DEAD, GROUP_OVERVIEW_ROW
 from offdecode.schemas.rows import RECORD_BYTES, row_type
 

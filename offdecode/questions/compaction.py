@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from offdecode.cluster import Cluster
-from offdecode.history.growth import ABSENT
-from offdecode.model import Coverage
+from offdecode.model import ABSENT, Coverage
 from offdecode.sources.segments import PartitionLog, Segment
 
 Row = dict[str, Any]

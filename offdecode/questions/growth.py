@@ -12,12 +12,12 @@ import pyarrow as pa
 from offdecode.engines.record_keys import NOBODY, ROW_TYPES, Names, RecordKeys, committed_offsets
 from offdecode.evidence import LogId, Step
 from offdecode.filtering import Name, key_tests, names_in
-from offdecode.history.growth import ABSENT, HOUR_MS, OF_KEY, Cells, Growth, Part, SizedRecords
+from offdecode.history.growth import HOUR_MS, OF_KEY, Cells, Growth, Part, SizedRecords
 from offdecode.log.headers import HEADER_BYTES
 from offdecode.log.records import Records, iter_records
 from offdecode.log.sizes import shares
 from offdecode.log.transactions import Status
-from offdecode.model import Coverage, DecodedChunk, Mask, Vector, arrow, distinct
+from offdecode.model import ABSENT, Coverage, DecodedChunk, Mask, Vector, arrow, distinct
 from offdecode.options import ALL_ROWS, Filter, GrowthOptions, Reading, Source
 from offdecode.questions.compaction import OpenTransaction, compaction, start_of, why
 from offdecode.questions.rows import chunk_of

@@ -15,14 +15,13 @@ import pyarrow as pa
 
 from offdecode.evidence import LogId
 from offdecode.filtering import among
-from offdecode.model import DecodedChunk, arrow
+from offdecode.model import ABSENT, DecodedChunk, arrow
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
 
 _TOPIC_DELETED = "topic_deleted"
 _REMOVED = "topic_removed"
 _MOVES = {"first", "advance", "repeat", "rewind", "jump", "reset_like"}
-_NO_TIME = np.iinfo(np.int64).min
 _SOON_MS = 600_000  # a coordinator learns of a deletion, and writes tombstones
 _LATER_MS = 2000  # tombstones of one deletion, and commits on their way, lie within this
 
@@ -45,13 +44,13 @@ class TopicDeletions:
         """Take notice of all movements of a log, those that nobody asked for too."""
         self._logs.add(log)
         batch = chunk.batches[MOVEMENT_ROW]
-        time = batch.column("last_log_timestamp").cast(pa.int64()).fill_null(_NO_TIME).to_numpy()
-        moves = among(batch.column("kind"), _MOVES) & (time != _NO_TIME)
+        time = batch.column("last_log_timestamp").cast(pa.int64()).fill_null(ABSENT).to_numpy()
+        moves = among(batch.column("kind"), _MOVES) & (time != ABSENT)
         topics = batch.column("topic")
-        latest = np.full(len(topics.dictionary), _NO_TIME)
+        latest = np.full(len(topics.dictionary), ABSENT)
         np.maximum.at(latest, topics.indices.to_numpy()[moves], time[moves])
         for topic, known in zip(topics.dictionary.to_pylist(), latest.tolist(), strict=True):
-            if known != _NO_TIME:
+            if known != ABSENT:
                 by_log = self._latest[topic]
                 by_log[log] = max(by_log.get(log, known), known)
 

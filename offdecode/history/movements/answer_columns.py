@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from offdecode.history.movements.commit_columns import ABSENT
 from offdecode.history.movements.owners import NO_OWNER_TEXTS, NoOwner, Owners
-from offdecode.model import Vector
+from offdecode.model import ABSENT, Vector
 from offdecode.schemas.history_rows import OWNER_FIELDS
 
 

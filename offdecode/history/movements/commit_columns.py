@@ -13,12 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from offdecode.history.numbers import Numbers
-from offdecode.model import DecodedChunk, Mask, Vector
+from offdecode.model import ABSENT, DecodedChunk, Mask, Vector
 from offdecode.schemas import offset_commit
 
 T = TypeVar("T")
-
-ABSENT = -(1 << 63)  # a null of the row, in a vector of numbers
 
 _TABLE_ENTRIES = 1 << 22  # up to so many combinations are told apart by a table, beyond it by sorting
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from offdecode.history.movements.commit_columns import ABSENT, COMMITTED, PLAIN, TRANSACTIONS, CommitColumns, CommitKeys
+from offdecode.history.movements.commit_columns import COMMITTED, PLAIN, TRANSACTIONS, CommitColumns, CommitKeys
 from offdecode.history.movements.owners import Joined
 from offdecode.history.offsets.ends import Ends, ends_of, places_by_type
 from offdecode.history.offsets.rules import Coordinator
-from offdecode.model import DecodedChunk, Mask, Vector
+from offdecode.model import ABSENT, DecodedChunk, Mask, Vector
 from offdecode.schemas.rows import MARKER_ROW
 
 Events = dict[str, Vector]  # one entry a commit in each vector

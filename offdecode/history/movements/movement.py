@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from offdecode.history.movements.commit_columns import ABSENT, COMMITTED, PLAIN, TRANSACTIONS
+from offdecode.history.movements.commit_columns import COMMITTED, PLAIN, TRANSACTIONS
 from offdecode.history.movements.effects import Events
 from offdecode.history.movements.owners import NoOwner
 from offdecode.history.offsets.rules import Coordinator
-from offdecode.model import Mask, Vector
+from offdecode.model import ABSENT, Mask, Vector
 
 # A step is a jump where it is so many times the mean of the key's steps before it, of which there are enough.
 _JUMP_FACTOR, _JUMP_STEPS, _JUMP_LEAST = 20, 5, 1000

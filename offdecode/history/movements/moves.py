@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 
 from offdecode.history.groups.images import Generation
-from offdecode.history.movements.commit_columns import ABSENT, CommitKeys, commit_columns
+from offdecode.history.movements.commit_columns import CommitKeys, commit_columns
 from offdecode.history.movements.effects import Effects, Events
 from offdecode.history.movements.movement import MOVEMENT, Columns, Confidence, Held, Movement, Movements, Signal
 from offdecode.history.movements.owners import Owners
 from offdecode.history.movements.tombstones import Tombstones
 from offdecode.history.offsets.rules import Coordinator
-from offdecode.model import DecodedChunk, Vector
+from offdecode.model import ABSENT, DecodedChunk, Vector
 
 
 class Moves:

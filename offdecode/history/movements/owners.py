@@ -27,8 +27,8 @@ from offdecode.history.groups.images import (
     Standing,
 )
 from offdecode.history.groups.replay import GroupReplay
-from offdecode.history.movements.commit_columns import ABSENT, CommitColumns, CommitKeys
-from offdecode.model import LARGEST_INT64, DecodedChunk, Mask, Vector
+from offdecode.history.movements.commit_columns import CommitColumns, CommitKeys
+from offdecode.model import ABSENT, LARGEST_INT64, DecodedChunk, Mask, Vector
 
 
 class NoOwner(IntEnum):

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from offdecode.history.groups.images import Member
-from offdecode.history.movements.commit_columns import ABSENT, CommitKeys
+from offdecode.history.movements.commit_columns import CommitKeys
 from offdecode.history.movements.effects import Events
 from offdecode.history.movements.movement import Columns, Confidence, MovementKind, Signal, Steps
 from offdecode.history.movements.retention import Retention
-from offdecode.model import Mask, Vector
+from offdecode.model import ABSENT, Mask, Vector
 
 _ONE_DELETION_MS = 2000  # tombstones of one topic's deletion in several groups lie within this
 

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from offdecode.history.movements.answer_columns import generation_columns
-from offdecode.history.movements.commit_columns import ABSENT, CommitKeys, commit_columns
+from offdecode.history.movements.commit_columns import CommitKeys, commit_columns
 from offdecode.history.movements.owners import Owners
-from offdecode.model import DecodedChunk
+from offdecode.model import ABSENT, DecodedChunk
 from offdecode.schemas.history_rows import WITH_GENERATION
 from offdecode.schemas.offset_commit import ROW_TYPE
 

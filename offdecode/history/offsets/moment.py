@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from offdecode.model import DecodedChunk, Vector
-
-_NO_TIME = np.iinfo(np.int64).min
+from offdecode.model import ABSENT, DecodedChunk, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class Cut:
 
     def __init__(self, as_of: AsOf) -> None:
         self._as_of = as_of
-        self._time = _NO_TIME  # of the last row that has one
+        self._time = ABSENT  # of the last row that has one
         self.latest: int | None = None  # the latest time of a row within
         self.last_offset: int | None = None  # the last row within
         self.left_out = 0
@@ -48,7 +46,7 @@ class Cut:
             within = offsets <= self._as_of.log_offset
         if within.any():
             latest = int(times[within].max())
-            if latest != _NO_TIME:
+            if latest != ABSENT:
                 self.latest = latest if self.latest is None else max(latest, self.latest)
             self.last_offset = max(int(offsets[within].max()), -1 if self.last_offset is None else self.last_offset)
         self.left_out += int((~within).sum())
@@ -59,11 +57,11 @@ class Cut:
     def times(self, chunk: DecodedChunk) -> Vector:
         """When the rows of the next chunk were written, in log order."""
         times = _in_order(chunk, "log_timestamp")
-        unknown = times == _NO_TIME
+        unknown = times == ABSENT
         if unknown.any():
             committed = _in_order(chunk, "commit_timestamp")
             times = np.where(unknown, committed, times)
-            unknown = times == _NO_TIME
+            unknown = times == ABSENT
             self.untimed += int(unknown.sum())
             known_at = np.maximum.accumulate(np.where(unknown, -1, np.arange(len(times))))
             times = np.where(known_at >= 0, times[known_at], self._time)
@@ -72,10 +70,10 @@ class Cut:
 
 
 def _in_order(chunk: DecodedChunk, name: str) -> Vector:
-    """A column of the chunk's rows, in log order; _NO_TIME where it is null or the row has none."""
+    """A column of the chunk's rows, in log order; ABSENT where it is null or the row has none."""
     found = [
-        batch.column(name).cast(pa.int64()).fill_null(_NO_TIME).to_numpy()
-        if name in batch.schema.names else np.full(len(batch), _NO_TIME)
+        batch.column(name).cast(pa.int64()).fill_null(ABSENT).to_numpy()
+        if name in batch.schema.names else np.full(len(batch), ABSENT)
         for _, batch in chunk
     ]  # fmt: skip
     return np.asarray(np.concatenate(found)[chunk.order])

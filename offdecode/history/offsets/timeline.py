@@ -16,13 +16,12 @@ import pyarrow.compute as pc
 from offdecode.history.offsets.ends import ends_of, places_by_type
 from offdecode.history.offsets.keys import KeyCodes
 from offdecode.history.offsets.moment import AsOf, Cut
-from offdecode.model import DecodedChunk, Vector
+from offdecode.model import ABSENT, DecodedChunk, Vector
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import MARKER_ROW
 
 Row = dict[str, Any]
 
-_ABSENT = np.iinfo(np.int64).min
 _COMMITTED = "committed"
 _EVENT = np.dtype([
     ("key", "i8"), ("time", "i8"), ("place", "i8"), ("producer", "i8"), ("offset", "i8"), ("committed", "i8"),
@@ -56,7 +55,7 @@ class Timeline:
         self._places += chunk.row_count
         places = places_by_type(chunk, first)
         times = self._cut.times(chunk)
-        self.last = max(int(times.max()), _ABSENT if self.last is None else self.last)
+        self.last = max(int(times.max()), ABSENT if self.last is None else self.last)
         own = np.empty(0, _EVENT)
         if DEFAULT_ROW_TYPE in chunk.batches:
             own = self._events(chunk.batches[DEFAULT_ROW_TYPE], places[DEFAULT_ROW_TYPE], times, first)
@@ -83,8 +82,8 @@ class Timeline:
         transaction = batch.column("transaction").cast(pa.string())
         plain = ~np.asarray(transaction.is_valid())
         found["producer"] = np.where(plain, -1, batch.column("producer_id").to_numpy())
-        found["offset"] = np.asarray(batch.column("offset").fill_null(_ABSENT))
-        found["committed"] = np.asarray(batch.column("commit_timestamp").cast(pa.int64()).fill_null(_ABSENT))
+        found["offset"] = np.asarray(batch.column("offset").fill_null(ABSENT))
+        found["committed"] = np.asarray(batch.column("commit_timestamp").cast(pa.int64()).fill_null(ABSENT))
         ids = batch.column("topic_id").cast(pa.string()).dictionary_encode()
         numbers = [self._topic_ids.setdefault(one, len(self._topic_ids)) for one in ids.dictionary.to_pylist()]
         found["topic_id"] = np.asarray([*numbers, 0], np.int32)[ids.indices.fill_null(len(numbers)).to_numpy()]
@@ -96,7 +95,7 @@ class Timeline:
         """Keep of each key and step the last record in the log. From here on, time is in steps."""
         if not len(events):
             return
-        known = events["time"] != _ABSENT
+        known = events["time"] != ABSENT
         events["time"][known] = -(-events["time"][known] // self._step)
         order = np.lexsort((events["place"], events["time"], events["key"]))
         events = events[order]
@@ -104,7 +103,7 @@ class Timeline:
         last[:-1] = (events["key"][1:] != events["key"][:-1]) | (events["time"][1:] != events["time"][:-1])
         self._held.append(events[last])
         if known.any():
-            first = int(events["time"][events["time"] != _ABSENT].min())
+            first = int(events["time"][events["time"] != ABSENT].min())
             self.first = first if self.first is None else min(self.first, first)
 
     def at(self, moment: int) -> Iterator[Row]:
@@ -123,13 +122,13 @@ class Timeline:
         ids = list(self._topic_ids)
         for event in self._live.values():
             offset, committed = int(event["offset"]), int(event["committed"])
-            if offset != _ABSENT:
+            if offset != ABSENT:
                 yield {
                     "group": self._names[event["group"]],
                     "topic": self._names[event["topic"]],
                     "partition": int(event["partition"]),
                     "log_partition": self._partition,
                     "offset": offset,
-                    "commit_timestamp": None if committed == _ABSENT else committed,
+                    "commit_timestamp": None if committed == ABSENT else committed,
                     "topic_id": ids[int(event["topic_id"])],
                 }
