@@ -55,6 +55,15 @@ def run(*arguments: str | bytes | Path, cwd: Path = ROOT) -> Done:
                                    timeout=SECONDS, check=False))  # fmt: skip
 
 
+def on_path(folder: Path) -> dict[str, str]:
+    """An environment in which `offdecode` is a command, by a script in a folder of this one."""
+    script = folder / "bin" / "offdecode"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m offdecode "$@"\n')
+    script.chmod(0o755)
+    return {**ENVIRONMENT, "PATH": f"{script.parent}{os.pathsep}{os.environ['PATH']}"}
+
+
 def shell(line: str, *arguments: str | Path, cwd: Path = ROOT) -> Done:
     """Run a line of bash, in which "$@" is offdecode's command with these arguments."""
     return finished(subprocess.run(["bash", "-c", line, "bash", *COMMAND, *arguments], capture_output=True, cwd=cwd,

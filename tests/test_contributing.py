@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.command import ENVIRONMENT, ROOT, SECONDS
+from tests.command import ROOT, SECONDS, on_path
 from tests.test_imports import MAY_IMPORT
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
@@ -56,12 +54,7 @@ def followed(folder: Path, section: str) -> None:
 def test_a_recipe_works(recipe: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "offdecode", tmp_path / "offdecode", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
-    script = tmp_path / "bin" / "offdecode"
-    script.parent.mkdir()
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m offdecode "$@"\n')
-    script.chmod(0o755)
-    path = f"{script.parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**ENVIRONMENT, "PATH": path, "PYTHONPATH": str(tmp_path)}
+    environment = {**on_path(tmp_path), "PYTHONPATH": str(tmp_path)}
     followed(tmp_path, SECTIONS[recipe])
     examples = CONSOLE.findall(SECTIONS[recipe])
     assert examples

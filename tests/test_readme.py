@@ -13,14 +13,13 @@ import re
 import shutil
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from offdecode.schemas.rows import row_type_names
-from tests.command import ENVIRONMENT, ROOT, SECONDS
+from tests.command import ROOT, SECONDS, on_path
 from tests.readme_tables import README, TABLE, commands, options, tables
 
 TEXT = README.read_text("utf-8")
@@ -113,11 +112,7 @@ def test_the_examples_print_what_readme_shows(tmp_path: Path, monkeypatch: pytes
         pytest.skip("the examples need jq")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
-    script = tmp_path / "bin" / "offdecode"
-    script.parent.mkdir()
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m offdecode "$@"\n')
-    script.chmod(0o755)
-    environment = {**ENVIRONMENT, "PATH": f"{script.parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = on_path(tmp_path)
     examples = blocks("console", "pycon")
     assert {language for language, _ in examples} == {"console", "pycon"}
     for index, (language, text) in enumerate(examples):
