@@ -30,6 +30,37 @@ def distinct(values: Vector) -> Vector:
     return ordered[first]
 
 
+def stable_order(*keys: Vector | Mask) -> Vector:
+    """The indices that sort by the last key, then by the one before it; what is equal stays in its order.
+
+    np.lexsort does the same. Of numbers of 16 bits numpy has a radix sort, which is several times as fast.
+    """
+    order = _order(keys[0])
+    for key in keys[1:]:
+        order = order.take(_order(key.take(order)))
+    return order
+
+
+def _order(values: Vector | Mask) -> Vector:
+    if (values[1:] >= values[:-1]).all():
+        return np.arange(len(values))
+    lowest = int(values.min())
+    spread = int(values.max()) - lowest
+    if spread >> 32:
+        return np.argsort(values, kind="stable")
+    beyond = values - lowest
+    order = np.argsort(beyond.astype(np.uint16), kind="stable")
+    if spread >> 16:
+        order = order.take(np.argsort((beyond >> 16).astype(np.uint16).take(order), kind="stable"))
+    return order
+
+
+def take_structs(structs: npt.NDArray[np.void], index: Vector) -> npt.NDArray[np.void]:
+    """Some of the structs, of int64 fields only: as rows of a matrix they are taken faster than as structs."""
+    matrix = structs.view(np.int64).reshape(len(structs), len(structs.dtype.names or ()))
+    return matrix.take(index, axis=0).view(structs.dtype).reshape(-1)
+
+
 def arrow(values: npt.NDArray[Any], null: Mask | None = None) -> pa.Array:
     """Whole numbers or truth values as an Arrow array; `null` tells which are null.
 

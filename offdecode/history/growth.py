@@ -14,7 +14,7 @@ from enum import IntEnum
 import numpy as np
 
 from offdecode.history.numbers import Numbers
-from offdecode.model import ABSENT, Mask, Vector, distinct
+from offdecode.model import ABSENT, Mask, Vector, distinct, stable_order
 
 HOUR_MS = 3_600_000
 _FIRST_ROOM = 1 << 10
@@ -118,7 +118,7 @@ class Growth:
             self._markers.append(np.stack((size[marker], records.horizon[marker])))
         rows = np.flatnonzero(~fixed)
         if len(rows):
-            self._replace(records, rows[np.argsort(records.key[rows], kind="stable")], cell, size)
+            self._replace(records, rows[stable_order(records.key[rows])], cell, size)
 
     def _replace(self, records: SizedRecords, rows: Vector, cell: Vector, size: Vector) -> None:
         """Enter records that later ones of their key replace. rows: by key, in log order."""

@@ -23,15 +23,15 @@ def generation_columns(generation: Vector, owner: Vector, owners: Owners) -> dic
 
 def _owners(owner: Vector, owners: Owners) -> pa.Array:
     """The members of these numbers as structs, null for a NoOwner."""
-    found, index = np.unique(owner, return_inverse=True)
-    own = found[found >= 0].tolist()
+    if (owner < 0).all():
+        return pa.nulls(len(owner), pa.struct([(field.name, field.arrow_type) for field in OWNER_FIELDS]))
+    found, index = numbered(owner)
+    own = [None if number < 0 else owners.members[number] for number in found]
     columns = [
-        pa.array([getattr(owners.members[number], field.name) for number in own], field.arrow_type)
-        for field in OWNER_FIELDS
-    ]  # fmt: skip
-    members = pa.StructArray.from_arrays(columns, [field.name for field in OWNER_FIELDS])
-    at = index.reshape(-1) - (len(found) - len(own))  # those below zero come first
-    return members.take(pa.array(at, mask=at < 0))
+        pa.array([member and getattr(member, field.name) for member in own], field.arrow_type) for field in OWNER_FIELDS
+    ]
+    mask = pa.array([member is None for member in own])
+    return pa.StructArray.from_arrays(columns, [field.name for field in OWNER_FIELDS], mask=mask).take(index)
 
 
 def named(numbers: Vector, names: Sequence[str | None]) -> pa.Array:
@@ -51,6 +51,12 @@ def time(numbers: Vector) -> pa.Array:
 
 def flags(masks: Vector, names: Sequence[str]) -> pa.Array:
     """Bits as lists of the names they stand for, the lowest bit first; no bits at all are an empty list."""
-    found, index = np.unique(masks, return_inverse=True)
-    lists = [[name for bit, name in enumerate(names) if mask >> bit & 1] for mask in found.tolist()]
-    return pa.array(lists, pa.list_(pa.string())).take(pa.array(index.reshape(-1)))
+    found, index = numbered(masks)
+    lists = [[name for bit, name in enumerate(names) if mask >> bit & 1] for mask in found]
+    return pa.array(lists, pa.list_(pa.string())).take(index)
+
+
+def numbered(values: Vector) -> tuple[list[int], pa.Array]:
+    """The distinct values, and for each value the place of its own among them."""
+    encoded = pa.array(values, pa.int64()).dictionary_encode()
+    return encoded.dictionary.to_pylist(), encoded.indices

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import filterfalse
-from typing import Any, TypeVar, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,6 @@ import pyarrow.compute as pc
 from offdecode.history.numbers import Numbers
 from offdecode.model import ABSENT, DecodedChunk, Mask, Vector
 from offdecode.schemas import offset_commit
-
-T = TypeVar("T")
 
 _TABLE_ENTRIES = 1 << 22  # up to so many combinations are told apart by a table, beyond it by sorting
 
@@ -28,24 +26,27 @@ Group = tuple[int | None, str]  # log partition, group
 class CommitKeys:
     """Numbers groups, pairs of a group and a topic, and keys, as they appear.
 
-    groups, pairs: what the numbers stand for, pairs as (number of the group, topic).
+    groups, pairs: what the numbers stand for.
     """
 
     def __init__(self) -> None:
         self.groups: list[Group] = []
         self.pairs = _Pairs()
-        self._groups: dict[Group, int] = {}
+        self._groups: dict[int | None, dict[str, int]] = {}  # by log partition
         self._keys = Numbers()  # by pair and partition in one number
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def group(self, group: Group) -> int:
-        return _numbers_of([group], self._groups, self.groups)[0]
+        known = self._groups.get(group[0], {}).get(group[1])
+        return self.all_groups(group[0], [group[1]])[0] if known is None else known
 
-    def all_groups(self, log_partition: int | None, names: Iterable[str]) -> list[int]:
+    def all_groups(self, log_partition: int | None, names: list[str]) -> list[int]:
         """The numbers of groups of one partition."""
-        return _numbers_of([(log_partition, name) for name in names], self._groups, self.groups)
+        found, new = _numbers_of(names, self._groups.setdefault(log_partition, {}), len(self.groups))
+        self.groups += [(log_partition, name) for name in new]
+        return found
 
     def pair(self, group: int, topic: str) -> int:
         return int(self.all_pairs(np.array([group], np.int64), [topic], np.zeros(1, np.int64))[0])
@@ -67,53 +68,38 @@ class CommitKeys:
         return (self._keys.codes[key] & _PARTITION_MASK).astype(np.uint32).astype(np.int32).astype(np.int64)
 
 
-def _numbers_of(values: list[T], known: dict[T, int], all_: list[T]) -> list[int]:
-    """The numbers of values; new ones get the next numbers, in their order."""
+def _numbers_of(values: list[str], known: dict[str, int], count: int) -> tuple[list[int], Iterable[str]]:
+    """The numbers of values, and the new ones; they get the next numbers, in their order. count: numbers so far."""
     new = dict.fromkeys(filterfalse(known.__contains__, values))
     if new:
-        numbers = range(len(all_), len(all_) + len(new))
+        numbers = range(count, count + len(new))
         known.update(zip(new, numbers, strict=True))
-        all_ += new
         if len(new) == len(values):
-            return list(numbers)
-    return list(map(known.__getitem__, values))
+            return list(numbers), new
+    return list(map(known.__getitem__, values)), new
 
 
-class _Pairs(Sequence[tuple[int, str]]):
-    """Pairs of the number of a group and a topic, by number."""
+class _Pairs:
+    """Pairs of the number of a group and a topic, by number. topics: what the numbers of topics stand for."""
 
     def __init__(self) -> None:
-        self._topics: list[str] = []
+        self.topics: list[str] = []
         self._by_topic: dict[str, int] = {}
         self._numbers = Numbers()  # by group and number of the topic in one number
 
     def __len__(self) -> int:
         return len(self._numbers)
 
-    @overload
-    def __getitem__(self, index: int) -> tuple[int, str]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[tuple[int, str]]: ...
-    def __getitem__(self, index: int | slice) -> tuple[int, str] | list[tuple[int, str]]:
-        if isinstance(index, slice):
-            groups, topics = self._numbers.codes[index] >> 32, self._numbers.codes[index] & _PARTITION_MASK
-            return list(zip(groups.tolist(), map(self._topics.__getitem__, topics.tolist()), strict=True))
-        code = int(self._numbers.codes[index])
-        return code >> 32, self._topics[code & _PARTITION_MASK]
-
     def parts(self, index: Vector) -> tuple[Vector, Vector]:
         """The numbers of the groups and of the topics of some pairs."""
         codes = self._numbers.codes[index]
         return codes >> 32, codes & _PARTITION_MASK
 
-    def topic(self, number: int) -> str:
-        """The topic of a number."""
-        return self._topics[number]
-
     def find(self, group: Vector, topics: list[str], topic: Vector) -> Vector:
         """The numbers of pairs. topic: for each its place among the topics."""
-        numbers = np.array(_numbers_of(topics, self._by_topic, self._topics), np.int64)
-        return self._numbers.find(group << 32 | numbers[topic])
+        numbers, new = _numbers_of(topics, self._by_topic, len(self.topics))
+        self.topics += new
+        return self._numbers.find(group << 32 | np.array(numbers, np.int64)[topic])
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +126,8 @@ class CommitColumns:
 
     def numbers(self, name: str) -> Vector:
         """A column of integers or times."""
+        if self.batch.column(name).null_count == len(self.batch):
+            return np.full(len(self), ABSENT)
         return _numbers(self.batch.column(name))[self.row]
 
     def is_text(self, name: str, text: str) -> Mask:

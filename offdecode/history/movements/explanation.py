@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from offdecode.history.movements.answer_columns import flags, generation_columns, named, number, time
+from offdecode.history.movements.answer_columns import flags, generation_columns, named, number, numbered, time
 from offdecode.history.movements.commit_columns import TRANSACTIONS
 from offdecode.history.movements.movement import Confidence, MovementKind, Movements, Signal
 from offdecode.history.movements.moves import Moves
@@ -41,15 +41,15 @@ class Explanation:
 
     def _batch(self, movements: Movements) -> pa.RecordBatch:
         group_numbers, topic_numbers = self._moves.keys.pairs.parts(self._moves.keys.pairs_of(movements["key"]))
-        numbers, group = np.unique(group_numbers, return_inverse=True)
-        groups = [self._moves.keys.groups[one] for one in numbers.tolist()]
-        numbers, topic = np.unique(topic_numbers, return_inverse=True)
-        topics = [self._moves.keys.pairs.topic(one) for one in numbers.tolist()]
+        numbers, group = numbered(group_numbers)
+        groups = [self._moves.keys.groups[number] for number in numbers]
+        numbers, topic = numbered(topic_numbers)
+        topics = pa.array([self._moves.keys.pairs.topics[number] for number in numbers], pa.string())
         log_partitions = pa.array([partition for partition, _ in groups], pa.int32())
         columns: dict[str, pa.Array] = {
             "type": named(np.zeros(len(group), np.int64), [MOVEMENT_ROW]),
-            "group": named(group, [name for _, name in groups]),
-            "topic": named(topic, topics),
+            "group": pa.DictionaryArray.from_arrays(group, pa.array([name for _, name in groups], pa.string())),
+            "topic": pa.DictionaryArray.from_arrays(topic, topics),
             "partition": pa.array(self._moves.keys.partitions_of(movements["key"]), pa.int32()),
             "kind": named(movements["kind"], [kind.name.lower() for kind in MovementKind]),
             "cause": named(movements["cause"], [cause.name.lower() for cause in Cause]),
@@ -57,7 +57,7 @@ class Explanation:
             "before": number(movements["before"]),
             "after": number(movements["after"]),
             "commits": pa.array(movements["commits"], pa.int32()),
-            "log_partition": log_partitions.take(pa.array(group)),
+            "log_partition": log_partitions.take(group),
             "log_offset": number(movements["log_offset"]),
             "log_timestamp": time(movements["log_timestamp"]),
             "last_log_offset": number(movements["last_log_offset"]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from offdecode.history.movements.commit_columns import COMMITTED, PLAIN, TRANSAC
 from offdecode.history.movements.effects import Events
 from offdecode.history.movements.owners import NoOwner
 from offdecode.history.offsets.rules import Coordinator
-from offdecode.model import ABSENT, Mask, Vector
+from offdecode.model import ABSENT, Mask, Vector, stable_order, take_structs
 
 # A step is a jump where it is so many times the mean of the key's steps before it, of which there are enough.
 _JUMP_FACTOR, _JUMP_STEPS, _JUMP_LEAST = 20, 5, 1000
@@ -140,7 +140,9 @@ class _Ordered(Events):
         self._order = order
 
     def __missing__(self, name: str) -> Vector:
-        self[name] = found = self._events[name][self._order]
+        values = self._events[name]
+        # Most vectors of a chunk often hold one value, which is the same in any order.
+        self[name] = found = values if (values == values[0]).all() else values.take(self._order)
         return found
 
 
@@ -150,7 +152,7 @@ class Movement:
     def __init__(self, coordinator: Coordinator = Coordinator.NEW) -> None:
         self._old_load = coordinator is Coordinator.OLD_LOAD
         self._left = np.empty(0, _LEFT)
-        self._open = np.empty(0, MOVEMENT)
+        self._open = _Open()
         self._any_leftover = False
 
     def steps(self, events: Events, keys: int) -> Steps:
@@ -334,45 +336,87 @@ class Movement:
         runs["decided_offset"] = movement["decided_offset"][last]
         runs["decided_timestamp"] = movement["decided_timestamp"][last]
         runs["commits"] = last - first + 1
-        starts = np.concatenate(([True], runs["key"][1:] != runs["key"][:-1]))
-        ends = np.append(starts[1:], True)
-        before = _rows(self._open, runs["key"])
-        continues = starts & (before["commits"] > 0) & _merges(runs["kind"])
+        key = runs["key"]
+        starts = np.concatenate(([True], key[1:] != key[:-1]))
+        at, before = self._open.take(key, np.flatnonzero(starts))
+        begun = take_structs(runs, at)
+        continues = _merges(begun["kind"])
         for name in _SAME:
-            continues &= before[name] == runs[name]
-        ended = _rows(before, np.flatnonzero(starts & ~continues & (before["commits"] > 0)))
-        on = np.flatnonzero(continues)
+            continues &= before[name] == begun[name]
+        on = at[continues]
         for name in _STARTS:
-            runs[name][on] = before[name][on]
-        runs["commits"][on] += before["commits"][on]
-        stays = ends & _merges(runs["kind"])
-        self._open["commits"][runs["key"][starts]] = 0
-        self._open[runs["key"][stays]] = _rows(runs, np.flatnonzero(stays))
-        return _in_order(np.concatenate((ended, _rows(runs, np.flatnonzero(~stays)))))
+            runs[name][on] = before[name][continues]
+        runs["commits"][on] += before["commits"][continues]
+        stays = np.append(starts[1:], True) & _merges(runs["kind"])
+        self._open.put(take_structs(runs, np.flatnonzero(stays)))
+        found = np.concatenate((np.flatnonzero(~continues), np.flatnonzero(~stays) + len(before)))
+        return _in_order(np.concatenate((before, runs)), found)
 
     def finish(self) -> Movements:
         """The movements still going on where the evidence ends."""
-        found = self._open[self._open["commits"] > 0]
-        self._open["commits"] = 0
-        return _in_order(found)
+        movements = self._open.take_all()
+        return _in_order(movements, np.arange(len(movements)))
 
     def _grow(self, keys: int) -> None:
-        missing = max(keys - len(self._left), 0)
-        if missing:
-            known = len(self._left)
-            left, opened = (np.zeros(known + max(missing, known), kind) for kind in (_LEFT, MOVEMENT))
-            left[known:] = _NOTHING_LEFT
-            left[:known], opened[:known] = self._left, self._open
-            self._left, self._open = left, opened
+        known = len(self._left)
+        if keys > known:
+            _make_room(self._left, keys)
+            self._left.view(np.int64).reshape(len(self._left), -1)[known:] = np.atleast_1d(_NOTHING_LEFT).view(np.int64)
+            self._open.grow(len(self._left))
+
+
+class _Open:
+    """The movements still going on, at most one a key: most keys of a log may have none, so a key only has a slot."""
+
+    def __init__(self) -> None:
+        self._slot = np.empty(0, np.int64)  # by key; -1 where there is none
+        self._movements = np.empty(0, MOVEMENT)  # by slot
+        self._free = np.empty(0, np.int64)
+
+    def grow(self, keys: int) -> None:
+        """Make room for so many keys."""
+        known = len(self._slot)
+        _make_room(self._slot, keys)
+        self._slot[known:] = -1
+
+    def take(self, key: Vector, at: Vector) -> tuple[Vector, Movements]:
+        """Take out those of the keys at these places: the places that have one, and the movements."""
+        slot = self._slot[key[at]]
+        has = slot >= 0
+        slot, at = slot[has], at[has]
+        self._slot[key[at]] = -1
+        self._free = np.concatenate((self._free, slot))
+        return at, take_structs(self._movements, slot)
+
+    def put(self, movements: Movements) -> None:
+        """Movements of keys that have none."""
+        missing = len(movements) - len(self._free)
+        if missing > 0:
+            known = len(self._movements)
+            _make_room(self._movements, known + missing)
+            self._free = np.concatenate((np.arange(len(self._movements) - 1, known - 1, -1), self._free))
+        left = len(self._free) - len(movements)
+        self._free, slot = self._free[:left], self._free[left:]
+        self._slot[movements["key"]] = slot
+        self._movements[slot] = movements
+
+    def take_all(self) -> Movements:
+        """Take out all, by key."""
+        return self.take(np.arange(len(self._slot)), np.arange(len(self._slot)))[1]
+
+
+def _make_room(vector: npt.NDArray[Any], count: int) -> None:
+    """Lengthen a vector in place, by zeros, where it has no room for so many. No view of it may be in use."""
+    if count > len(vector):
+        # The system moves a large block without copying it.
+        vector.resize(max(count, len(vector) + len(vector) // 4), refcheck=False)
 
 
 def _by_effect(events: Events, *, delayed: bool) -> Vector:
     """The order by key and effect. Of one transaction's commits the last counts, so it comes first."""
-    key = events["key"]
     if delayed:
-        return np.lexsort((-events["place"], events["effect"], key))
-    bits = len(key).bit_length()  # a sort of numbers that hold key and place takes a third of a stable sort
-    return np.sort(key << bits | np.arange(len(key))) & (1 << bits) - 1
+        return stable_order(-events["place"], events["effect"], events["key"])
+    return stable_order(events["key"])
 
 
 def _many(reset: Mask, events: Events) -> Mask:
@@ -391,15 +435,10 @@ def _merges(kind: Vector) -> Mask:
     return np.asarray((kind == MovementKind.ADVANCE) | (kind == MovementKind.REPEAT))
 
 
-def _rows(movements: Movements, index: Vector) -> Movements:
-    """Some of the movements; as rows of a matrix they are taken faster than as structs."""
-    matrix = movements.view(np.int64).reshape(len(movements), len(MOVEMENT.names or ()))
-    return matrix.take(index, axis=0).view(MOVEMENT).reshape(-1)
-
-
-def _in_order(movements: Movements) -> Movements:
-    decided = np.maximum(movements["last_log_offset"], movements["decided_offset"])
-    return _rows(movements, np.argsort(decided, kind="stable"))
+def _in_order(movements: Movements, index: Vector) -> Movements:
+    """Some of the movements, in the order in which they ended."""
+    decided = np.maximum(movements["last_log_offset"].take(index), movements["decided_offset"].take(index))
+    return take_structs(movements, index[stable_order(decided)])
 
 
 def _sums_before(values: Vector, start: Vector) -> Vector:

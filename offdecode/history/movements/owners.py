@@ -28,7 +28,7 @@ from offdecode.history.groups.images import (
 )
 from offdecode.history.groups.replay import GroupReplay
 from offdecode.history.movements.commit_columns import CommitColumns, CommitKeys
-from offdecode.model import ABSENT, LARGEST_INT64, DecodedChunk, Mask, Vector
+from offdecode.model import ABSENT, LARGEST_INT64, DecodedChunk, Mask, Vector, take_structs
 
 
 class NoOwner(IntEnum):
@@ -117,7 +117,7 @@ class _Timeline:
         """The state of each number at each place of the chunk; the chunk's notes then are the past. count: numbers."""
         if count > len(self.now):
             self.now = np.concatenate((self.now, np.full(max(count, len(self.now)), self._initial)))
-        found = self.now[number]
+        found = take_structs(self.now, number)
         self._take_single()
         if self._notes:
             when = np.concatenate([when for when, _ in self._notes])

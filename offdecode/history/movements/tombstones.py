@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +20,7 @@ from offdecode.history.movements.commit_columns import CommitKeys
 from offdecode.history.movements.effects import Events
 from offdecode.history.movements.movement import Columns, Confidence, MovementKind, Signal, Steps
 from offdecode.history.movements.retention import Retention
-from offdecode.model import ABSENT, Mask, Vector
+from offdecode.model import ABSENT, Mask, Vector, distinct, stable_order
 
 _ONE_DELETION_MS = 2000  # tombstones of one topic's deletion in several groups lie within this
 
@@ -75,9 +74,6 @@ class Tombstones:
         self._keys = keys
         self._members = members
         self._retention = Retention(retention_ms)
-        self._topics: dict[tuple[int | None, str], int] = {}  # by log partition and name
-        self._topic_names: list[str] = []  # by number
-        self._pair_topic = np.empty(0, np.int64)
         self._live: dict[str, Vector] = {name: np.zeros(0, np.int64) for name in ("group", "pair", "topic")}
         self._deleted: dict[str, int] = {}  # by topic, when several groups lost it at once
 
@@ -89,11 +85,11 @@ class Tombstones:
 
         ended, turned: (group, log timestamp) of group tombstones and of changes of type. oldest: see Retention.
         """
-        self._learn_pairs()
+        self._make_room()
         movement = steps.movement
-        group = events["group"][steps.index]
         pair = self._keys.pairs_of(movement["key"])
-        numbers = {"group": group, "pair": pair, "topic": self._pair_topic[pair]}
+        group, topic = self._keys.pairs.parts(pair)
+        numbers = {"group": group, "pair": pair, "topic": topic}
         gone = movement["kind"] == MovementKind.TOMBSTONE
         # What may have outlived its deletion does not show that a group or a topic keeps offsets.
         lives = (movement["before"] != ABSENT) & ~steps.leftover
@@ -101,7 +97,7 @@ class Tombstones:
         if gone.any():
             place = events["effect"][steps.index]
             left = {name: self._left(name, number, change, place, gone) for name, number in numbers.items()}
-            appends = _appends(np.flatnonzero(gone), group, movement, place, numbers["topic"], left)
+            appends = _appends(np.flatnonzero(gone), group, movement, place, topic, left)
             bursts = _bursts(appends, left["topic"], int(movement["log_timestamp"].max()))
             if not self._retention.told:
                 sweeps = [append for append in appends if self._may_be_sweep(append, steps, events, turned)]
@@ -111,22 +107,17 @@ class Tombstones:
         for name, number in numbers.items():
             np.add.at(self._live[name], number, change)
 
-    def _learn_pairs(self) -> None:
-        topics = [
-            self._topics.setdefault((self._keys.groups[group][0], topic), len(self._topics))
-            for group, topic in self._keys.pairs[len(self._pair_topic) :]
-        ]
-        self._topic_names += [name for _, name in islice(self._topics, len(self._topic_names), None)]
-        self._pair_topic = np.concatenate((self._pair_topic, np.array(topics, np.int64)))
-        counts = {"group": len(self._keys.groups), "pair": len(self._pair_topic), "topic": len(self._topics)}
+    def _make_room(self) -> None:
+        counts = {"group": len(self._keys.groups), "pair": len(self._keys.pairs), "topic": len(self._keys.pairs.topics)}
         for name, count in counts.items():
             missing = count - len(self._live[name])
-            self._live[name] = np.concatenate((self._live[name], np.zeros(max(missing, 0), np.int64)))
+            if missing > 0:
+                self._live[name] = np.concatenate((self._live[name], np.zeros(missing, np.int64)))
 
     def _left(self, name: str, number: Vector, change: Vector, place: Vector, gone: Mask) -> Vector:
         """For each step the offsets that live behind it in its group, pair or topic; told where tombstones are."""
-        rows = np.flatnonzero(np.isin(number, np.unique(number[gone])))
-        rows = rows[np.lexsort((place[rows], number[rows]))]
+        rows = np.flatnonzero(np.isin(number, distinct(number[gone])))
+        rows = rows[stable_order(place[rows], number[rows])]
         starts = np.flatnonzero(np.concatenate(([True], number[rows][1:] != number[rows][:-1])))
         start = np.repeat(starts, np.diff(np.append(starts, len(rows))))
         sums = np.concatenate((np.zeros(1, np.int64), np.cumsum(change[rows])))
@@ -205,7 +196,7 @@ class Tombstones:
     ) -> tuple[int, int, int, int]:
         """Cause, confidence, the possible causes and the signals, as numbers."""
         when = facts.group, append.timestamp
-        names = [self._topic_names[topic] for topic in append.topics]
+        names = [self._keys.pairs.topics[topic] for topic in append.topics]
         one_topic = len(names) == 1
         before = self._deleted.get(names[0], ABSENT) if one_topic else ABSENT
         found = _Found(
@@ -379,7 +370,7 @@ def _appends(
 ) -> list[_Append]:
     """Tombstones by group and time; where there are no timestamps, by group and as they follow each other."""
     timestamp = movement["log_timestamp"]
-    rows = rows[np.lexsort((place[rows], timestamp[rows], group[rows]))]
+    rows = rows[stable_order(place[rows], timestamp[rows], group[rows])]
     new = np.ones(len(rows), np.bool_)
     timeless = timestamp[rows[1:]] == ABSENT
     new[1:] = (group[rows[1:]] != group[rows[:-1]]) | (timestamp[rows[1:]] != timestamp[rows[:-1]])

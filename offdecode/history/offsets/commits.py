@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from offdecode.history.offsets.keys import KeyCodes
-from offdecode.model import Mask, Vector, arrow
+from offdecode.model import Mask, Vector, arrow, stable_order
 from offdecode.schemas import offset_commit
 from offdecode.schemas.rows import row_type
 from offdecode.schemas.state_rows import GONE_ELSEWHERE
@@ -159,10 +159,7 @@ def joined(parts: Sequence[Commits]) -> Commits:
 
 def _last_of_each(place: Vector, *keys: Vector | Mask) -> Vector:
     """Indices of the row with the highest place for each combination of keys, sorted by the last of them."""
-    if len(keys) == 1 and (np.diff(place) > 0).all():
-        order = np.argsort(keys[0], kind="stable")
-    else:
-        order = np.lexsort((place, *keys))
+    order = stable_order(place, *keys)
     last = np.ones(len(order), np.bool_)
     if len(order):
         last[:-1] = False
