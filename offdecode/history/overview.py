@@ -26,11 +26,9 @@ _MOST_KEPT = 10_000  # of these that are told from each other
 _STORM = 10  # generations within an hour that are worth a word
 
 _EVER = -LARGEST_INT64 - 1  # before any time
-_TALLY = np.dtype([
-    *((name, np.int64) for name in ("records", "bytes", "commits", "repeats", "last_record", "first_commit",
-                                    "last_commit", "expires", "partitions", "topics", "offsets")),
-    ("kind", np.int64, (len(MovementKind),)), ("cause", np.int64, (len(Cause),)),
-])  # fmt: skip
+_INITIAL: dict[str | Cause, int] = {
+    "last_record": _EVER, "last_commit": _EVER, "expires": _EVER, "first_commit": LARGEST_INT64,
+}  # fmt: skip
 _KIND_COLUMNS = {
     MovementKind.REWIND: "rewinds", MovementKind.RESET_LIKE: "reset_likes", MovementKind.JUMP: "jumps",
     MovementKind.ABORTED: "aborted", MovementKind.PENDING: "pending", MovementKind.OVERTAKEN: "overtaken",
@@ -109,13 +107,13 @@ class Overview:
     ) -> None:  # fmt: skip
         self._moves = Moves(retention_ms, topic_names, coordinator, self._watch)
         self._retention_ms = DEFAULT_RETENTION_MS if retention_ms is None else retention_ms
-        self._tally = _tallies(1024)
+        self._tally = _Tally()
         self._lives: dict[tuple[int | None, str], _Life] = defaultdict(_Life)
 
     @property
     def latest(self) -> int | None:
         """The time of the latest record of a group, in milliseconds."""
-        found = int(self._tally["last_record"].max())
+        found = int(self._tally["last_record"].max(initial=_EVER))
         return None if found == _EVER else found
 
     def take(self, chunk: DecodedChunk, first_gap: int | None) -> None:
@@ -133,33 +131,30 @@ class Overview:
         partition = batch.column("log_partition")[0].as_py()
         group = np.array(self._moves.keys.all_groups(partition, column.dictionary.to_pylist()), np.int64)
         group = group[column.indices.to_numpy()]
-        self._make_room()
-        np.add.at(self._tally["records"], group, 1)
-        np.add.at(self._tally["bytes"], group, np.asarray(batch.column(RECORD_BYTES.name)))
+        self._tally.grow(len(self._moves.keys.groups))
+        self._tally.add("records", group, 1)
+        self._tally.add("bytes", group, np.asarray(batch.column(RECORD_BYTES.name)))
         time = batch.column("log_timestamp").cast(pa.int64()).fill_null(_EVER)
         np.maximum.at(self._tally["last_record"], group, np.asarray(time))
 
     def _count(self, movements: Movements) -> None:
-        self._make_room()
         tally = self._tally
+        tally.grow(len(self._moves.keys.groups))
         group = self._moves.groups_of(movements["key"])
         kind, cause, commits = movements["kind"], movements["cause"], movements["commits"]
-        np.add.at(tally["kind"], (group, kind), commits)
-        caused = cause >= 0
-        np.add.at(tally["cause"], (group[caused], cause[caused]), 1)
+        for counted, name in _KIND_COLUMNS.items():
+            mine = kind == counted
+            tally.add(name, group[mine], commits[mine])
+        for why in Cause:
+            tally.add(why, group[cause == why], 1)
         moves = kind != MovementKind.TOMBSTONE
-        np.add.at(tally["commits"], group[moves], commits[moves])
+        tally.add("commits", group[moves], commits[moves])
         same = moves & (movements["before"] == movements["after"])
-        np.add.at(tally["repeats"], group[same], commits[same])
+        tally.add("repeats", group[same], commits[same])
         first, last = movements["log_timestamp"], movements["last_log_timestamp"]
         timed = moves & (first != ABSENT) & (last != ABSENT)
         np.minimum.at(tally["first_commit"], group[timed], first[timed])
         np.maximum.at(tally["last_commit"], group[timed], last[timed])
-
-    def _make_room(self) -> None:
-        missing = len(self._moves.keys.groups) - len(self._tally)
-        if missing > 0:
-            self._tally = np.concatenate((self._tally, _tallies(max(missing, len(self._tally)))))
 
     def batch(self, coverage: Coverage) -> pa.RecordBatch:
         """A row for each group, when the log is through."""
@@ -168,14 +163,17 @@ class Overview:
         held = self._moves.held()
         group = self._moves.groups_of(held.key)
         tally = self._tally
-        np.add.at(tally["partitions"], group, 1)
-        np.add.at(tally["offsets"], group[held.live], 1)
-        pairs = np.unique(keys.pairs_of(held.key))
-        np.add.at(tally["topics"], keys.pairs.parts(pairs)[0], 1)
+        tally.grow(len(keys.groups))
+        tally.add("partitions", group, 1)
+        tally.add("offsets", group[held.live], 1)
+        pairs = np.zeros(len(keys.pairs), np.bool_)
+        pairs[keys.pairs_of(held.key)] = True
+        tally.add("topics", keys.pairs.parts(np.flatnonzero(pairs))[0], 1)
         np.maximum.at(tally["expires"], group[held.live], self._expiry(group, held)[held.live])
-        numbers = np.flatnonzero(tally["records"][: len(keys.groups)])
+        numbers = np.flatnonzero(tally["records"])
         names = [keys.groups[number] for number in numbers.tolist()]
-        columns = {**_own_columns(tally[numbers]), **self._lived(names, tally[numbers])}
+        shown = tally.of(numbers)
+        columns = {**_own_columns(shown), **self._lived(names, shown)}
         complete = not coverage.exported and not coverage.gaps
         kind = np.zeros(len(names), np.int32)
         columns |= {
@@ -188,7 +186,7 @@ class Overview:
         schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema
         return pa.RecordBatch.from_arrays([columns[item.name].cast(item.type) for item in schema], schema=schema)
 
-    def _lived(self, names: list[tuple[int | None, str]], tally: np.ndarray) -> dict[str, pa.Array]:
+    def _lived(self, names: list[tuple[int | None, str]], tally: _Tally) -> dict[str, pa.Array]:
         """The columns that the groups' own records tell, and those that rest on them."""
         count = len(names)
         dead = tally["offsets"] == 0
@@ -227,16 +225,38 @@ class Overview:
         return np.where(held.expires >= 0, held.expires, np.where(idle == _EVER, _EVER, by_retention))
 
 
-def _tallies(count: int) -> np.ndarray:
-    """Tallies of groups of which nothing is known yet."""
-    found = np.zeros(count, _TALLY)
-    for name in ("last_record", "last_commit", "expires"):
-        found[name] = _EVER
-    found["first_commit"] = LARGEST_INT64
-    return found
+class _Tally(dict[str | Cause, Vector]):
+    """Vectors by name, or cause of a tombstone, one entry a group. One that counts nothing takes no memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._room = 0
+
+    def __missing__(self, name: str | Cause) -> Vector:
+        self[name] = found = np.full(self._room, _INITIAL.get(name, 0))
+        return found
+
+    def grow(self, count: int) -> None:
+        """Make room for so many groups."""
+        if count > self._room:
+            more = max(count - self._room, self._room // 4)
+            for name, values in self.items():
+                self[name] = np.concatenate((values, np.full(more, _INITIAL.get(name, 0))))
+            self._room += more
+
+    def add(self, name: str | Cause, group: Vector, amount: int | Vector) -> None:
+        if len(group):
+            np.add.at(self[name], group, amount)
+
+    def of(self, numbers: Vector) -> _Tally:
+        """Those of some groups only."""
+        found = _Tally()
+        found.grow(len(numbers))
+        found.update({name: values[numbers] for name, values in self.items()})
+        return found
 
 
-def _own_columns(tally: np.ndarray) -> dict[str, pa.Array]:
+def _own_columns(tally: _Tally) -> dict[str, pa.Array]:
     """The columns that records and movements alone tell."""
     commits = tally["commits"]
     first, last = tally["first_commit"], tally["last_commit"]
@@ -244,10 +264,10 @@ def _own_columns(tally: np.ndarray) -> dict[str, pa.Array]:
     wrote = np.where(untimed, 0, last - np.where(untimed, last, first))
     with np.errstate(divide="ignore", invalid="ignore"):
         rate, share = commits * float(_HOUR_MS) / wrote, tally["repeats"] / commits
-    causes = [pa.array(tally["cause"][:, cause]) for cause in Cause]
+    causes = [pa.array(tally[cause]) for cause in Cause]
     return {
         **{name: pa.array(tally[name]) for name in ("topics", "partitions", "offsets", "commits", "records", "bytes")},
-        **{name: pa.array(tally["kind"][:, kind]) for kind, name in _KIND_COLUMNS.items()},
+        **{name: pa.array(tally[name]) for name in _KIND_COLUMNS.values()},
         "first_commit": pa.array(first, mask=untimed),
         "last_commit": pa.array(last, mask=untimed),
         "last_record": pa.array(tally["last_record"], mask=tally["last_record"] == _EVER),
@@ -265,12 +285,12 @@ def notability(rows: pa.Table) -> tuple[Vector, Vector]:
 
 def _reasons(columns: dict[str, pa.Array]) -> list[str | None]:
     """For each row what is worth a look, in words."""
-    reasons: list[list[str]] = [[] for _ in range(len(columns["group"]))]
+    reasons: dict[int, list[str]] = defaultdict(list)
     for one, many, counts in _notable(columns):
         for row in np.flatnonzero(counts).tolist():
             count = int(counts[row])
             reasons[row].append(f"{count:,} {one if count == 1 else many}")
-    return ["; ".join(found) or None for found in reasons]
+    return ["; ".join(reasons[row]) if row in reasons else None for row in range(len(columns["group"]))]
 
 
 def _notable(columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> Iterator[tuple[str, str, Vector]]:

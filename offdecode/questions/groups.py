@@ -39,15 +39,16 @@ def groups(run: Run, asked: OverviewOptions, known: ExplainOptions, names: Topic
     latest = max((held.latest for held in logs.values() if held.latest is not None), default=None)
     schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema
     rows = pa.Table.from_batches([held.batch(ends[log]) for log, held in logs.items()], schema).unify_dictionaries()
-    rows = _chosen(rows.filter(key_mask(wanted, rows)), asked, latest)
+    mask = key_mask(wanted, rows)
+    rows = _chosen(rows if mask.all() else rows.filter(mask), asked, latest)
     for batch in rows.combine_chunks().to_batches(_MOST_ROWS):
         yield DecodedChunk({GROUP_OVERVIEW_ROW: batch}, np.arange(len(batch)))
 
 
 def _chosen(rows: pa.Table, asked: OverviewOptions, latest: int | None) -> pa.Table:
     """The rows that are asked for, in the order that is."""
-    kinds, times = notability(rows)
     if asked.notable:
+        kinds, times = notability(rows)
         rows, kinds, times = rows.filter(kinds > 0), kinds[kinds > 0], times[kinds > 0]
     order = {"group": rows.column("group").cast(pa.string()), "log_partition": rows.column("log_partition")}
     by = [(name, "ascending") for name in order]

@@ -119,8 +119,10 @@ class JsonLinesSink:
     def _plain(self, column: Column, array: pa.Array) -> Piece:
         """The JSON text of each value that is not nested, "null" for null."""
         match column.kind:
-            case Kind.CATEGORY:
+            case Kind.CATEGORY if len(array.dictionary) <= len(array):
                 return _coded(array.indices, _quote(array.dictionary))
+            case Kind.CATEGORY:
+                text = _quote(array.cast(pa.string()))
             case Kind.INT32 | Kind.BOOL:
                 encoded = array.dictionary_encode()
                 return _coded(encoded.indices, encoded.dictionary.cast(pa.string()))
