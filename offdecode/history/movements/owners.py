@@ -6,10 +6,10 @@ A commit names neither. What is said here is inferred from the group's own recor
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -61,7 +61,7 @@ _NEVER, _BEFORE = 1 << 62, -1
 _NEW_COORDINATORS_VERSION = 4  # of commit values: Kafka 4.1 writes it, which has no other coordinator
 
 _NO_KEYS = np.empty(0, np.int64)
-_MOST_ASSIGNED = 1 << 16  # assignments whose keys are kept
+_MOST_KNOWN = 1 << 16  # members and keys that are kept
 
 _Partition = tuple[str, int]  # topic by name, partition
 
@@ -157,7 +157,8 @@ class Owners:
         self._key_timeline = _Timeline(_NO_HOLDER)
         self._held: dict[int, dict[str, _Held]] = defaultdict(dict)  # by group, by member id
         self._classic: dict[int, _ClassicHeld] = {}  # by group; what is here is not in _held
-        self._assigned: dict[tuple[int, int], tuple[Assignment, Vector]] = {}  # keys by group and identity of what is
+        self._known: dict[int, dict[int, _Known]] = defaultdict(dict)  # by group and the member's identity
+        self._count_known = 0
         self._key_numbers: dict[tuple[int, str, int], int] = {}  # of keys that were looked up one by one
         self._holder = np.full(1024, -1)  # by key, the member that holds it
         self._empty_since: dict[int, int] = {}
@@ -257,10 +258,10 @@ class Owners:
         """Take a generation at once: what its members hold, and what no one holds any more."""
         group = self._keys.group((event.log_partition, event.group))
         before = self._held_keys(group)
-        parts = self._keys_of(group, [member.assignment or () for member in event.members])
-        numbers = np.array([self._member(member) for member in event.members], np.int64)
+        known = self._known_in(group, event.members)
+        parts = [one.keys for one in known]
         keys = np.concatenate([_NO_KEYS, *parts])
-        owners = np.repeat(numbers, [len(part) for part in parts])
+        owners = np.repeat(np.array([one.number for one in known], np.int64), list(map(len, parts)))
         self._make_room()
         self._holder[before] = -1
         self._holder[keys] = owners  # of several members that list a partition the last one
@@ -279,25 +280,35 @@ class Owners:
         held = {partition for member in members.values() for partition in member.partitions}
         return np.array([self._key(group, *partition) for partition in held], np.int64)
 
+    def _known_in(self, group: int, members: Sequence[Member]) -> list[_Known]:
+        """Members of a group; equal ones are one object, and most are those of the generation before."""
+        known = self._known[group]
+        found: list[Any] = list(map(known.get, map(id, members)))
+        new = [member for member, one in zip(members, found, strict=True) if one is None]
+        if not new:
+            return found
+        self._count_known += len(new)
+        if self._count_known > _MOST_KNOWN:
+            self._known.clear()
+            self._count_known = len(new)
+            known = self._known[group]
+        for member, keys in zip(new, self._keys_of(group, [member.assignment or () for member in new]), strict=True):
+            known[id(member)] = _Known(member, self._member(member), keys)
+        made = map(known.__getitem__, map(id, new))
+        return [next(made) if one is None else one for one in found]
+
     def _keys_of(self, group: int, assignments: list[Assignment]) -> list[Vector]:
-        """The keys of each assignment; those of equal ones, which are one object, are found once."""
-        if len(self._assigned) > _MOST_ASSIGNED:
-            self._assigned.clear()
-        known = self._assigned
-        new = [assignment for assignment in assignments if (group, id(assignment)) not in known]
-        if new:
-            items = [item for assignment in new for item in assignment]
-            topics = {item.topic or "": 0 for item in items}
-            places = dict(zip(topics, range(len(topics)), strict=True))
-            topic = np.array([places[item.topic or ""] for item in items], np.int64)
-            pair = self._keys.all_pairs(np.full(len(items), group), list(topics), topic)
-            counts = [len(item.partitions) for item in items]
-            partitions = np.array([partition for item in items for partition in item.partitions], np.int64)
-            keys = self._keys.keys(np.repeat(pair, counts), partitions)
-            ends = np.cumsum([sum(len(item.partitions) for item in assignment) for assignment in new])
-            for assignment, part in zip(new, np.split(keys, ends[:-1]), strict=True):
-                known[group, id(assignment)] = assignment, part
-        return [known[group, id(assignment)][1] for assignment in assignments]
+        """The keys of each assignment."""
+        items = [item for assignment in assignments for item in assignment]
+        topics = {item.topic or "": 0 for item in items}
+        places = dict(zip(topics, range(len(topics)), strict=True))
+        topic = np.array([places[item.topic or ""] for item in items], np.int64)
+        pair = self._keys.all_pairs(np.full(len(items), group), list(topics), topic)
+        counts = [len(item.partitions) for item in items]
+        partitions = np.array([partition for item in items for partition in item.partitions], np.int64)
+        keys = self._keys.keys(np.repeat(pair, counts), partitions)
+        ends = np.cumsum([sum(len(item.partitions) for item in assignment) for assignment in assignments])
+        return np.split(keys, ends[:-1])
 
     def _one_by_one(self, group: int) -> None:
         """Know again which member holds what: the group's members are changed one by one from here on."""
@@ -343,7 +354,7 @@ class Owners:
     def _key(self, group: int, topic: str, partition: int) -> int:
         known = self._key_numbers.get((group, topic, partition))
         if known is None:
-            if len(self._key_numbers) > _MOST_ASSIGNED:
+            if len(self._key_numbers) > _MOST_KNOWN:
                 self._key_numbers.clear()
             pair = self._keys.pair(group, topic)
             known = int(self._keys.keys(np.array([pair]), np.array([partition]))[0])
@@ -391,6 +402,14 @@ class _ClassicHeld:
 
     keys: Vector
     event: ClassicHolding
+
+
+class _Known(NamedTuple):
+    """A member of a classic generation: its number, and the keys that it was given."""
+
+    member: Member  # so that no other object gets its identity
+    number: int
+    keys: Vector
 
 
 class _Held:
