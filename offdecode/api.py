@@ -45,6 +45,7 @@ from offdecode.options import (
     from_values,
     options_of,
 )
+from offdecode.pieces import MOST_BYTES, Cut, Piece, pieces_of
 from offdecode.questions.check import Leftover, PartitionCheck, Unused
 from offdecode.request import Request, checked_row_type, row_request
 from offdecode.run import Run
@@ -95,24 +96,48 @@ class ProblemWarning(UserWarning):
 class Answer:
     """The rows that answer a question. The log is read when they are asked for, each time anew.
 
-    row_types: the types of rows that there may be. Iterating gives (row type, pyarrow.RecordBatch), within a row
+    row_types: the types of rows that there may be; piece: which part of the logs is read, None = all of them, see
+    `pieces`. Iterating gives (row type, pyarrow.RecordBatch), within a row
     type in the order of the log. Times outside the years 1 to 9999 are null, with a problem. Raises SourceError
     where there is no offsets log.
     """
 
     def __init__(
-        self, request: Request, question: Question, row_types: Sequence[str], on_problem: OnProblem | None
-    ) -> None:
+        self, request: Request, question: Question, row_types: Sequence[str], on_problem: OnProblem | None,
+        cut: Cut = Cut.LOGS, piece: Piece | None = None,
+    ) -> None:  # fmt: skip
         self.row_types = tuple(row_types)
         self._request = request
         self._question = question
         self._report = _warn if on_problem is None else on_problem
+        self._cut = cut
+        self.piece = piece
+
+    def pieces(self, most_bytes: int = MOST_BYTES, *, alone: bool = False) -> list[Answer]:
+        """The answer in pieces for as many processes, on this machine or on others that see the same paths.
+
+        Each is an Answer, which pickle takes if it takes `on_problem`. Together they have the rows and problems of the
+        whole: decoded rows in their order, cut into ranges of at most so many bytes of segments; the rest is cut into
+        partitions of the offsets topic. Where partitions tell of each other there is one piece: `explain` (a topic is
+        deleted in all), `transactions` and `state` without a moment (ages count from the latest record of all) and
+        `groups` with `idle_for`. alone: cut these too; each partition then is asked as if it were the only one.
+
+        Raises UsageError for standard input, SourceError where there are no logs.
+        """
+        if self.piece is not None:
+            return [self]
+        cut = Cut.LOGS if alone and self._cut is Cut.NOT else self._cut
+        return [
+            Answer(self._request, self._question, self.row_types, self._report, cut, piece)
+            for piece in pieces_of(self._request, cut, most_bytes)
+        ]
 
     def __iter__(self) -> Iterator[tuple[str, pa.RecordBatch]]:
         return self._of(self._run())
 
     def _run(self) -> Run:
-        return Run(self._request, self._report)
+        evidence = None if self.piece is None else self.piece.evidence(self._request)
+        return Run(self._request, self._report, evidence=evidence)
 
     def _of(self, run: Run) -> Iterator[tuple[str, pa.RecordBatch]]:
         for chunk in self._question(run):
@@ -218,7 +243,8 @@ def decode(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) 
 
     source, rows, columns, reading = _groups(path, options, Source, Filter, Columns, Reading)
     request = row_request(source, rows, columns, reading)
-    return Answer(request, ask, request.rows.row_types or row_type_names(), on_problem)
+    cut = Cut.LOGS if columns.with_generation else Cut.ROWS
+    return Answer(request, ask, request.rows.row_types or row_type_names(), on_problem, cut)
 
 
 @_takes(_SOURCE, (StateOptions, None), (Filter, (*GROUPS, *COMMITS)), (TopicIds, None), _READING)
@@ -229,7 +255,8 @@ def state(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) -
 
     source, asked, rows, names, reading = _groups(path, options, Source, StateOptions, Filter, TopicIds, Reading)
     request = state_request(source, asked, rows, reading)
-    return Answer(request, partial(ask, asked=asked, names=names), asked.types or STATE_ROW_TYPES, on_problem)
+    cut = Cut.NOT if asked.as_of is None else Cut.LOGS
+    return Answer(request, partial(ask, asked=asked, names=names), asked.types or STATE_ROW_TYPES, on_problem, cut)
 
 
 @_takes(_SOURCE, (Filter, (*GROUPS, *TIMES)), (GenerationOptions, None), (TopicIds, None), _READING)
@@ -255,7 +282,7 @@ def explain(path: Paths, *, on_problem: OnProblem | None = None, **options: Any)
     source, rows, chosen, asked, names, reading = _groups(path, options, *kinds)
     types = (MOVEMENT_ROW, HIDDEN_RANGE_ROW)
     request = Request(source, rows, reading=reading)
-    return Answer(request, partial(ask, asked=asked, names=names, chosen=chosen), types, on_problem)
+    return Answer(request, partial(ask, asked=asked, names=names, chosen=chosen), types, on_problem, Cut.NOT)
 
 
 @_takes(
@@ -268,7 +295,9 @@ def groups(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) 
     kinds = (Source, Filter, OverviewOptions, ExplainOptions, TopicIds, Reading)
     source, rows, asked, known, names, reading = _groups(path, options, *kinds)
     request = Request(source, rows, reading=reading)
-    return Answer(request, partial(ask, asked=asked, known=known, names=names), (GROUP_OVERVIEW_ROW,), on_problem)
+    question = partial(ask, asked=asked, known=known, names=names)
+    cut = Cut.LOGS if asked.idle_for is None else Cut.NOT
+    return Answer(request, question, (GROUP_OVERVIEW_ROW,), on_problem, cut)
 
 
 @_takes(_SOURCE, (LagOptions, None), (Filter, (*GROUPS, *COMMITS, *TIMES)), _READING)
@@ -298,7 +327,7 @@ def transactions(path: Paths, *, on_problem: OnProblem | None = None, **options:
 
     source, rows, asked, reading = _groups(path, options, Source, Filter, TransactionOptions, Reading)
     request = Request(source, rows, reading=reading)
-    return Answer(request, partial(ask, asked=asked), (TRANSACTION_ROW,), on_problem)
+    return Answer(request, partial(ask, asked=asked), (TRANSACTION_ROW,), on_problem, Cut.NOT)
 
 
 @_takes(_SOURCE, (CheckOptions, None))
