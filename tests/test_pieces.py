@@ -14,6 +14,7 @@ import pytest
 
 import offdecode
 from offdecode import Answer, Problem, UsageError
+from offdecode.sources.locations import LocalLocation
 from tests.segment_builder import Header, batch, commit
 from tests.truth import FIXTURES, LogSet, log_sets, set_id
 
@@ -137,6 +138,20 @@ def test_a_segment_without_a_partition_is_cut_too(tmp_path: Path) -> None:
     pieces = answer.pieces(1_000)
     assert len(pieces) > 2
     assert told(pieces) == told([answer])
+
+
+def test_a_piece_looks_into_its_own_partition_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    names = LocalLocation.names
+
+    def noted(place: LocalLocation) -> list[str]:
+        looked.append(place.name)
+        return names(place)
+
+    pieces = offdecode.decode(LOG).pieces()
+    monkeypatch.setattr(LocalLocation, "names", noted)
+    assert pieces[2].table("offset_commit").num_rows
+    assert {name for name in looked if name.startswith("__consumer_offsets-")} == {"__consumer_offsets-2"}
 
 
 def test_what_cannot_be_cut_says_so(tmp_path: Path) -> None:

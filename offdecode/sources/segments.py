@@ -88,6 +88,8 @@ class _Search:
     topic: str
     as_partition: int | None
     containers: Containers
+    wanted: frozenset[int] = frozenset()  # partitions; none = all
+    others: set[int] = field(default_factory=set)  # partitions whose directories were passed by
     files: dict[tuple[str, int | None], dict[str, Location]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     met: int = 0  # segments, those that were met before too
@@ -128,17 +130,18 @@ def find_logs(
     A directory that holds no segment itself is searched, at any depth, for directories `<topic>-<partition>`.
     Raises SourceError for a path that does not exist or leads to no log.
     """
-    search = _Search(topic, as_log_partition, Containers(topic))
+    search = _Search(topic, as_log_partition, Containers(topic), frozenset(log_partitions))
     for path in paths:
         _add_place(search, search.containers.location(path))
     missing = set(log_partitions) - {partition for _, partition in search.files}
     if missing:
-        there = ", ".join(map(str, sorted({partition for _, partition in search.files if partition is not None})))
+        found = search.others.union(partition for _, partition in search.files if partition is not None)
+        there = ", ".join(map(str, sorted(found)))
         raise SourceError(
             ", ".join(map(path_text, paths)),
             f"there is no log of partition {', '.join(map(str, sorted(missing)))}; there are: {there or 'none'}",
         )
-    return Found(tuple(in_order(_logs(search, log_partitions))), tuple(search.problems))
+    return Found(tuple(in_order(_logs(search))), tuple(search.problems))
 
 
 def logs_of_topic(directories: Iterable[Location], topic: str) -> list[PartitionLog]:
@@ -164,10 +167,10 @@ def snapshots_of(log: PartitionLog) -> Iterator[PartitionLog]:
                 continue
 
 
-def _logs(search: _Search, log_partitions: Sequence[int] = ()) -> Iterator[PartitionLog]:
+def _logs(search: _Search) -> Iterator[PartitionLog]:
     """The logs whose files were found."""
     for (_, partition), files in search.files.items():
-        if log_partitions and partition not in log_partitions:
+        if search.wanted and partition not in search.wanted:
             continue
         segments = sorted(_segments(search, files.values()), key=lambda item: (item.base_offset, item.name))
         if segments:
@@ -262,7 +265,12 @@ def _add_directory(search: _Search, directory: Location) -> None:
 def _add_partitions(search: _Search, root: Location) -> None:
     """Partitions' directories at any depth."""
     for found in root.directories(partition_pattern(search.topic), search.unreadable):
-        _add_segments(search, found)
+        partition = partition_of(found)
+        if search.wanted and partition is not None and partition not in search.wanted:
+            search.others.add(partition)
+            search.met += 1
+        else:
+            _add_segments(search, found)
 
 
 def _add_archive(search: _Search, root: Location) -> None:
