@@ -96,9 +96,9 @@ class ProblemWarning(UserWarning):
 class Answer:
     """The rows that answer a question. The log is read when they are asked for, each time anew.
 
-    row_types: the types of rows that there may be; piece: which part of the logs is read, None = all of them, see
-    `pieces`. Iterating gives (row type, pyarrow.RecordBatch), within a row
-    type in the order of the log. Times outside the years 1 to 9999 are null, with a problem. Raises SourceError
+    row_types: the types of rows that there may be. on_problem: is called with each Problem. piece: which part of the
+    logs is read, None = all of them. Iterating gives (row type, pyarrow.RecordBatch), within a row type in the order
+    of the log. Times outside the years 1 to 9999 are null, with a problem. Raises SourceError
     where there is no offsets log.
     """
 
@@ -109,7 +109,7 @@ class Answer:
         self.row_types = tuple(row_types)
         self._request = request
         self._question = question
-        self._report = _warn if on_problem is None else on_problem
+        self.on_problem = _warn if on_problem is None else on_problem
         self._cut = cut
         self.piece = piece
 
@@ -128,7 +128,7 @@ class Answer:
             return [self]
         cut = Cut.LOGS if alone and self._cut is Cut.NOT else self._cut
         return [
-            Answer(self._request, self._question, self.row_types, self._report, cut, piece)
+            Answer(self._request, self._question, self.row_types, self.on_problem, cut, piece)
             for piece in pieces_of(self._request, cut, most_bytes)
         ]
 
@@ -137,14 +137,14 @@ class Answer:
 
     def _run(self) -> Run:
         evidence = None if self.piece is None else self.piece.evidence(self._request)
-        return Run(self._request, self._report, evidence=evidence)
+        return Run(self._request, self.on_problem, evidence=evidence)
 
     def _of(self, run: Run) -> Iterator[tuple[str, pa.RecordBatch]]:
         for chunk in self._question(run):
             for name, batch in chunk:
                 stored, problems = within_calendar(name, batch)
                 for problem in problems:
-                    self._report(problem)
+                    self.on_problem(problem)
                 yield name, stored
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -175,6 +175,10 @@ class Answer:
             name: pa.Table.from_batches(batches, _schema(run, name)).unify_dictionaries()
             for name, batches in found.items()
         }
+
+    def schema(self, row_type_name: str | None = None) -> pa.Schema:
+        """The schema of the table of one type. Default: the only type there is."""
+        return _schema(self._run(), self._one_type(row_type_name))
 
     def _batches(self, run: Run, name: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         for found, batch in self._of(run):

@@ -54,6 +54,7 @@ MAY_IMPORT = {
     "writing": {"errors", "model", "options", "request", "evidence", "run", "schemas", "sinks", "parallel"},
     "pieces": {"errors", "model", "request", "evidence", "sources"},
     "api": {"errors", "model", "options", "request", "run", "pieces", "questions", "schemas", "sinks"},
+    "spark": {"api", "errors", "model", "options", "pieces", "schemas"},
     "cli": {"errors", "model", "options", "request", "run", "questions", "schemas", "sinks", "writing", "__init__"},
     "__init__": {"api", "errors", "model"},
     "__main__": {"cli"},
