@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from offdecode.history.movements.commit_columns import COMMITTED, PLAIN, TRANSAC
 from offdecode.history.movements.effects import Events
 from offdecode.history.movements.owners import NoOwner
 from offdecode.history.offsets.rules import Coordinator
-from offdecode.model import ABSENT, Mask, Vector, stable_order, take_structs
+from offdecode.model import ABSENT, Mask, Vector, make_room, stable_order, take_structs
 
 # A step is a jump where it is so many times the mean of the key's steps before it, of which there are enough.
 _JUMP_FACTOR, _JUMP_STEPS, _JUMP_LEAST = 20, 5, 1000
@@ -358,10 +358,8 @@ class Movement:
         return _in_order(movements, np.arange(len(movements)))
 
     def _grow(self, keys: int) -> None:
-        known = len(self._left)
-        if keys > known:
-            _make_room(self._left, keys)
-            self._left.view(np.int64).reshape(len(self._left), -1)[known:] = np.atleast_1d(_NOTHING_LEFT).view(np.int64)
+        if keys > len(self._left):
+            make_room(self._left, keys, _NOTHING_LEFT)
             self._open.grow(len(self._left))
 
 
@@ -375,9 +373,7 @@ class _Open:
 
     def grow(self, keys: int) -> None:
         """Make room for so many keys."""
-        known = len(self._slot)
-        _make_room(self._slot, keys)
-        self._slot[known:] = -1
+        make_room(self._slot, keys, np.array(-1))
 
     def take(self, key: Vector, at: Vector) -> tuple[Vector, Movements]:
         """Take out those of the keys at these places: the places that have one, and the movements."""
@@ -393,7 +389,7 @@ class _Open:
         missing = len(movements) - len(self._free)
         if missing > 0:
             known = len(self._movements)
-            _make_room(self._movements, known + missing)
+            make_room(self._movements, known + missing)
             self._free = np.concatenate((np.arange(len(self._movements) - 1, known - 1, -1), self._free))
         left = len(self._free) - len(movements)
         self._free, slot = self._free[:left], self._free[left:]
@@ -403,13 +399,6 @@ class _Open:
     def take_all(self) -> Movements:
         """Take out all, by key."""
         return self.take(np.arange(len(self._slot)), np.arange(len(self._slot)))[1]
-
-
-def _make_room(vector: npt.NDArray[Any], count: int) -> None:
-    """Lengthen a vector in place, by zeros, where it has no room for so many. No view of it may be in use."""
-    if count > len(vector):
-        # The system moves a large block without copying it.
-        vector.resize(max(count, len(vector) + len(vector) // 4), refcheck=False)
 
 
 def _by_effect(events: Events, *, delayed: bool) -> Vector:

@@ -28,7 +28,7 @@ from offdecode.history.groups.images import (
 )
 from offdecode.history.groups.replay import GroupReplay
 from offdecode.history.movements.commit_columns import CommitColumns, CommitKeys
-from offdecode.model import ABSENT, LARGEST_INT64, DecodedChunk, Mask, Vector, take_structs
+from offdecode.model import ABSENT, LARGEST_INT64, DecodedChunk, Mask, Vector, make_room, take_structs
 
 
 class NoOwner(IntEnum):
@@ -115,8 +115,7 @@ class _Timeline:
 
     def take(self, number: Vector, place: Vector, count: int) -> Any:
         """The state of each number at each place of the chunk; the chunk's notes then are the past. count: numbers."""
-        if count > len(self.now):
-            self.now = np.concatenate((self.now, np.full(max(count, len(self.now)), self._initial)))
+        make_room(self.now, count, self._initial)
         found = take_structs(self.now, number)
         self._take_single()
         if self._notes:
@@ -322,8 +321,7 @@ class Owners:
                     self._held[group][member.member_id] = held
 
     def _make_room(self) -> None:
-        if len(self._keys) > len(self._holder):
-            self._holder = np.concatenate((self._holder, np.full(max(len(self._keys), len(self._holder)), -1)))
+        make_room(self._holder, len(self._keys), np.array(-1))
 
     def _hold(self, event: Holding, place: int) -> None:
         group = self._keys.group((event.log_partition, event.group))
