@@ -32,7 +32,8 @@ class Piece:
     """What one process reads: a log, or a range of it; of several copies of a log all of them.
 
     log_partition: None = all logs. part: which of `parts` ranges, about equal in bytes. size: bytes of segments.
-    problems: of paths that lead nowhere, which are told with this piece.
+    problems: of paths that lead nowhere, which are told with this piece. merged: whether any log, of this piece or not,
+    lies in several copies: then all rows say how many.
     """
 
     log_partition: int | None
@@ -40,6 +41,7 @@ class Piece:
     part: int = 0
     parts: int = 1
     problems: tuple[Problem, ...] = ()
+    merged: bool = False
 
     def evidence(self, request: Request) -> Evidence:
         """What the request's paths lead to, but only this piece of it."""
@@ -57,6 +59,7 @@ class _EvidencePiece(SegmentEvidence):
     def __init__(self, request: Request, piece: Piece) -> None:
         super().__init__(request)
         self.problems = piece.problems
+        self.merged = piece.merged
         self._piece = piece
 
     def steps(self, stats: Stats) -> Iterator[Step]:
@@ -97,5 +100,6 @@ def pieces_of(request: Request, cut: Cut, most_bytes: int) -> list[Piece]:
         parts = -(-size // most_bytes) if cut is Cut.ROWS else 1
         for part in range(max(parts, 1)):
             bytes_of = size * (part + 1) // parts - size * part // parts if parts else 0
-            found.append(Piece(log_partition, bytes_of, part, max(parts, 1), () if found else evidence.problems))
+            problems = () if found else evidence.problems
+            found.append(Piece(log_partition, bytes_of, part, max(parts, 1), problems, evidence.merged))
     return found

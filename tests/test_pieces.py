@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -138,6 +139,18 @@ def test_a_segment_without_a_partition_is_cut_too(tmp_path: Path) -> None:
     pieces = answer.pieces(1_000)
     assert len(pieces) > 2
     assert told(pieces) == told([answer])
+
+
+def test_rows_say_how_many_copies_hold_them_where_one_log_has_several(tmp_path: Path) -> None:
+    shutil.copytree(LOG / "__consumer_offsets-1", tmp_path / "__consumer_offsets-1")
+    answer = offdecode.decode([LOG, tmp_path], on_problem=lambda problem: None)
+    whole = told([answer])
+    assert all("('copies', " in row for row in whole)
+    for most_bytes in (1 << 40, 5_000):
+        assert told(answer.pieces(most_bytes)) == whole
+    for ask in (offdecode.generations, offdecode.growth, offdecode.lag):
+        answer = ask([LOG, tmp_path], on_problem=lambda problem: None)
+        assert Counter(told(answer.pieces())) == Counter(told([answer]))
 
 
 def test_a_piece_looks_into_its_own_partition_only(monkeypatch: pytest.MonkeyPatch) -> None:
