@@ -35,6 +35,7 @@ from offdecode.options import (
     GrowthOptions,
     LagOptions,
     MovementOptions,
+    Option,
     OverviewOptions,
     PathLike,
     Reading,
@@ -87,6 +88,8 @@ Paths = PathLike | Sequence[PathLike]
 OnProblem = Callable[[Problem], None]
 Question = Callable[[Run], Iterator[DecodedChunk]]
 F = TypeVar("F", bound=Callable[..., Any])
+
+TAKEN: dict[str, list[tuple[Field[Any], Option]]] = {}  # by function: the options that it takes
 
 
 class ProblemWarning(UserWarning):
@@ -203,6 +206,7 @@ def _takes(*groups: tuple[type, tuple[str, ...] | None]) -> Callable[[F], F]:
     every = [(item, option) for group, names in groups for item, option in options_of(group, names)]
 
     def decorate(function: F) -> F:
+        TAKEN[function.__name__] = every
         own = [
             parameter for parameter in inspect.signature(function).parameters.values()
             if parameter.kind is not inspect.Parameter.VAR_KEYWORD

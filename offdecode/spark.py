@@ -24,26 +24,10 @@ from pyspark.sql.datasource import Filter as SparkFilter
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
-from offdecode.api import Answer, decode, explain, generations, groups, growth, lag, state, transactions
+from offdecode.api import TAKEN, Answer, decode, explain, generations, groups, growth, lag, state, transactions
 from offdecode.errors import UsageError
 from offdecode.model import Problem
-from offdecode.options import (
-    Columns,
-    ExplainOptions,
-    Filter,
-    GrowthOptions,
-    LagOptions,
-    MovementOptions,
-    Option,
-    OptionKind,
-    OverviewOptions,
-    Reading,
-    Source,
-    StateOptions,
-    TopicIds,
-    TransactionOptions,
-    options_of,
-)
+from offdecode.options import Option, OptionKind
 from offdecode.pieces import MOST_BYTES
 from offdecode.schemas.growth_rows import GROWTH_ROW_TYPES
 from offdecode.schemas.history_rows import (
@@ -79,13 +63,9 @@ _ASKED: dict[str, tuple[str, dict[str, Any]]] = {
     LAG_ROW: ("lag", {}),
     TRANSACTION_ROW: ("transactions", {}),
 }
-_GROUPS = (
-    Source, Filter, Columns, Reading, StateOptions, ExplainOptions, MovementOptions, OverviewOptions, LagOptions,
-    GrowthOptions, TransactionOptions, TopicIds,
-)  # fmt: skip
 _DECLARED: dict[str, tuple[str, Option]] = {
     flag.lstrip("-"): (item.name, declared)
-    for group in _GROUPS for item, declared in options_of(group) for flag in declared.flags if flag != "--type"
+    for question in _QUESTIONS for item, declared in TAKEN[question] for flag in declared.flags if flag != "--type"
 }  # fmt: skip
 _WHOLE_NUMBERS = (OptionKind.INTEGER, OptionKind.PARTITION, OptionKind.COUNT, OptionKind.POSITIVE)
 # Of the columns that Spark filters by: the option that wants the same. Spark filters what comes all the same.
@@ -105,18 +85,28 @@ class OffsetsLogs(DataSource):
 
     def reader(self, schema: StructType) -> DataSourceReader:
         asked = _Asked(dict(self.options))
-        return _FilteringReader(asked) if asked.push_filters else _Reader(asked)
+        return (_FilteringReader if asked.push_filters else _Reader)(asked, schema.names)
 
 
 class _Reader(DataSourceReader):
-    def __init__(self, asked: _Asked) -> None:
+    def __init__(self, asked: _Asked, columns: Sequence[str]) -> None:
         self._asked = asked
+        self._columns = columns
 
     def partitions(self) -> Sequence[InputPartition]:
         return [InputPartition(piece) for piece in self._asked.pieces()]
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
-        return self._asked.read(partition.value)
+        piece: Answer = partition.value
+        if self._asked.row_type == PROBLEM_ROW:
+            yield from _problems(piece)
+            return
+        for name, batch in piece:
+            if name == self._asked.row_type and len(batch):
+                columns = [batch.column(column) for column in self._columns]
+                yield pa.RecordBatch.from_arrays(
+                    [column.cast(_plain(column.type)) for column in columns], self._columns
+                )
 
 
 class _FilteringReader(_Reader):
@@ -131,29 +121,22 @@ class _FilteringReader(_Reader):
             yield wanted
 
 
-class _Problems(list[Problem]):
-    """Keeps problems; pickled with the piece that reports to it."""
-
-    def __call__(self, problem: Problem) -> None:
-        self.append(problem)
-
-
 class _Asked:
     """What the options of a source ask for."""
 
     def __init__(self, options: dict[str, str]) -> None:
         given = {name.lower().replace("_", "-"): text for name, text in options.items()}
         self._paths = _paths(given)
-        self._row_type = given.pop("type", DEFAULT_ROW_TYPE)
+        self.row_type = given.pop("type", DEFAULT_ROW_TYPE)
         self._most_bytes = _whole_number("most-bytes", given.pop("most-bytes", str(MOST_BYTES)))
         self._alone = _flag("alone", given.pop("alone", "false"))
         self.push_filters = _flag("push-filters", given.pop("push-filters", "false"))
-        if self._row_type == PROBLEM_ROW:
+        if self.row_type == PROBLEM_ROW:
             question, fixed = given.pop("question", "decode"), dict[str, Any]()
-        elif self._row_type in _ASKED:
-            question, fixed = _ASKED[self._row_type]
+        elif self.row_type in _ASKED:
+            question, fixed = _ASKED[self.row_type]
         else:
-            raise UsageError(f"there is no row type {self._row_type!r}; there are {', '.join((*_ASKED, PROBLEM_ROW))}")
+            raise UsageError(f"there is no row type {self.row_type!r}; there are {', '.join((*_ASKED, PROBLEM_ROW))}")
         if question not in _QUESTIONS:
             raise UsageError(f"there is no question {question!r}; there are {', '.join(_QUESTIONS)}")
         self._question = question
@@ -162,45 +145,28 @@ class _Asked:
     def narrow(self, column: str, values: list[Any]) -> None:
         """Only these values of a column are wanted, where an option can say so."""
         name = _PUSHED.get(column)
-        if name is None or name in self._options or not values or self._row_type in (PROBLEM_ROW, HIDDEN_RANGE_ROW):
-            return
-        try:
-            self._answer(**self._options, **{name: values})
-        except UsageError:  # the question has no such option
-            return
-        self._options[name] = values
+        taken = {item.name for item, _ in TAKEN[self._question]} - self._options.keys()
+        if name in taken and values and self.row_type not in (PROBLEM_ROW, HIDDEN_RANGE_ROW):
+            self._options[name] = values
 
     def schema(self) -> pa.Schema:
-        if self._row_type == PROBLEM_ROW:
+        if self.row_type == PROBLEM_ROW:
             return _PROBLEM
         return pa.schema([
-            pa.field(item.name, _plain(item.type)) for item in self._answer(**self._options).schema(self._row_type)
+            pa.field(item.name, _plain(item.type)) for item in self._answer().schema(self.row_type)
         ])  # fmt: skip
 
     def pieces(self) -> list[Answer]:
-        return self._answer(**self._options).pieces(self._most_bytes, alone=self._alone)
+        return self._answer().pieces(self._most_bytes, alone=self._alone)
 
-    def read(self, piece: Answer) -> Iterator[pa.RecordBatch]:
-        """The rows of the type in a piece; any number of times."""
-        if self._row_type == PROBLEM_ROW:
-            yield from _problems(piece)
-            return
-        schema = self.schema()
-        for name, batch in piece:
-            if name == self._row_type and len(batch):
-                columns = [batch.column(item.name).cast(item.type) for item in schema]
-                yield pa.RecordBatch.from_arrays(columns, schema=schema)
-
-    def _answer(self, **options: Any) -> Answer:
-        report = _Problems() if self._row_type == PROBLEM_ROW else None
-        return _QUESTIONS[self._question](self._paths, on_problem=report, **options)
+    def _answer(self) -> Answer:
+        return _QUESTIONS[self._question](self._paths, **self._options)
 
 
 def _problems(piece: Answer) -> Iterator[pa.RecordBatch]:
     """The problems of a piece, as they are met; its rows are read for them."""
-    found = piece.on_problem
-    assert isinstance(found, _Problems)
-    found.clear()
+    found: list[Problem] = []
+    piece.on_problem = found.append
     for _ in piece:
         if len(found) >= _MOST_PROBLEMS:
             yield _batch_of(found)

@@ -121,11 +121,11 @@ def test_options_and_filters_are_those_of_the_command_line(spark: Any) -> None:
 def test_a_filter_has_only_what_it_wants_read() -> None:
     from pyspark.sql.datasource import EqualTo
     from pyspark.sql.datasource import Filter as SparkFilter
-    from pyspark.sql.types import StructType
 
     from offdecode.spark import OffsetsLogs
 
-    reader = OffsetsLogs({"type": "offset_commit", "push-filters": "true", "path": str(GROUPS)}).reader(StructType())
+    source = OffsetsLogs({"type": "offset_commit", "push-filters": "true", "path": str(GROUPS)})
+    reader = source.reader(source.schema())
     name = offdecode.decode(GROUPS).table("offset_commit").column("group")[0].as_py()
     wanted: list[SparkFilter] = [EqualTo(("group",), name), EqualTo(("offset",), 1)]
     assert list(reader.pushFilters(wanted)) == wanted
