@@ -62,10 +62,10 @@ def take_structs(structs: npt.NDArray[np.void], index: Vector) -> npt.NDArray[np
 
 
 def make_room(vector: npt.NDArray[Any], count: int, initial: npt.NDArray[Any] | None = None) -> None:
-    """Lengthen a vector of int64, or of structs of them, in place where it has no room for so many entries.
+    """Lengthen a vector in place where it has no room for so many entries, by a quarter at the least.
 
-    initial: a new entry, a scalar; zeros else. The system moves a large block without copying it, so no view of the
-    vector may be in use.
+    initial: what new entries of int64, or of structs of int64, are; zeros else. The system moves a large block without
+    copying it, so no view of the vector may be in use.
     """
     known = len(vector)
     if count > known:

@@ -16,7 +16,7 @@ from offdecode.history.movements.retention import DEFAULT_RETENTION_MS
 from offdecode.history.movements.tombstones import Cause
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.spans import difference
-from offdecode.model import ABSENT, LARGEST_INT64, Coverage, DecodedChunk, Vector
+from offdecode.model import ABSENT, LARGEST_INT64, Coverage, DecodedChunk, Vector, make_room
 from offdecode.schemas.history_rows import DEAD, GROUP_OVERVIEW_ROW
 from offdecode.schemas.rows import RECORD_BYTES, row_type
 
@@ -163,7 +163,6 @@ class Overview:
         held = self._moves.held()
         group = self._moves.groups_of(held.key)
         tally = self._tally
-        tally.grow(len(keys.groups))
         tally.add("partitions", group, 1)
         tally.add("offsets", group[held.live], 1)
         pairs = np.zeros(len(keys.pairs), np.bool_)
@@ -239,10 +238,9 @@ class _Tally(dict[str | Cause, Vector]):
     def grow(self, count: int) -> None:
         """Make room for so many groups."""
         if count > self._room:
-            more = max(count - self._room, self._room // 4)
+            self._room = max(count, self._room + self._room // 4)
             for name, values in self.items():
-                self[name] = np.concatenate((values, np.full(more, _INITIAL.get(name, 0))))
-            self._room += more
+                make_room(values, self._room, np.array(_INITIAL.get(name, 0)))
 
     def add(self, name: str | Cause, group: Vector, amount: int | Vector) -> None:
         if len(group):
