@@ -14,7 +14,6 @@ from offdecode.history.movements.movement import Held, MovementKind, Movements
 from offdecode.history.movements.moves import Moves
 from offdecode.history.movements.retention import DEFAULT_RETENTION_MS
 from offdecode.history.movements.tombstones import Cause
-from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.spans import difference
 from offdecode.model import ABSENT, LARGEST_INT64, Coverage, DecodedChunk, Vector, make_room
 from offdecode.schemas.history_rows import DEAD, GROUP_OVERVIEW_ROW
@@ -99,13 +98,14 @@ class _Life:
 
 
 class Overview:
-    """Takes the chunks of one log in order; gives a row a group. retention_ms: as of Moves."""
+    """Takes the chunks of one log in order, and what Moves makes of each; gives a row a group.
 
-    def __init__(
-        self, retention_ms: int | None = None, topic_names: dict[str, str] | None = None,
-        coordinator: Coordinator = Coordinator.NEW,
-    ) -> None:  # fmt: skip
-        self._moves = Moves(retention_ms, topic_names, coordinator, self._watch)
+    retention_ms: as of Moves, which must be new.
+    """
+
+    def __init__(self, moves: Moves, retention_ms: int | None = None) -> None:
+        self._moves = moves
+        moves.owners.on_generation.append(self._watch)
         self._retention_ms = DEFAULT_RETENTION_MS if retention_ms is None else retention_ms
         self._tally = _Tally()
         self._lives: dict[tuple[int | None, str], _Life] = defaultdict(_Life)
@@ -116,9 +116,9 @@ class Overview:
         found = int(self._tally["last_record"].max(initial=_EVER))
         return None if found == _EVER else found
 
-    def take(self, chunk: DecodedChunk, first_gap: int | None) -> None:
-        """Count the rows, which have sizes, and movements. first_gap: the first offset that the log lacks, if any."""
-        self._count(self._moves.take(chunk, first_gap))
+    def take(self, chunk: DecodedChunk, movements: Movements) -> None:
+        """Count the rows, which have sizes, and the movements that ended in the chunk."""
+        self._count(movements)
         for _, batch in chunk:
             if "group" in batch.schema.names and len(batch):
                 self._count_records(batch)
@@ -156,9 +156,9 @@ class Overview:
         np.minimum.at(tally["first_commit"], group[timed], first[timed])
         np.maximum.at(tally["last_commit"], group[timed], last[timed])
 
-    def batch(self, coverage: Coverage) -> pa.RecordBatch:
-        """A row for each group, when the log is through."""
-        self._count(self._moves.finish())
+    def batch(self, movements: Movements, coverage: Coverage) -> pa.RecordBatch:
+        """A row for each group, when the log is through. movements: those that were still going on."""
+        self._count(movements)
         keys = self._moves.keys
         held = self._moves.held()
         group = self._moves.groups_of(held.key)

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from offdecode.evidence import LogId
 from offdecode.filtering import key_mask, pushed
+from offdecode.history.movements.moves import Moves
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.overview import Overview, notability
 from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk
@@ -27,18 +28,21 @@ def groups(run: Run, asked: OverviewOptions, known: ExplainOptions, names: Topic
     wanted = pushed(run.request.rows, GROUPS)
     topic_names = run.evidence.topic_names(names.topic_ids)
     retention_ms = run.evidence.cluster.retention_ms if known.retention_ms is None else known.retention_ms
-    logs: dict[LogId, Overview] = {}
+    logs: dict[LogId, tuple[Moves, Overview]] = {}
     ends: dict[LogId, Coverage] = {}
     for item in run.rows_by_log(pushed(run.request.rows, ("until",)), replace(run.request.columns, sizes=True)):
         if item.log not in logs:
-            logs[item.log] = Overview(retention_ms, topic_names, Coordinator(known.coordinator))
+            moves = Moves(retention_ms, topic_names, Coordinator(known.coordinator))
+            logs[item.log] = moves, Overview(moves, retention_ms)
         if isinstance(item, LogRows):
-            logs[item.log].take(item.chunk, item.first_gap)
+            moves, overview = logs[item.log]
+            overview.take(item.chunk, moves.take(item.chunk, item.first_gap))
         else:
             ends[item.log] = item.coverage
-    latest = max((held.latest for held in logs.values() if held.latest is not None), default=None)
+    latest = max((held.latest for _, held in logs.values() if held.latest is not None), default=None)
     schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema
-    rows = pa.Table.from_batches([held.batch(ends[log]) for log, held in logs.items()], schema).unify_dictionaries()
+    batches = [overview.batch(moves.finish(), ends[log]) for log, (moves, overview) in logs.items()]
+    rows = pa.Table.from_batches(batches, schema).unify_dictionaries()
     mask = key_mask(wanted, rows)
     rows = _chosen(rows if mask.all() else rows.filter(mask), asked, latest)
     for batch in rows.combine_chunks().to_batches(_MOST_ROWS):

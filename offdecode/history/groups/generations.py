@@ -38,10 +38,10 @@ class GenerationRows:
         members: list[list[Standing]] = []
         for event in events:
             if isinstance(event, Generation):
-                changes = self._changes(event.image, event.previous)
-                members.append(changes.pop("members"))
-                rows.append(self._row(event, changes))
-        self._known.clear()
+                row, standings = self.row(event)
+                rows.append(row)
+                members.append(standings)
+        self.end_chunk()
         if rows:
             schema = row_type(GENERATION_ROW).arrow_schema
             batch = pa.RecordBatch.from_pylist(rows, schema=schema)
@@ -49,15 +49,22 @@ class GenerationRows:
             batch = batch.set_column(at, schema.field(at), member_column(members, schema.field(at).type))
             yield DecodedChunk({GENERATION_ROW: batch}, np.arange(len(rows)))
 
-    def _row(self, event: Generation, changes: Row) -> Row:
+    def end_chunk(self) -> None:
+        """Assignments of the chunk's generations need not be remembered any longer."""
+        self._known.clear()
+
+    def row(self, event: Generation) -> tuple[Row, list[Standing]]:
+        """The row of a generation but for its members, and these with what each has gained and lost."""
         image, previous = event.image, event.previous
+        changes = self._changes(image, previous)
+        members: list[Standing] = changes.pop("members")
         key = (image.log_partition, image.group)
         before = self._last.pop(key, None)
         if image.state != DEAD:
             self._last[key] = event.log_timestamp
         missing, reason = _missing(image, previous)
         settled = image.state != DEAD and all(member.reconciled is not False for member in image.members)
-        return {
+        row = {
             "type": GENERATION_ROW,
             "group": image.group,
             "group_type": image.group_type,
@@ -77,6 +84,7 @@ class GenerationRows:
             "missing_before": missing,
             "missing_reason": reason,
         }
+        return row, members
 
     def _changes(self, image: GroupImage, previous: GroupImage | None) -> Row:
         then = {member.member_id: member for member in previous.members} if previous else {}

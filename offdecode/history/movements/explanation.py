@@ -26,16 +26,25 @@ class Explanation:
         coordinator: Coordinator = Coordinator.NEW,
     ) -> None:  # fmt: skip
         self._moves = Moves(retention_ms, topic_names, coordinator)
+        self._rows = MovementRows(self._moves)
 
     def rows(self, chunk: DecodedChunk, first_gap: int | None) -> Iterator[DecodedChunk]:
         """The movements that came to an end in the chunk. first_gap: the first offset that the log lacks, if any."""
-        return self._chunk(self._moves.take(chunk, first_gap))
+        return self._rows.chunk(self._moves.take(chunk, first_gap))
 
     def finish(self) -> Iterator[DecodedChunk]:
         """The movements still going on where the log ends."""
-        return self._chunk(self._moves.finish())
+        return self._rows.chunk(self._moves.finish())
 
-    def _chunk(self, movements: Movements) -> Iterator[DecodedChunk]:
+
+class MovementRows:
+    """Makes the rows of movements that Moves has given."""
+
+    def __init__(self, moves: Moves) -> None:
+        self._moves = moves
+
+    def chunk(self, movements: Movements) -> Iterator[DecodedChunk]:
+        """The rows as a chunk; none where there are no movements."""
         if len(movements):
             yield DecodedChunk({MOVEMENT_ROW: self._batch(movements)}, np.arange(len(movements)))
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from offdecode.history.groups.images import Generation
 from offdecode.history.movements.commit_columns import CommitKeys, commit_columns
 from offdecode.history.movements.effects import Effects, Events
 from offdecode.history.movements.movement import MOVEMENT, Columns, Confidence, Held, Movement, Movements, Signal
@@ -19,15 +18,17 @@ from offdecode.model import ABSENT, DecodedChunk, Vector
 class Moves:
     """Makes movements of the chunks of one log, in their order.
 
-    retention_ms: for how long the broker kept offsets, None = not known. watch: is told of each generation of a group.
+    retention_ms: for how long the broker kept offsets, None = not known. on_steps: are told of each commit as a
+    movement of its own; on_generation of `owners`: of each generation of a group.
     """
 
     def __init__(
         self, retention_ms: int | None = None, topic_names: dict[str, str] | None = None,
-        coordinator: Coordinator = Coordinator.NEW, watch: Callable[[Generation], None] | None = None,
+        coordinator: Coordinator = Coordinator.NEW,
     ) -> None:  # fmt: skip
         self.keys = CommitKeys()
-        self.owners = Owners(self.keys, topic_names, watch)
+        self.on_steps: list[Callable[[Columns], None]] = []
+        self.owners = Owners(self.keys, topic_names)
         self._effects = Effects(self.keys, coordinator)
         self._movement = Movement(coordinator)
         self._first_gap: int | None = None
@@ -65,6 +66,8 @@ class Moves:
         )  # fmt: skip
         if self._first_gap is not None:
             _doubt(steps.movement, self._first_gap)
+        for tell in self.on_steps:
+            tell(steps.movement)
         return self._movement.merged(steps)
 
     def _oldest_idle(self, now: int) -> int:

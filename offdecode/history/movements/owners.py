@@ -139,12 +139,9 @@ class _Timeline:
 class Owners:
     """Joins the commits of chunks, in the order of the log, to the owners and generations of their time."""
 
-    def __init__(
-        self, keys: CommitKeys, topic_names: dict[str, str] | None = None,
-        watch: Callable[[Generation], None] | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, keys: CommitKeys, topic_names: dict[str, str] | None = None) -> None:
         self.replay = GroupReplay(topic_names)
-        self._watch = watch
+        self.on_generation: list[Callable[[Generation], None]] = []
         self.members: list[Member] = []
         # In the chunk: (number of the group, log timestamp) of group tombstones, and of those that change the type.
         self.ended: set[tuple[int, int]] = set()
@@ -221,15 +218,17 @@ class Owners:
     def finish(self) -> None:
         """The log is through."""
         self.ended.clear()
-        if self._watch is not None:
-            for event in self.replay.finish():
-                if isinstance(event, Generation):
-                    self._watch(event)
+        for event in self.replay.finish() if self.on_generation else ():
+            if isinstance(event, Generation):
+                self._tell(event)
+
+    def _tell(self, event: Generation) -> None:
+        for tell in self.on_generation:
+            tell(event)
 
     def _apply(self, event: GroupEvent, place: int) -> None:
         if isinstance(event, Generation):
-            if self._watch is not None:
-                self._watch(event)
+            self._tell(event)
         elif isinstance(event, ClassicHolding):
             self._hold_all(event, place)
         elif isinstance(event, Holding) and event.group_type is not GroupType.SHARE:
