@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import TRANSACTIONS, Place, decode, places
+from tests.command import TRANSACTIONS, Place, decode, places, run
 from tests.segment_builder import (
     BASE_TIME_MS,
     TRANSACTIONAL,
@@ -207,6 +207,21 @@ def test_a_text_file(tmp_path: Path, data: bytes) -> None:
     assert (done.problems[0]["position"], done.problems[0]["length"]) == (0, len(data))
     assert done.problems[0]["message"].endswith("look like text")
     assert done.words.startswith(f"offdecode: {path}: {NOT_OFFSETS}")
+
+
+@pytest.mark.parametrize(
+    "question", ["groups", "state", "lag", "transactions", "generations", "explain", "growth", "check"]
+)
+def test_a_text_file_beside_an_offsets_log(tmp_path: Path, question: str) -> None:
+    """What is no offsets log is told; it has no end, and questions that wait for one answer from the others."""
+    folder = tmp_path / f"__consumer_offsets-{PARTITION}"
+    write(folder, good())
+    notes = write(tmp_path, b"hello there\n", "notes.txt")
+    alone, both = run(question, folder), run(question, folder, notes)
+    assert both.status == 1
+    assert "Traceback" not in both.stderr
+    if question not in ("check",):  # that tells of the file itself
+        assert both.stdout == alone.stdout
 
 
 def test_a_redpanda_segment(tmp_path: Path) -> None:

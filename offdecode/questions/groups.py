@@ -41,7 +41,9 @@ def groups(run: Run, asked: OverviewOptions, known: ExplainOptions, names: Topic
             ends[item.log] = item.coverage
     latest = max((held.latest for _, held in logs.values() if held.latest is not None), default=None)
     schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema
-    batches = [overview.batch(moves.finish(), ends[log]) for log, (moves, overview) in logs.items()]
+    batches = [  # what is no offsets log has no end
+        overview.batch(moves.finish(), ends[log]) for log, (moves, overview) in logs.items() if log in ends
+    ]
     rows = pa.Table.from_batches(batches, schema).unify_dictionaries()
     mask = key_mask(wanted, rows)
     rows = _chosen(rows if mask.all() else rows.filter(mask), asked, latest)

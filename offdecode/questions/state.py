@@ -60,8 +60,8 @@ def state(run: Run, asked: StateOptions, names: TopicIds) -> Iterator[DecodedChu
         now = max((held.latest for held in logs.values() if held.latest is not None), default=None)
     deleted = run.evidence.cluster.deleted_topics
     beside = Beside(run.evidence) if asked.with_lag else None
-    for log, held in logs.items():
-        for chunk in held.chunks(ends[log], now):
+    for log, coverage in ends.items():  # what is no offsets log has none
+        for chunk in logs[log].chunks(coverage, now):
             found = _with_deleted(chunk.only(asked.types or STATE_ROW_TYPES), deleted)
             yield found if beside is None else _with_lag(found, beside, moment.time)
 

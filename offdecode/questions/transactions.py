@@ -42,8 +42,8 @@ def transactions(run: Run, asked: TransactionOptions) -> Iterator[DecodedChunk]:
         else:
             ends[item.log] = item.coverage
     now = max((held.latest for held in logs.values() if held.latest is not None), default=None)
-    for log, held in logs.items():
-        yield from chosen(held.finish(ends[log], request.source.topic_name, now))
+    for log, coverage in ends.items():  # what is no offsets log has none
+        yield from chosen(logs[log].finish(coverage, request.source.topic_name, now))
 
 
 def _named(row: Row, cluster: Cluster) -> Row:
