@@ -1,7 +1,7 @@
 """offdecode: Kafka's `__consumer_offsets` log as a history of commits and generations.
 
 Every command of the command line is a function here: `decode`, `groups`, `state`, `lag`, `generations`,
-`explain`, `transactions`, `check`, `carve`. `read` and `read_table` are short ways to rows.
+`explain`, `transactions`, `report`, `check`, `carve`. `read` and `read_table` are short ways to rows.
 """
 
 from __future__ import annotations

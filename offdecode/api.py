@@ -12,12 +12,14 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import Field, fields
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from offdecode.errors import OffdecodeError, SourceError, UsageError
+from offdecode.evidence import touches_evidence
 from offdecode.model import DecodedChunk, Problem
 from offdecode.options import (
     COMMITS,
@@ -39,6 +41,7 @@ from offdecode.options import (
     OverviewOptions,
     PathLike,
     Reading,
+    ReportOptions,
     Source,
     StateOptions,
     TopicIds,
@@ -61,11 +64,13 @@ from offdecode.schemas.history_rows import (
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import DEFAULT_OPTIONS, row_type, row_type_names
 from offdecode.schemas.state_rows import LAG_ROW, STATE_ROW_TYPES, TRANSACTION_ROW
+from offdecode.sinks.files import CompleteFile
 from offdecode.sinks.parquet import within_calendar
 
 __all__ = [
     "Answer",
     "OffdecodeError",
+    "Page",
     "Problem",
     "ProblemWarning",
     "SourceError",
@@ -80,6 +85,7 @@ __all__ = [
     "lag",
     "read",
     "read_table",
+    "report",
     "state",
     "transactions",
 ]
@@ -336,6 +342,50 @@ def transactions(path: Paths, *, on_problem: OnProblem | None = None, **options:
     source, rows, asked, reading = _groups(path, options, Source, Filter, TransactionOptions, Reading)
     request = Request(source, rows, reading=reading)
     return Answer(request, partial(ask, asked=asked), (TRANSACTION_ROW,), on_problem, Cut.NOT)
+
+
+@_takes(_SOURCE, (Filter, (*GROUPS, *TIMES)), (ReportOptions, None), (ExplainOptions, None), (TopicIds, None), _READING)
+def report(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) -> Page:
+    """A page to look at: the history of the groups, and the evidence for it. Problems and errors as of `decode`.
+
+    The log is read at once. Raises SourceError where there is no offsets log.
+    """
+    from offdecode.reporting.page import chunks
+    from offdecode.reporting.walk import report as ask
+
+    kinds = (Source, Filter, ReportOptions, ExplainOptions, TopicIds, Reading)
+    source, rows, asked, known, names, reading = _groups(path, options, *kinds)
+    run = Run(Request(source, rows, reading=reading), _warn if on_problem is None else on_problem)
+    return Page(b"".join(chunks(ask(run, asked, known, names, lambda read, rows: None))), source.paths)
+
+
+class Page:
+    """An HTML file. A notebook shows it where it stands. html: its text."""
+
+    def __init__(self, data: bytes, evidence: tuple[Path, ...]) -> None:
+        self._data = data
+        self._evidence = evidence
+
+    @property
+    def html(self) -> str:
+        return self._data.decode()
+
+    def save(self, path: PathLike) -> None:
+        """Write the file. Raises UsageError where that cannot be, or would write over the evidence."""
+        if touches_evidence(Path(os.path.realpath(path)), self._evidence):
+            raise UsageError(f"{path}: the input is never written to")
+        file = CompleteFile(Path(path))
+        try:
+            file.stream.write(self._data)
+            file.finish()
+        except OSError as error:
+            file.discard()
+            raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own: its style and scripts keep to themselves."""
+        inner = escape(self.html, quote=True)
+        return f'<iframe sandbox="allow-scripts" width="100%" height="900" frameborder="0" srcdoc="{inner}"></iframe>'
 
 
 @_takes(_SOURCE, (CheckOptions, None))

@@ -362,6 +362,13 @@ class MovementOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """What the page is."""
+
+    title: str | None = option("--title", metavar="TEXT", help="What the page is called. Default: the paths.")
+
+
+@dataclass(frozen=True, slots=True)
 class TransactionOptions:
     """Which transactions are told."""
 
@@ -412,6 +419,22 @@ class Output:
         if self.format is not None:
             return self.format == "parquet"
         return self.path is not None and (self.path.suffix == ".parquet" or self.path.is_dir())
+
+
+def words_of(value: object, names: Iterable[str] | None = None) -> list[str]:
+    """A group of options as the words of a command line: those that are not the default, all or of these names."""
+    found: list[str] = []
+    for item, declared in options_of(type(value), names):
+        given = getattr(value, item.name)
+        if given == item.default:
+            continue
+        flag = next(flag for flag in declared.flags if flag.startswith("--"))
+        if declared.kind is OptionKind.FLAG:
+            found.append(flag)
+        for one in given if declared.repeatable else () if declared.kind is OptionKind.FLAG else (given,):
+            text = ":".join(map(str, one)) if declared.kind is OptionKind.PLACE else str(one)
+            found += [f"{flag}={text}"] if text.startswith("-") else [flag, text]
+    return found
 
 
 def options_of(group: type, names: Iterable[str] | None = None) -> list[tuple[Field[Any], Option]]:

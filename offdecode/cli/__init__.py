@@ -22,6 +22,7 @@ COMMANDS = {
     "state": ("offdecode.cli.state", "Tell committed offsets and groups as of a moment."),
     "lag": ("offdecode.cli.lag", "Tell how far committed offsets are behind the ends of their partitions."),
     "transactions": ("offdecode.cli.transactions", "List transactions, and what open ones hold back."),
+    "report": ("offdecode.cli.report", "Write a page to look at: groups, offsets over time, and the evidence."),
     "growth": ("offdecode.cli.growth", "Tell where the bytes are, and what keeps the log cleaner from removing them."),
     "check": ("offdecode.cli.check", "Check evidence: checksums, damage, what is complete and what is missing."),
     "carve": ("offdecode.cli.carve", "Find batches of the offsets topic in disk images, and write them as segments."),
@@ -33,7 +34,15 @@ COMMANDS = {
 # The overview by purpose; each command is in one of these.
 PURPOSES = {
     "Rows of the log": ("decode", "tail", "carve"),
-    "What happened to groups and offsets": ("groups", "explain", "generations", "state", "lag", "transactions"),
+    "What happened to groups and offsets": (
+        "groups",
+        "explain",
+        "report",
+        "generations",
+        "state",
+        "lag",
+        "transactions",
+    ),
     "The evidence itself": ("check", "growth"),
     "Reference": ("schema", "partition-for"),
 }

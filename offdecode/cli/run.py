@@ -35,16 +35,21 @@ def run_decode(request: Request, output: Output) -> int:
 
 def run_answer(answer: Answer, request: Request, output: Output) -> int:
     """Write the rows that a question makes; the exit status."""
-    return _run(request, output, lambda run, problems, meter: write_answer(answer, run, output, meter))
+    return run_writing(request, output, lambda run, meter: write_answer(answer, run, output, meter))
 
 
-def _run(request: Request, output: Output, write: Callable[[Run, BinaryIO, Meter], None]) -> int:
+def run_writing(request: Request, output: Output, write: Callable[[Run, Meter], None], readings: int = 1) -> int:
+    """Write what a run makes; the exit status. readings: how often it reads the evidence, for the progress bar."""
+    return _run(request, output, lambda run, problems, meter: write(run, meter), readings)
+
+
+def _run(request: Request, output: Output, write: Callable[[Run, BinaryIO, Meter], None], readings: int = 1) -> int:
     start = time.monotonic()
     keep_off_the_evidence(request.source.paths, output)
     stats = Stats()
     with problem_stream(output) as problems:
         run = Run(request, ProblemLines(problems, stats, output.strict), stats)
-        with progress(run.evidence.size) as meter:
+        with progress(run.evidence.size * readings) as meter:
             write(run, problems, meter)
     for missing in missing_names(run):
         click.echo(f"offdecode: {printable(_missing_words(missing))}", err=True)

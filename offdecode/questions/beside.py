@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -52,10 +52,28 @@ class Beside:
         removed, time = self._removed.get(row["topic"], ()), row["commit_timestamp"]
         return time is not None and any(time < one and (as_of is None or one <= as_of) for one in removed)
 
+    @property
+    def anything(self) -> bool:
+        """Whether there is a log of a user's partition."""
+        return bool(self._logs.topics)
+
+    def ends(self, topic: str, partition: int, moments: Iterable[int]) -> list[tuple[int, int, int]]:
+        """(moment, at least, at most) where the log of a partition ended at each moment for which it tells."""
+        log = self._logs.find(topic, partition)
+        found = []
+        for moment in moments if log is not None else ():
+            try:
+                ends = log.ends_at(moment) if log is not None else None
+            except OSError:
+                break
+            if ends is not None:
+                found.append((moment, *ends))
+        return found
+
     def with_ranges(self, chunk: DecodedChunk) -> DecodedChunk:
         """Movements; the signals of sudden ones say how they fit the range of the user's partition."""
         batch = chunk.batches.get(MOVEMENT_ROW)
-        if batch is None or not self._logs.topics:
+        if batch is None or not self.anything:
             return chunk
         rows = np.flatnonzero(among(batch.column("topic"), self._logs.topics))
         rows = rows[among(batch.column("kind"), _SUDDEN)[rows]]

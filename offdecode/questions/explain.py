@@ -61,7 +61,8 @@ def explain(
                 yield producers.named(beside.with_ranges(deletions.hold(item.log, kept)))
         if not isinstance(item, LogRows):
             yield from chunk_of(list(hidden_ranges(item.coverage)))
-    yield from deletions.weighed()
+    for _, chunk in deletions.weighed():
+        yield chunk
 
 
 def _of_kinds(chosen: MovementOptions, chunk: DecodedChunk) -> DecodedChunk:

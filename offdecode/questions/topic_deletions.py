@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from offdecode.evidence import LogId
 from offdecode.filtering import among
-from offdecode.model import ABSENT, DecodedChunk, arrow
+from offdecode.model import ABSENT, DecodedChunk, Vector, arrow
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
 
@@ -42,14 +42,18 @@ class TopicDeletions:
 
     def note(self, log: LogId, chunk: DecodedChunk) -> None:
         """Take notice of all movements of a log, those that nobody asked for too."""
-        self._logs.add(log)
         batch = chunk.batches[MOVEMENT_ROW]
         time = batch.column("last_log_timestamp").cast(pa.int64()).fill_null(ABSENT).to_numpy()
         moves = among(batch.column("kind"), _MOVES) & (time != ABSENT)
         topics = batch.column("topic")
         latest = np.full(len(topics.dictionary), ABSENT)
         np.maximum.at(latest, topics.indices.to_numpy()[moves], time[moves])
-        for topic, known in zip(topics.dictionary.to_pylist(), latest.tolist(), strict=True):
+        self.note_latest(log, topics.dictionary.to_pylist(), latest)
+
+    def note_latest(self, log: LogId, topics: Sequence[str], latest: Vector) -> None:
+        """The same by the latest time at which an offset of each topic moved; ABSENT = it did not."""
+        self._logs.add(log)
+        for topic, known in zip(topics, latest.tolist(), strict=True):
             if known != ABSENT:
                 by_log = self._latest[topic]
                 by_log[log] = max(by_log.get(log, known), known)
@@ -67,12 +71,15 @@ class TopicDeletions:
         self._held.append((log, batch.filter(arrow(held))))
         return chunk.where(~held)
 
-    def weighed(self) -> Iterator[DecodedChunk]:
-        """What was held: of low confidence where another log goes on with the topic, of high only beside others."""
+    def weighed(self) -> Iterator[tuple[LogId, DecodedChunk]]:
+        """What was held, with its log.
+
+        Of low confidence where another log goes on with the topic, of high only beside other logs.
+        """
         for log, batch in self._held:
             rows = [self._weigh(log, row) for row in batch.to_pylist()]
             found = pa.RecordBatch.from_pylist(rows, schema=row_type(MOVEMENT_ROW).arrow_schema)
-            yield DecodedChunk({MOVEMENT_ROW: found}, np.arange(len(found)))
+            yield log, DecodedChunk({MOVEMENT_ROW: found}, np.arange(len(found)))
 
     def _weigh(self, log: LogId, row: dict[str, Any]) -> dict[str, Any]:
         others = [time for other, time in self._latest.get(row["topic"], {}).items() if other != log]

@@ -30,6 +30,7 @@ QUESTIONS = {
     "check": ("check", "--json"),
     "groups": ("groups",),
     "growth": ("growth",),
+    "report": ("report",),
 }
 _FLOORS = {
     "state": 2,
@@ -40,6 +41,7 @@ _FLOORS = {
     "check": 1.5,
     "groups": 2,
     "growth": 2,
+    "report": 3,
 }
 _ENTRY_BYTES = 200  # of a key, group or open transaction
 

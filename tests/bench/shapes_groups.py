@@ -21,6 +21,9 @@ _FEWEST_MEMBERS, _MOST_MEMBERS = 3, 40
 _GENERATION_EVERY = 80  # records
 _BIG_GROUP_MEMBERS = 20_000
 _IN_OPEN, _IN_DECIDED = 5, 3  # commits of a transaction
+_FLEET_GROUPS, _FLEET_PARTITIONS, _FLEET_BATCH = 2000, 3, 50
+_FLEET_REWIND_EVERY, _FLEET_GENERATION_EVERY = 5000, 200  # records
+_MONTH_MS = 30 * 86_400_000
 _AT_ONCE = 50  # transactions that overlap
 
 
@@ -78,6 +81,28 @@ def decided_transactions(records: int) -> Iterator[bytes]:
         for number in under_way:
             yield marker(offset, number, commit=number % 5 > 0)
             offset += 1
+
+
+def fleet(records: int) -> Iterator[bytes]:
+    """A month of 2,000 groups of three partitions each: they advance, some rewind; each has generations."""
+    rnd = random.Random(SEED)
+    at = [[0] * _FLEET_PARTITIONS for _ in range(_FLEET_GROUPS)]
+    generation = [0] * _FLEET_GROUPS
+    step = _MONTH_MS * _FLEET_BATCH // max(records, _FLEET_BATCH)
+    for offset in range(0, records, _FLEET_BATCH):
+        pairs: list[Pair] = []
+        for _ in range(min(_FLEET_BATCH, records - offset)):
+            group = rnd.randrange(_FLEET_GROUPS)
+            name, partition = f"service-{group}", rnd.randrange(_FLEET_PARTITIONS)
+            if rnd.random() * _FLEET_GENERATION_EVERY < 1:
+                generation[group] += 1
+                members = [f"{name}-{number + generation[group]}" for number in range(_FLEET_PARTITIONS)]
+                pairs.append(_generation(name, generation[group], (f"topic-{group % 100}",), members, 1))
+                continue
+            back = rnd.random() * _FLEET_REWIND_EVERY < 1
+            at[group][partition] = max(at[group][partition] + (-5000 if back else rnd.randrange(200)), 0)
+            pairs.append(commit(name, f"topic-{group % 100}", partition, at[group][partition]))
+        yield batch(pairs, Header(offset, timestamp=BASE_TIME_MS + offset // _FLEET_BATCH * step))
 
 
 def _transaction(offset: int, number: int, count: int) -> bytes:
@@ -153,5 +178,6 @@ GROUP_SHAPES = {
         Shape("many-keys", many_keys),
         Shape("open-transactions", open_transactions, share=0.5),
         Shape("transactions", decided_transactions, share=0.8),
+        Shape("fleet", fleet),
     )
 }

@@ -53,10 +53,13 @@ class GenerationRows:
         """Assignments of the chunk's generations need not be remembered any longer."""
         self._known.clear()
 
-    def row(self, event: Generation) -> tuple[Row, list[Standing]]:
-        """The row of a generation but for its members, and these with what each has gained and lost."""
+    def row(self, event: Generation, *, assignments: bool = True) -> tuple[Row, list[Standing]]:
+        """The row of a generation but for its members, and these with what each has gained and lost.
+
+        assignments: else there are no members, nor what those that left had.
+        """
         image, previous = event.image, event.previous
-        changes = self._changes(image, previous)
+        changes = self._changes(image, previous, assignments)
         members: list[Standing] = changes.pop("members")
         key = (image.log_partition, image.group)
         before = self._last.pop(key, None)
@@ -86,7 +89,7 @@ class GenerationRows:
         }
         return row, members
 
-    def _changes(self, image: GroupImage, previous: GroupImage | None) -> Row:
+    def _changes(self, image: GroupImage, previous: GroupImage | None, assignments: bool) -> Row:
         then = {member.member_id: member for member in previous.members} if previous else {}
         now = {member.member_id: member for member in image.members}
         places = {member.instance_id: member for member in then.values() if member.instance_id is not None}
@@ -100,11 +103,11 @@ class GenerationRows:
         return {
             "members": [
                 self._standing(member, then.get(member.member_id) or predecessor.get(member.member_id))
-                for member in image.members
+                for member in (image.members if assignments else ())
             ],
             "joined": [name for name in now if name not in then and name not in predecessor],
             "left": [
-                {**_identity(member), "lost": assignment_rows(member.assignment)}
+                {**_identity(member), "lost": assignment_rows(member.assignment) if assignments else None}
                 for name, member in then.items()
                 if name not in now and name not in replaced
             ],

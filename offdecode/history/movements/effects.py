@@ -41,6 +41,11 @@ class Effects:
         self._waiting = _none()
         self._places = 0
 
+    @property
+    def topic_ids(self) -> list[str]:
+        """The ids of topics, by number."""
+        return list(self._topic_ids)
+
     def take(
         self, chunk: DecodedChunk, commits: CommitColumns | None, joined: Joined | None, *, cleaned: bool = False
     ) -> Events:

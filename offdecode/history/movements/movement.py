@@ -123,10 +123,15 @@ class Steps:
 
 
 class Held(NamedTuple):
-    """Keys with the offsets that they were left at; ABSENT = not known. live: whether they have one."""
+    """Keys with the offsets that they were left at; ABSENT = not known. live: whether they have one.
+
+    topic_id: its number among those of Effects; -1 = none.
+    """
 
     key: Vector
     live: Mask
+    offset: Vector
+    topic_id: Vector
     committed: Vector
     expires: Vector
 
@@ -214,7 +219,8 @@ class Movement:
         """What every key that ever had an offset was left at."""
         key = np.flatnonzero(self._left["seen"] == 1)
         left = self._left[key]
-        return Held(key, left["offset"] != ABSENT, left["commit_timestamp"].copy(), left["expire_timestamp"].copy())
+        live = left["offset"] != ABSENT
+        return Held(key, live, *(left[name].copy() for name in ("offset", "topic_id", *_TIMES)))
 
     def _effective(self, events: Events, start: Vector) -> Mask:
         """Which events take effect: those that may, unless a record that stands after theirs is in force already.

@@ -52,6 +52,11 @@ class Moves:
         """What every key that ever had an offset was left at."""
         return self._movement.held()
 
+    @property
+    def topic_ids(self) -> list[str]:
+        """The ids of topics that commits name, by number."""
+        return self._effects.topic_ids
+
     def groups_of(self, key: Vector) -> Vector:
         """The numbers of the groups of these keys."""
         return self.keys.pairs.parts(self.keys.pairs_of(key))[0]

@@ -1,0 +1,49 @@
+"""offdecode report: a page to look at."""
+
+from __future__ import annotations
+
+import click
+
+from offdecode.cli.options import Taken, paths_argument, takes
+from offdecode.options import (
+    GROUPS,
+    TIMES,
+    ExplainOptions,
+    Filter,
+    Output,
+    Reading,
+    ReportOptions,
+    Source,
+    TopicIds,
+)
+
+_OUTPUT = ("path", "problems_file", "strict", "show_stats")
+
+
+@click.command("report")
+@paths_argument
+@takes(
+    Source, Taken(Filter, (*GROUPS, *TIMES)), ReportOptions, ExplainOptions, TopicIds, Reading, Taken(Output, _OUTPUT)
+)
+def command(  # noqa: PLR0913 - a value for each group of options
+    source: Source, rows: Filter, asked: ReportOptions, known: ExplainOptions, names: TopicIds, reading: Reading,
+    output: Output,
+) -> int:  # fmt: skip
+    """Write a page to look at: one HTML file with the history of the groups, and the evidence for it.
+
+    PATH as for decode. The file needs no network: any browser opens it, now and in years. It shows what happened when,
+    each group's members, generations and offsets over time, and what the evidence does not tell.
+    """
+    from offdecode.cli.run import run_writing
+    from offdecode.reporting.page import chunks
+    from offdecode.reporting.walk import report
+    from offdecode.request import Request
+    from offdecode.run import Run
+    from offdecode.writing import Meter, json_stream
+
+    def write(run: Run, meter: Meter) -> None:
+        with json_stream(output) as stream:
+            for chunk in chunks(report(run, asked, known, names, meter)):
+                stream.write(chunk)
+
+    return run_writing(Request(source, rows, reading=reading), output, write, readings=2)

@@ -1,0 +1,123 @@
+"""What of all that was found goes onto the page: as much as a reader can look at, and a browser can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from offdecode.history.overview import notability
+from offdecode.model import Vector, rows_of
+from offdecode.questions.beside import Beside
+from offdecode.reporting.log_walk import LogWalk
+from offdecode.reporting.marks import LOG, Marks
+from offdecode.reporting.membership import Story
+from offdecode.reporting.points import POINT, Points
+from offdecode.reporting.seen import Group, Line
+
+MOST_GROUPS = 2500
+_MOST_LINES = 12_000
+_MOST_POINTS = 150_000
+_MOST_GENERATIONS = 10_000
+_MOST_BARS = 25_000
+_MOST_ENDS = 6000
+_ENDS_OF_A_LINE = 48
+
+
+def chosen_groups(table: pa.Table) -> list[Group]:
+    """The groups of a table: those with the most kinds of notable things first, then those that commit most."""
+    rows = table.take(pa.array(_by_notability(table)[:MOST_GROUPS])).combine_chunks()
+    return [
+        Group(row, row.pop(LOG), [], [], Story())
+        for batch in rows.to_batches()
+        for row in rows_of(batch, batch.schema.names)
+    ]
+
+
+def _by_notability(table: pa.Table) -> Vector:
+    if not len(table):
+        return np.empty(0, np.int64)
+    kinds, times = notability(table)
+    order: Vector = np.lexsort((-np.asarray(table.column("commits")), -times, -kinds))
+    return order
+
+
+def add_marks(groups: Sequence[Group], marks: Marks) -> None:
+    """The marks of the groups that are chosen."""
+    by_name = {(group.log, group.row["group"]): group for group in groups}
+    for batch in marks.table().combine_chunks().to_batches():
+        for row in rows_of(batch, batch.schema.names):
+            group = by_name.get((row.pop(LOG), row["group"]))
+            if group is not None:
+                group.marks.append(row)
+
+
+def add_stories(groups: Sequence[Group], logs: Sequence[LogWalk]) -> None:
+    """Their generations, and who held what."""
+    for group in groups:
+        group.story = logs[group.log].membership.story(group.row["group"])
+    generations = fair([len(group.story.generations) for group in groups], _MOST_GENERATIONS)
+    bars = fair([len(group.story.bars) for group in groups], _MOST_BARS)
+    for group in groups:
+        group.story.thin(generations)
+        group.story.cut(bars)
+
+
+def add_lines(groups: Sequence[Group], logs: Sequence[LogWalk], points: Points, beside: Beside) -> None:
+    """Their offsets over time, those of marked partitions first, and what lies beside them."""
+    keys = [logs[group.log].keys_of(group.row) for group in groups]
+    most = fair([len(own) for own in keys], _MOST_LINES)
+    for at, group in enumerate(groups):
+        group.hidden_lines = max(len(keys[at]) - most, 0)
+        keys[at], names = _first_ones(group, keys[at], logs[group.log], most)
+        group.lines = [Line(topic, partition, np.empty(0, POINT)) for topic, partition in names]
+    sought = np.concatenate(
+        [np.empty(0, np.int64), *(logs[group.log].among_all(own) for group, own in zip(groups, keys, strict=True))]
+    )
+    found = points.of(sought, _MOST_POINTS)
+    starts, ends = (np.searchsorted(found["key"], sought, side).tolist() for side in ("left", "right"))
+    lines = (line for group in groups for line in group.lines)
+    for line, start, end in zip(lines, starts, ends, strict=True):
+        line.points = found[start:end]
+    if beside.anything:
+        _add_lags(groups, keys, logs, beside)
+
+
+def _first_ones(group: Group, keys: Vector, log: LogWalk, most: int) -> tuple[Vector, list[tuple[str, int]]]:
+    """So many of a group's keys, those with marks first, by topic and partition; and what they are."""
+    names = log.names_of(keys)
+    marked = {(row["topic"], row["partition"]) for row in group.marks}
+    order = sorted(range(len(names)), key=lambda at: (names[at] not in marked, names[at]))[:most]
+    return keys[order], [names[at] for at in order]
+
+
+def _add_lags(groups: Sequence[Group], keys: Sequence[Vector], logs: Sequence[LogWalk], beside: Beside) -> None:
+    """Lag where the log ends, and where the users' partitions ended in the meantime."""
+    left = _MOST_ENDS
+    known: dict[tuple[str, int], list[tuple[int, int, int]]] = {}
+    held = [log.held() for log in logs]
+    for group, own in zip(groups, keys, strict=True):
+        for line, key in zip(group.lines, own.tolist(), strict=True):
+            committed = held[group.log].get(key)
+            if committed is not None:
+                line.lag = beside.row(committed, None)
+            place = line.topic, line.partition
+            if place not in known and left > 0 and len(line.points):
+                times = line.points["time"]
+                moments = np.linspace(times.min(), times.max(), _ENDS_OF_A_LINE).astype(np.int64)
+                known[place] = beside.ends(*place, sorted(set(moments.tolist())))
+                left -= len(known[place])
+            line.ends = known.get(place, [])
+
+
+def fair(counts: Sequence[int], most: int) -> int:
+    """How many each may have at most, so that all together have no more than `most`; at least one."""
+    low, high = 1, max([1, *counts])
+    while low < high:
+        middle = (low + high + 1) // 2
+        if sum(min(count, middle) for count in counts) <= most:
+            low = middle
+        else:
+            high = middle - 1
+    return low

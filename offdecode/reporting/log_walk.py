@@ -1,0 +1,153 @@
+"""One log's chunks to what a report keeps of it: groups, points, counts, generations, and movements as they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+from offdecode.filtering import key_tests, pushed
+from offdecode.history.groups.generations import GenerationRows
+from offdecode.history.groups.images import Generation
+from offdecode.history.movements.movement import Columns, MovementKind, Movements
+from offdecode.history.movements.moves import Moves
+from offdecode.history.overview import Overview
+from offdecode.model import ABSENT, Coverage, DecodedChunk, Mask, Vector, stable_order
+from offdecode.options import GROUPS, Filter
+from offdecode.reporting.counts import Counts
+from offdecode.reporting.marks import LOG
+from offdecode.reporting.membership import Membership
+from offdecode.reporting.points import Points
+from offdecode.reporting.seen import Log, Row
+
+COMMITS, GENERATIONS = "commit", "generation"
+_COUNTED = (
+    MovementKind.REWIND, MovementKind.RESET_LIKE, MovementKind.JUMP, MovementKind.TOMBSTONE, MovementKind.ABORTED,
+    MovementKind.PENDING, MovementKind.OVERTAKEN,
+)  # fmt: skip
+_KEYS_OF_A_LOG = 1 << 40  # more than a log can have
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all logs of a report fill. rows: which groups and times it is about."""
+
+    rows: Filter
+    points: Points
+    counts: Counts
+
+
+class LogWalk:
+    """Takes the chunks of one log in order. moves: new ones; tell: takes the movements that have ended.
+
+    groups: their rows, with the log's number, when it is through; what is no offsets log never is.
+    """
+
+    def __init__(
+        self, number: int, moves: Moves, retention_ms: int | None, shared: Shared, tell: Callable[[Movements], None]
+    ) -> None:
+        self.number = number
+        self.moves = moves
+        self.log = Log()
+        self._shared = shared
+        self._tell = tell
+        self._overview = Overview(moves, retention_ms)
+        self.groups: pa.RecordBatch | None = None
+        names = moves.owners.replay.topic_names
+        self._generations = GenerationRows(names)
+        self.membership = Membership(self._generations, names, shared.rows.since)
+        self._test = key_tests(pushed(shared.rows, GROUPS)).get("group")
+        self._wanted = np.empty(0, np.bool_)  # by group
+        moves.on_steps.append(self._note_steps)
+        moves.owners.on_generation.append(self._note_generation)
+
+    def take(self, chunk: DecodedChunk, first_gap: int | None) -> None:
+        """The next rows, which have sizes. first_gap: the first offset that the log lacks, if any."""
+        movements = self.moves.take(chunk, first_gap)
+        self._generations.end_chunk()
+        self._overview.take(chunk, movements)
+        self._tell(movements)
+
+    def finish(self, coverage: Coverage) -> None:
+        """The log is through."""
+        movements = self.moves.finish()
+        self._tell(movements)
+        self.membership.finish()
+        batch = self._overview.batch(movements, coverage)
+        self.groups = batch.append_column(LOG, pa.array(np.full(len(batch), self.number)))
+        self.log = Log(coverage.log_partition, (*coverage.gaps, *coverage.over), coverage.exported, read=True)
+
+    def _wants(self, steps: Columns) -> Mask:
+        """Which commits are of a group and a time that are wanted."""
+        wanted = np.ones(len(steps["key"]), np.bool_)
+        since = self._shared.rows.since
+        if since is not None:
+            time = steps["log_timestamp"]
+            wanted &= (time >= since) | (time == ABSENT)
+        if self._test is not None:
+            more = [self._test(name) for _, name in self.moves.keys.groups[len(self._wanted) :]]
+            self._wanted = np.concatenate((self._wanted, np.array(more, np.bool_)))
+            wanted &= self._wanted[self.moves.groups_of(steps["key"])]
+        return wanted
+
+    def _note_steps(self, steps: Columns) -> None:
+        wanted = self._wants(steps)
+        self._shared.points.add(steps, wanted, self.number * _KEYS_OF_A_LOG)
+        kind, time, counts = steps["kind"], steps["log_timestamp"], self._shared.counts
+        counts.add(COMMITS, time[wanted & (kind != MovementKind.TOMBSTONE)])
+        if not (kind <= MovementKind.REPEAT).all():
+            for counted in _COUNTED:
+                counts.add(counted.name.lower(), time[wanted & (kind == counted)])
+
+    def _note_generation(self, event: Generation) -> None:
+        if self._test is not None and not self._test(event.image.group):
+            return
+        row = self.membership.tell(event)
+        if row is not None and row["generation"] is not None:
+            time = row["log_timestamp"]
+            self._shared.counts.add(GENERATIONS, np.array([ABSENT if time is None else time]))
+
+    @cached_property
+    def _by_group(self) -> tuple[Vector, Vector]:
+        """All keys by the number of their group, and where those of each group begin."""
+        group = self.moves.groups_of(np.arange(len(self.moves.keys)))
+        order = stable_order(group) if len(group) else group
+        return order, np.searchsorted(group[order], np.arange(len(self.moves.keys.groups) + 1))
+
+    def keys_of(self, row: Row) -> Vector:
+        """The keys of the group of a row."""
+        order, starts = self._by_group
+        number = self.moves.keys.group((row["log_partition"], row["group"]))
+        return order[starts[number] : starts[number + 1]]
+
+    def names_of(self, keys: Vector) -> list[tuple[str, int]]:
+        """The topics and partitions of keys."""
+        own = self.moves.keys
+        topic = own.pairs.parts(own.pairs_of(keys))[1]
+        named = [own.pairs.topics[number] for number in topic.tolist()]
+        return list(zip(named, own.partitions_of(keys).tolist(), strict=True))
+
+    def among_all(self, keys: Vector) -> Vector:
+        """These keys among the points of all logs."""
+        return keys + self.number * _KEYS_OF_A_LOG
+
+    def held(self) -> dict[int, Row]:
+        """By key: the offsets where the log ends, as Beside asks for them."""
+        held, ids = self.moves.held(), self.moves.topic_ids
+        live = held.live
+        columns = held.offset[live], held.committed[live], held.topic_id[live]
+        keys = held.key[live]
+        rows = zip(keys.tolist(), self.names_of(keys), *(one.tolist() for one in columns), strict=True)
+        found = {}
+        for key, name, offset, committed, topic_id in rows:
+            found[key] = {
+                "topic": name[0],
+                "partition": name[1],
+                "offset": offset,
+                "commit_timestamp": None if committed == ABSENT else committed,
+                "topic_id": None if topic_id < 0 else ids[topic_id],
+            }
+        return found

@@ -1,0 +1,178 @@
+"""A run to what its report shows: the evidence is checked, then its rows are read once for all that is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from offdecode.evidence import LogId, SegmentEvidence
+from offdecode.filtering import keep, key_mask, pushed
+from offdecode.history.movements.explanation import MovementRows
+from offdecode.history.movements.movement import MovementKind, Movements
+from offdecode.history.movements.moves import Moves
+from offdecode.history.offsets.rules import Coordinator
+from offdecode.model import ABSENT, DecodedChunk, Problem, rows_of
+from offdecode.options import GROUPS, TIMES, ExplainOptions, ReportOptions, TopicIds, TransactionOptions
+from offdecode.questions.beside import Beside
+from offdecode.questions.check import check
+from offdecode.questions.producers import Producers
+from offdecode.questions.topic_deletions import TopicDeletions
+from offdecode.questions.transactions import transactions
+from offdecode.reporting.choice import add_lines, add_marks, add_stories, chosen_groups
+from offdecode.reporting.counts import Counts
+from offdecode.reporting.log_walk import LogWalk, Shared
+from offdecode.reporting.marks import LOG, Marks
+from offdecode.reporting.points import Points
+from offdecode.reporting.seen import Problems, Row, Seen
+from offdecode.request import Report, Request
+from offdecode.run import LogRows, Run
+from offdecode.schemas.history_rows import GROUP_OVERVIEW_ROW
+from offdecode.schemas.rows import row_type
+from offdecode.schemas.state_rows import TRANSACTION_ROW
+
+Meter = Callable[[int, int], None]
+
+_MOST_TRANSACTIONS = 1000
+_MOST_BARS = 1200  # of counts over time
+_PLAIN = np.array([MovementKind.FIRST, MovementKind.ADVANCE, MovementKind.REPEAT])
+
+
+def report(run: Run, asked: ReportOptions, known: ExplainOptions, names: TopicIds, meter: Meter) -> Seen:
+    """What the page of a request shows.
+
+    meter: is told of bytes that were read and rows that were made; the evidence is read twice. Raises SourceError where
+    there is no offsets log.
+    """
+    checks = _checks(run, meter)
+    problems = Problems()
+    walk = _Walk(Run(run.request, _telling(problems, run.report), run.stats, run.evidence), known, names)
+    walk.read(meter)
+    rows, stats = run.request.rows, run.stats
+    logs = list(walk.logs.values())
+    schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema.append(pa.field(LOG, pa.int64()))
+    table = pa.Table.from_batches([log.groups for log in logs if log.groups is not None], schema).unify_dictionaries()
+    table = table.filter(pa.array(key_mask(pushed(rows, GROUPS), table)))
+    groups = chosen_groups(table)
+    add_marks(groups, walk.marks)
+    add_stories(groups, logs)
+    add_lines(groups, logs, walk.shared.points, walk.beside)
+    undecided = _undecided(run) if walk.any_undecided else []
+    return Seen(
+        request=run.request,
+        title=asked.title,
+        known=known,
+        names=names,
+        checks=checks,
+        logs=[log.log for log in logs],
+        bars=walk.shared.counts.bars(_MOST_BARS),
+        groups=groups,
+        group_count=len(table),
+        transactions=undecided[:_MOST_TRANSACTIONS],
+        transaction_count=len(undecided),
+        problems=problems,
+        marks=walk.marks.kinds,
+        resolution_ms=walk.shared.points.span_ms,
+        untimed=walk.shared.points.untimed,
+        rows=stats.rows,
+        bytes=stats.total_bytes,
+    )
+
+
+def _checks(run: Run, meter: Meter) -> list[Row] | None:
+    """What `offdecode check` tells of the evidence; None of exported records."""
+    if not isinstance(run.evidence, SegmentEvidence):
+        return None
+    found = []
+    for one in check(run.again()):
+        found.append(one.as_dict())
+        meter(sum(file["size"] for file in found[-1].get("files", ())), 0)
+    return found
+
+
+def _telling(problems: Problems, report: Report) -> Report:
+    def heard(problem: Problem) -> None:
+        problems.add(problem)
+        report(problem)
+
+    return heard
+
+
+def _undecided(run: Run) -> list[Row]:
+    """Transactions without an end, those that hold back most first."""
+    rows = pushed(run.request.rows, (*GROUPS, *TIMES))
+    again = Run(Request(run.request.source, rows, reading=run.request.reading), _nobody, evidence=run.evidence)
+    found = [
+        row
+        for chunk in transactions(again, TransactionOptions(only_open=True))
+        for row in rows_of(chunk.batches[TRANSACTION_ROW], chunk.batches[TRANSACTION_ROW].schema.names)
+    ]
+    return sorted(found, key=lambda row: -(row["held_back_records"] or 0))
+
+
+def _nobody(problem: Problem) -> None:
+    """Problems are told by those who read all rows."""
+
+
+class _Walk:
+    """Reads the rows of all logs once."""
+
+    def __init__(self, run: Run, known: ExplainOptions, names: TopicIds) -> None:
+        self._run = run
+        cluster = run.evidence.cluster
+        self._names = run.evidence.topic_names(names.topic_ids)
+        self._retention_ms = cluster.retention_ms if known.retention_ms is None else known.retention_ms
+        self._coordinator = Coordinator(known.coordinator)
+        self._deletions = TopicDeletions(cluster.deleted_directories, cluster.removed_topics)
+        self._producers = Producers(cluster)
+        self._wanted = pushed(run.request.rows, (*GROUPS, "since"))
+        self.beside = Beside(run.evidence)
+        self.shared = Shared(run.request.rows, Points(), Counts())
+        self.marks = Marks()
+        self.logs: dict[LogId, LogWalk] = {}
+        self.any_undecided = False
+
+    def read(self, meter: Meter) -> None:
+        stats = self._run.stats
+        read = stats.bytes_read
+        columns = replace(self._run.request.columns, sizes=True)
+        for item in self._run.rows_by_log(pushed(self._run.request.rows, ("until",)), columns):
+            log = self.logs.get(item.log) or self._begin(item.log)
+            if isinstance(item, LogRows):
+                log.take(item.chunk, item.first_gap)
+                meter(stats.bytes_read - read, item.chunk.row_count)
+                read = stats.bytes_read
+            else:
+                log.finish(item.coverage)
+        for held, chunk in self._deletions.weighed():
+            self._mark(held, chunk)
+
+    def _begin(self, log: LogId) -> LogWalk:
+        moves = Moves(self._retention_ms, self._names, self._coordinator)
+        rows = MovementRows(moves)
+
+        def tell(movements: Movements) -> None:
+            self.any_undecided |= bool((movements["kind"] == MovementKind.PENDING).any())
+            self._note_topics(log, moves, movements)
+            for chunk in rows.chunk(movements[~np.isin(movements["kind"], _PLAIN)]):
+                kept = keep(self._wanted, chunk, times=("last_log_timestamp",))
+                if kept.row_count:
+                    self._mark(log, self.beside.with_ranges(self._deletions.hold(log, kept)))
+
+        self.logs[log] = LogWalk(len(self.logs), moves, self._retention_ms, self.shared, tell)
+        return self.logs[log]
+
+    def _note_topics(self, log: LogId, moves: Moves, movements: Movements) -> None:
+        """When offsets of each topic moved tells which topics were not deleted."""
+        topic = moves.keys.pairs.parts(moves.keys.pairs_of(movements["key"]))[1]
+        moved = (movements["kind"] < MovementKind.ABORTED) & (movements["kind"] != MovementKind.TOMBSTONE)
+        latest = np.full(len(moves.keys.pairs.topics), ABSENT)
+        np.maximum.at(latest, topic[moved], movements["last_log_timestamp"][moved])
+        self._deletions.note_latest(log, moves.keys.pairs.topics, latest)
+
+    def _mark(self, log: LogId, chunk: DecodedChunk) -> None:
+        for _, batch in self._producers.named(chunk):
+            if len(batch):
+                self.marks.add(batch, self.logs[log].number)
