@@ -27,6 +27,7 @@ from offdecode.logs import NOT_OFFSETS, Copies, iter_log, offset_map
 from offdecode.model import Coverage, DecodedChunk, Mask, Problem, Vector
 from offdecode.options import Filter, Source
 from offdecode.request import Report, Request, Stats
+from offdecode.sources.checkpoints import broker_id
 from offdecode.sources.exported import can_reread, export_name, exported_bytes, is_printed, iter_lines
 from offdecode.sources.leftovers import leftover_logs
 from offdecode.sources.locations import Location, is_standard_input, local_path
@@ -172,6 +173,12 @@ class Evidence:
     def data_directories(self) -> list[Location]:
         """The directories in which partitions of the offsets topic lie, and those of users' topics."""
         return []
+
+    @property
+    def brokers(self) -> dict[str, int]:
+        """{data directory: id of its broker}, for those that tell it."""
+        found = ((directory.text, broker_id(directory)) for directory in self.data_directories())
+        return {name: number for name, number in found if number is not None}
 
     def steps(self, stats: Stats) -> Iterator[Step]:
         """All steps, in order. stats: the number and size of the segments are put in.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +23,7 @@ _MOST_LINES = 12_000
 _MOST_POINTS = 150_000
 _MOST_GENERATIONS = 10_000
 _MOST_BARS = 25_000
+_MOST_HIDDEN = 12_000  # partitions of which bars are left out
 _MOST_ENDS = 6000
 _ENDS_OF_A_LINE = 48
 
@@ -62,15 +65,20 @@ def add_stories(groups: Sequence[Group], logs: Sequence[LogWalk]) -> None:
     for group in groups:
         group.story.thin(generations)
         group.story.cut(bars)
+        group.hidden_bars = sum(hidden.count for hidden in group.story.hidden.values())
+    partitions = fair([len(group.story.hidden) for group in groups], _MOST_HIDDEN)
+    for group in groups:
+        group.story.hidden = dict(islice(group.story.hidden.items(), partitions))
 
 
 def add_lines(groups: Sequence[Group], logs: Sequence[LogWalk], points: Points, beside: Beside) -> None:
     """Their offsets over time, those of marked partitions first, and what lies beside them."""
-    keys = [logs[group.log].keys_of(group.row) for group in groups]
+    keys = [_marked_first(group, logs[group.log]) for group in groups]
     most = fair([len(own) for own in keys], _MOST_LINES)
     for at, group in enumerate(groups):
         group.hidden_lines = max(len(keys[at]) - most, 0)
-        keys[at], names = _first_ones(group, keys[at], logs[group.log], most)
+        keys[at] = keys[at][:most]
+        names = logs[group.log].names_of(keys[at])
         group.lines = [Line(topic, partition, np.empty(0, POINT)) for topic, partition in names]
     sought = np.concatenate(
         [np.empty(0, np.int64), *(logs[group.log].among_all(own) for group, own in zip(groups, keys, strict=True))]
@@ -84,12 +92,14 @@ def add_lines(groups: Sequence[Group], logs: Sequence[LogWalk], points: Points, 
         _add_lags(groups, keys, logs, beside)
 
 
-def _first_ones(group: Group, keys: Vector, log: LogWalk, most: int) -> tuple[Vector, list[tuple[str, int]]]:
-    """So many of a group's keys, those with marks first, by topic and partition; and what they are."""
+def _marked_first(group: Group, log: LogWalk) -> Vector:
+    """A group's keys that have an offset or a mark: those with most marks first, then by topic and partition."""
+    keys = log.keys_of(group.row)
     names = log.names_of(keys)
-    marked = {(row["topic"], row["partition"]) for row in group.marks}
-    order = sorted(range(len(names)), key=lambda at: (names[at] not in marked, names[at]))[:most]
-    return keys[order], [names[at] for at in order]
+    marks = Counter((row["topic"], row["partition"]) for row in group.marks)
+    told = log.had_offset[keys].tolist()
+    shown = [at for at, name in enumerate(names) if told[at] or name in marks]
+    return keys[sorted(shown, key=lambda at: (-marks[names[at]], names[at]))]
 
 
 def _add_lags(groups: Sequence[Group], keys: Sequence[Vector], logs: Sequence[LogWalk], beside: Beside) -> None:

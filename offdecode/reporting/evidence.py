@@ -43,6 +43,7 @@ def evidence_parts(seen: Seen) -> dict[str, Any]:
         "checks": checks,
         "states": {str(state): words for state, words in STATES.items()},
         "partitions": [] if checks is None else [_partition(one) for one in checks if one["type"] == "partition"],
+        "brokers": sorted(seen.brokers.items()),
         "files": files[:_MOST_FILES],
         "files_more": f"and {len(files) - _MOST_FILES:,} more: offdecode check lists all" * (len(files) > _MOST_FILES),
         "problems": problems.first[:_MOST_PROBLEMS],
@@ -74,8 +75,8 @@ def _cards(seen: Seen, files: list[Row]) -> Iterator[Row]:
                 "worth a look")  # fmt: skip
     yield _card("Rows decoded", f"{seen.rows:,}", f"from {seen.bytes:,} bytes in {len(files):,} files")
     if len(seen.bars.starts):
-        end = int(seen.bars.starts[-1]) + seen.bars.width_ms
-        yield _card("Times", time_words(int(seen.bars.starts[0]))[:10], f"to {time_words(end)[:10]}")
+        (day, first), (last_day, last) = map(_day_and_time, (int(seen.bars.starts[0]), int(seen.bars.starts[-1])))
+        yield _card("Times, UTC", day, f"{first} to {last}" if day == last_day else f"{first} to {last_day} {last}")
     if all(log.exported for log in logs):
         yield _card("Completeness", "not known", "exported records do not tell", "warn")
     else:
@@ -85,6 +86,11 @@ def _cards(seen: Seen, files: list[Row]) -> Iterator[Row]:
     yield _card("Problems", f"{seen.problems.count:,}", "", "bad" if seen.problems.count else "good")
     if seen.transaction_count:
         yield _card("Transactions without an end", f"{seen.transaction_count:,}", "", "warn")
+
+
+def _day_and_time(time: int) -> tuple[str, str]:
+    day, _, rest = time_words(time).partition("T")
+    return day, rest[:8]
 
 
 def _card(title: str, value: str, more: str, look: str | None = None) -> Row:

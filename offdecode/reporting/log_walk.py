@@ -118,10 +118,17 @@ class LogWalk:
         return order, np.searchsorted(group[order], np.arange(len(self.moves.keys.groups) + 1))
 
     def keys_of(self, row: Row) -> Vector:
-        """The keys of the group of a row."""
+        """The keys of the group of a row: those of commits, and of partitions that members held."""
         order, starts = self._by_group
         number = self.moves.keys.group((row["log_partition"], row["group"]))
         return order[starts[number] : starts[number + 1]]
+
+    @cached_property
+    def had_offset(self) -> Mask:
+        """Which keys ever had an offset."""
+        found = np.zeros(len(self.moves.keys), np.bool_)
+        found[self.moves.held().key] = True
+        return found
 
     def names_of(self, keys: Vector) -> list[tuple[str, int]]:
         """The topics and partitions of keys."""

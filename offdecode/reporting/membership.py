@@ -48,14 +48,23 @@ class Bar:
 
 
 @dataclass(slots=True)
+class Hidden:
+    """Bars of a partition that are not kept: how many, from the first one's begin to the last one's end."""
+
+    first: int
+    last: int
+    count: int = 0
+
+
+@dataclass(slots=True)
 class Story:
-    """What is kept of one group. generations: one in so many; hidden_bars: the shortest, which are not kept."""
+    """What is kept of one group. generations: one in so many; hidden: the shortest bars, by topic and partition."""
 
     generations: list[Row] = field(default_factory=list)
     one_in: int = 1
     count: int = 0
     bars: list[Bar] = field(default_factory=list)
-    hidden_bars: int = 0
+    hidden: dict[tuple[str, int], Hidden] = field(default_factory=dict)
     least: int = -LARGEST_INT64  # so many bars are longer than this that no shorter one will be kept
     held: dict[str, tuple[Assignment | None, _ByTopic]] = field(default_factory=dict)  # by member id
     open: dict[tuple[str, str], dict[int, _Since]] = field(default_factory=dict)  # by member id and topic; by partition
@@ -81,9 +90,19 @@ class Story:
     def cut(self, most: int) -> None:
         """Keep the longest bars."""
         if len(self.bars) > most:
-            self.hidden_bars += len(self.bars) - most
-            self.bars = sorted(self.bars, key=attrgetter("length"), reverse=True)[:most]
+            ordered = sorted(self.bars, key=attrgetter("length"), reverse=True)
+            self.bars = ordered[:most]
             self.least = self.bars[-1].length
+            for bar in ordered[most:]:
+                self.hide(bar.topic, bar.partition, bar.first, bar.last)
+
+    def hide(self, topic: str, partition: int, first: int, last: int | None) -> None:
+        """Count a bar that is not kept."""
+        end = LARGEST_INT64 if last is None else last
+        known = self.hidden.get((topic, partition))
+        if known is None:
+            known = self.hidden[topic, partition] = Hidden(first, end)
+        known.first, known.last, known.count = min(known.first, first), max(known.last, end), known.count + 1
 
 
 class Membership:
@@ -120,6 +139,7 @@ class Membership:
         """What is kept of a group, when all logs are through: topics by the names that any of them has told."""
         found = self._stories.get(group, Story())
         found.bars = [replace(bar, topic=self._names.get(bar.topic, bar.topic)) for bar in found.bars]
+        found.hidden = {(self._names.get(topic, topic), at): hidden for (topic, at), hidden in found.hidden.items()}
         return found
 
     def _hold(self, story: Story, event: Generation, time: int | None) -> int:
@@ -176,7 +196,7 @@ class Membership:
             return
         length = LARGEST_INT64 if last is None else last - first
         if length <= story.least:
-            story.hidden_bars += 1
+            story.hide(topic, partition, first, last)
             return
         story.add_bar(Bar(topic, partition, since.member, first, last, since.log_offset, since.generation, length))
 

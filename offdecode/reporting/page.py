@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from offdecode import __version__
-from offdecode.model import Vector
+from offdecode.model import LARGEST_INT64, Vector
 from offdecode.options import GROUPS, TIMES
 from offdecode.reporting.evidence import evidence_parts
 from offdecode.reporting.method import ask, commands, method_lines
@@ -200,7 +200,11 @@ def _group_data(group: Group, words: _Words) -> Row:
         "one_in": group.story.one_in,
         "members": [[words(text) for text in identity] for identity in members],
         "bars": bars,
-        "hidden_bars": group.story.hidden_bars,
+        "hidden_bars": group.hidden_bars,
+        "hidden": [
+            [words(topic), partition, hidden.first, None if hidden.last == LARGEST_INT64 else hidden.last, hidden.count]
+            for (topic, partition), hidden in group.story.hidden.items()
+        ],
     }
 
 

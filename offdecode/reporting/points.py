@@ -8,7 +8,7 @@ from offdecode.history.movements.movement import Columns, MovementKind
 from offdecode.model import ABSENT, Mask, Vector, stable_order
 
 POINT = np.dtype([("key", "i8"), ("time", "i8"), ("log_offset", "i8"), ("offset", "i8")])
-_MOST_HELD = 1 << 20
+_MOST_HELD = 1 << 19
 _LEAST_OF_A_SPAN, _OF_A_SPAN = 2, 4  # the first and the last; the least and the greatest too
 
 

@@ -36,7 +36,7 @@ class Line:
 class Group:
     """One group. row: of `offdecode groups`; log: number of its log. marks: rows of `offdecode explain`.
 
-    hidden_lines: partitions that are not drawn.
+    hidden_lines, hidden_bars: how many partitions and how many bars are not drawn.
     """
 
     row: Row
@@ -45,6 +45,7 @@ class Group:
     marks: list[Row]
     story: Story
     hidden_lines: int = 0
+    hidden_bars: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,10 @@ class Problems:
 class Seen:
     """All of a report on a request. known, names: options of `offdecode explain`, which hold here too.
 
-    checks: as of `offdecode check`, None where the input is exported records; groups: notable ones first; group_count:
-    all that there are; transactions: without an end, those that hold back most first; marks: by kind, how many there
-    were and are kept; resolution_ms: points of a line within so many milliseconds are reduced to four; untimed: commits
-    without a time; rows, bytes: that were read.
+    checks: as of `offdecode check`, None where the input is exported records; brokers: by data directory; groups:
+    notable ones first; group_count: all that there are; transactions: without an end, those that hold back most first;
+    marks: by kind, how many there were and are kept; resolution_ms: points of a line within so many milliseconds are
+    reduced to four; untimed: commits without a time; rows, bytes: that were read.
     """
 
     request: Request
@@ -95,6 +96,7 @@ class Seen:
     known: ExplainOptions
     names: TopicIds
     checks: list[Row] | None
+    brokers: dict[str, int]
     logs: list[Log]
     bars: Bars
     groups: list[Group]

@@ -66,6 +66,7 @@ def report(run: Run, asked: ReportOptions, known: ExplainOptions, names: TopicId
         known=known,
         names=names,
         checks=checks,
+        brokers=run.evidence.brokers,
         logs=[log.log for log in logs],
         bars=walk.shared.counts.bars(_MOST_BARS),
         groups=groups,

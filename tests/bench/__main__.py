@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.generate import GROUPS, MEMBERS, SHAPES
-from tests.bench.measure import Times, alternating, peak_memory, printed, seconds_to_first_row, timed
+from tests.bench.measure import FOLDER, Times, alternating, peak_memory, printed, seconds_to_first_row, timed
 from tests.bench.peers import dump_command, go_command, has_go
 
 _COMMITS = ("v3-500", "v3-10", "v3-1", "v4-500", "v4-10", "v4-1")
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--shapes", default=",".join(SHAPES), help="names, separated by commas")
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "offdecode-bench")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
     chosen = parser.parse_args()
     names = chosen.shapes.split(",")
     targets: list[Target] = []

@@ -6,11 +6,13 @@ import hashlib
 import os
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+FOLDER = Path(tempfile.gettempdir()) / "offdecode-bench"  # where logs are kept that take long to make
 _SAMPLE_SECONDS = 0.02
 _READ_BYTES = 1 << 20
 

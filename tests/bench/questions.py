@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench.__main__ import Target
 from tests.bench.generate import SHAPES
-from tests.bench.measure import alternating, peak_memory, printed, timed
+from tests.bench.measure import FOLDER, alternating, peak_memory, printed, timed
 from tests.bench.shapes_groups import GROUP_SHAPES
 
 _MIB = 1 << 20
@@ -93,7 +92,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--growth", action="store_true", help="measure logs of twice the size too")
     parser.add_argument("--memory", action="store_true", help="measure peak memory too, in runs of their own")
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "offdecode-bench")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
     chosen = parser.parse_args()
     asked = dict.fromkeys(("decode", *chosen.questions.split(",")))
     targets: list[Target] = []

@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from offdecode.history.groups.images import Member
 from offdecode.history.movements.movement import MOVEMENT, MovementKind
 from offdecode.model import ABSENT
 from offdecode.reporting.choice import fair
 from offdecode.reporting.counts import WIDTHS_MS, Counts
 from offdecode.reporting.marks import Marks
-from offdecode.reporting.membership import Story
+from offdecode.reporting.membership import Bar, Story
 from offdecode.reporting.points import Points
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
@@ -132,6 +133,19 @@ def test_generations_are_thinned_and_counted() -> None:
     numbers = [row["generation"] for row in story.generations]
     assert (story.count, len(numbers) <= 100, numbers[0]) == (10_000, True, 0)
     assert numbers == list(range(0, 10_000, story.one_in))
+
+
+def test_the_shortest_bars_are_told_together() -> None:
+    story, member = Story(), Member("m")
+    for number in range(20_000):
+        length = number % 97
+        story.add_bar(Bar("orders", number % 3, member, number, number + length, number, 1, length))
+    story.cut(100)
+    assert len(story.bars) == 100
+    assert {bar.length for bar in story.bars} == {96}
+    assert sum(hidden.count for hidden in story.hidden.values()) == 20_000 - 100
+    assert {key: (hidden.first, hidden.last >= 19_900) for key, hidden in story.hidden.items()} == {
+        ("orders", 0): (0, True), ("orders", 1): (1, True), ("orders", 2): (2, True)}  # fmt: skip
 
 
 @pytest.mark.parametrize(("counts", "most", "each"), [

@@ -5,14 +5,14 @@ const range = { from: page.from, to: page.to };
 const css = (variable) => getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
 
 const MARKS = {
-  rewind: { symbol: "triangle", rotate: 180, color: "--rewind", words: "rewind" },
-  reset_like: { symbol: "diamond", color: "--reset", words: "like a reset" },
-  jump: { symbol: "triangle", color: "--jump", words: "jump" },
-  tombstone: { symbol: "rect", color: "--tombstone", words: "deleted" },
+  rewind: { symbol: "triangle", rotate: 180, color: "--rewind", words: "rewind", counted: ["rewind", "rewinds"] },
+  reset_like: { symbol: "diamond", color: "--reset", words: "like a reset", counted: ["move like a reset", "moves like resets"] },
+  jump: { symbol: "triangle", color: "--jump", words: "jump", counted: ["jump", "jumps"] },
+  tombstone: { symbol: "rect", color: "--tombstone", words: "deleted", counted: ["deleted offset", "deleted offsets"] },
   aborted: { symbol: "path://M0,0 L2,0 L5,3 L8,0 L10,0 L10,2 L7,5 L10,8 L10,10 L8,10 L5,7 L2,10 L0,10 L0,8 L3,5 L0,2 Z",
-    color: "--aborted", words: "aborted" },
-  pending: { symbol: "circle", color: "--pending", words: "undecided" },
-  overtaken: { symbol: "pin", color: "--overtaken", words: "overtaken" },
+    color: "--aborted", words: "aborted", counted: ["aborted commit", "aborted commits"] },
+  pending: { symbol: "circle", color: "--pending", words: "undecided", counted: ["undecided commit", "undecided commits"] },
+  overtaken: { symbol: "pin", color: "--overtaken", words: "overtaken", counted: ["overtaken commit", "overtaken commits"] },
 };
 const COLORS = { commit: "--commit", generation: "--generation" };
 const colorOf = (kind) => css(COLORS[kind] || MARKS[kind].color);

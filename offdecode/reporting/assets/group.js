@@ -28,7 +28,12 @@ const memberWords = (member) => {
   return [instance === null ? null : "static " + name(instance), client === null ? null : name(client),
     host === null ? null : name(host), name(id)].filter((one) => one !== null).join(" · ");
 };
-const memberShort = (member) => name(member[1] ?? member[2] ?? member[0]);
+// The client's name where it tells members from each other, else the end of the member's id.
+function memberShorts(members) {
+  const clients = new Set(members.map((member) => member[1] ?? member[2]));
+  const told = clients.size > members.length / 2;
+  return members.map((member) => (told ? name(member[1] ?? member[2] ?? member[0]) : name(member[0]).slice(-12)));
+}
 const COLOR_COUNT = 10;
 const memberColor = (index) => css("--member-" + (index % COLOR_COUNT));
 
@@ -68,6 +73,10 @@ function holderRows() {
     if (!rows.has(key)) rows.set(key, []);
     rows.get(key).push(bar);
   }
+  for (const [topic, partition] of chosen.data.hidden) {
+    const key = name(topic) + "-" + partition;
+    if (!rows.has(key)) rows.set(key, []);
+  }
   const order = (key) => { const cut = key.lastIndexOf("-"); return [key.slice(0, cut), Number(key.slice(cut + 1))]; };
   return [...rows].sort(([a], [b]) => {
     const [[x, m], [y, n]] = [order(a), order(b)];
@@ -81,6 +90,7 @@ function holders() {
   const { generations, members, row } = chosen.data;
   const section = $("holders");
   dropCharts(section);
+  const shorts = memberShorts(members);
   const box = el("div", { id: "holders-chart", class: "chart" });
   const timed = generations.filter((one) => one.log_timestamp !== null);
   if (!rows.length && !timed.length) {
@@ -94,6 +104,11 @@ function holders() {
   const bars = [];
   rows.forEach(([, own], at) => own.forEach(([, , member, from, to, place, generation]) =>
     bars.push([at, from, to ?? page.to, member, place, generation, to === null ? 1 : 0])));
+  const places = new Map(rows.map(([key], at) => [key, at]));
+  const hidden = chosen.data.hidden.map(([topic, partition, from, to, count]) =>
+    [places.get(name(topic) + "-" + partition), from, to ?? page.to, count]).filter(([at]) => at !== undefined);
+  const hiddenLines = ([at, from, to, count]) => [el("b", null, rows[at][0]),
+    "within this time " + plural(count, "member") + " held it more shortly than is drawn", "from " + bothTimes(from), "to " + bothTimes(to)];
   const barLines = ([at, from, to, member, place, generation, open]) => [
     el("b", null, rows[at][0]), memberWords(members[member]), "from " + bothTimes(from),
     open ? "to the end of the evidence" : "to " + bothTimes(to), "held for " + duration(to - from),
@@ -119,9 +134,17 @@ function holders() {
         splitNumber: 3, nameTextStyle: axisText(), axisLabel: axisText(), splitLine: { lineStyle: { color: css("--grid") } } },
     ],
     dataZoom: zoomers(2, false),
-    tooltip: tooltip((found) => tip(found.seriesName === "held" ? barLines(found.value)
+    tooltip: tooltip((found) => found.componentType !== "series" ? null : tip(found.seriesName === "held"
+      ? barLines(found.value) : found.seriesName === "hidden" ? hiddenLines(found.value)
       : generationLines(timed[found.dataIndex])), { trigger: "item" }),
     series: [
+      { type: "custom", name: "hidden", xAxisIndex: 0, yAxisIndex: 0, clip: true, encode: { x: [1, 2], y: 0 }, data: hidden,
+        renderItem: (_, api) => {
+          const from = api.coord([api.value(1), api.value(0)]);
+          const to = api.coord([api.value(2), api.value(0)]);
+          return { type: "rect", shape: { x: from[0], y: from[1] - 3, width: Math.max(to[0] - from[0], 1.5), height: 6 },
+            style: { fill: css("--grid"), stroke: css("--line"), lineWidth: 0.5 } };
+        } },
       { type: "custom", name: "held", xAxisIndex: 0, yAxisIndex: 0, clip: true, encode: { x: [1, 2], y: 0 }, data: bars,
         renderItem: (params, api) => {
           const from = api.coord([api.value(1), api.value(0)]);
@@ -132,12 +155,12 @@ function holders() {
           if (!shape) return null;
           return {
             type: "rect", shape, style: { fill: memberColor(api.value(3)), stroke: css("--card"), lineWidth: 1 },
-            textContent: shape.width < 40 ? undefined : { style: { text: memberShort(members[api.value(3)]), fill: css("--on-bar"),
+            textContent: shape.width < 40 ? undefined : { style: { text: shorts[api.value(3)], fill: css("--on-bar"),
               fontSize: 11, width: shape.width - 8, overflow: "truncate" } },
             textConfig: { position: "insideLeft" },
           };
         } },
-      { type: "line", name: "generation", xAxisIndex: 1, yAxisIndex: 1, step: "end", symbolSize: 6, showAllSymbol: true,
+      { type: "line", name: "members", xAxisIndex: 1, yAxisIndex: 1, step: "end", symbolSize: 6, showAllSymbol: true,
         lineStyle: { color: css("--generation"), width: 1.2 }, itemStyle: { color: css("--generation") },
         data: timed.map((one) => [one.log_timestamp, one.members]),
         markArea: hiddenBands(row.log) },
@@ -157,7 +180,7 @@ function holders() {
     el("h3", null, "Members and partitions"),
     el("p", { class: "quiet" },
       "A bar begins with the record by which the member held the partition, as the group's generations tell it. ",
-      chosen.data.hidden_bars ? plural(chosen.data.hidden_bars, "bar") + " that would be the shortest are not drawn. " : "",
+      chosen.data.hidden_bars ? plural(chosen.data.hidden_bars, "bar") + " that would be the shortest are not drawn one by one: thin grey bars tell where. " : "",
       chosen.data.one_in > 1 ? "One in " + chosen.data.one_in + " of " + plural(chosen.data.generation_count, "generation") + " is drawn." : ""),
     box, moreRows || "",
     el("details", null, el("summary", null, "Members (" + number(members.length) + ")"),
@@ -264,6 +287,7 @@ function offsets() {
       splitLine: { lineStyle: { color: css("--grid") } } })),
     dataZoom: zoomers(shown.length, false),
     tooltip: tooltip((found) => {
+      if (found.componentType !== "series") return null;
       if (found.seriesName === "marks") return tip(markLines(data.marks[found.value[2]]));
       if (found.seriesName === "end") return tip([el("b", null, "end of " + shown[found.seriesIndex % shown.length].title),
         bothTimes(found.value[0]), "at least " + number(found.value[1]) + ", at most " + number(found.value[2])]);

@@ -51,6 +51,7 @@ function start() {
     setTheme(before);
     charts.forEach(({ chart }) => chart.resize({ width: "auto" }));
   });
+  performance.mark("ready");
   document.documentElement.dataset.ready = "true";
 }
 

@@ -7,7 +7,10 @@ const ROWS = [
   { title: "deleted", kinds: ["tombstone"], height: 46 },
   { title: "no effect", kinds: ["aborted", "pending", "overtaken"], height: 46 },
 ];
-const kindWords = (kind) => ({ commit: "commits", generation: "generations" })[kind] || MARKS[kind].words;
+const kindWords = (kind, count) => {
+  const [one, many] = { commit: ["commit", "commits"], generation: ["generation", "generations"] }[kind] || MARKS[kind].counted;
+  return count === 1 ? one : many;
+};
 
 function overview() {
   const starts = summed(page.bars.starts);
@@ -43,7 +46,7 @@ function overview() {
   const said = (at) => [
     bothTimes(at), "and the " + duration(page.bars.width) + " from then on:",
     ...Object.keys(counts).map((kind) => [kind, counts[kind][starts.indexOf(at)]])
-      .filter(([, count]) => count).map(([kind, count]) => kindWords(kind) + ": " + number(count)),
+      .filter(([, count]) => count).map(([kind, count]) => number(count) + " " + kindWords(kind, count)),
   ];
   const draw = () => ({
     grid: grids,
@@ -73,11 +76,11 @@ function overview() {
     })),
   });
   const all = (kind) => counts[kind].reduce((sum, one) => sum + one, 0);
-  const label = Object.keys(counts).map((kind) => number(all(kind)) + " " + kindWords(kind)).join(", ");
+  const label = Object.keys(counts).map((kind) => number(all(kind)) + " " + kindWords(kind, all(kind))).join(", ");
   addChart(box, "Over time: " + label, draw);
   $("overview-legend").replaceChildren(...Object.keys(counts).map((kind) =>
     el("span", { class: "key", "data-kind": kind }, el("i", { class: "swatch kind-" + kind }), " ",
-      number(all(kind)) + " " + kindWords(kind))));
+      number(all(kind)) + " " + kindWords(kind, all(kind)))));
   $("range").textContent = rangeWords();
 }
 
