@@ -72,7 +72,7 @@ COMMANDS = [
     ["explain", "--format", "text"], ["decode", "--timestamps", "iso"], ["groups"], ["groups", "--format", "table"],
     ["groups", "--timestamps", "iso", "--idle-for", "999999999d"], ["groups", "--offsets-retention-minutes", "9" * 18],
     ["explain", "--offsets-retention-minutes", "9" * 18], ["lag", "--as-of", "9" * 19],
-    ["growth"], ["growth", "--by", "hour", "--format", "table"],
+    ["growth"], ["report"], ["report", "--since", "-5"], ["growth", "--by", "hour", "--format", "table"],
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from offdecode.history.overview import notability
-from offdecode.model import Vector, rows_of
+from offdecode.model import Vector, arrow, rows_of
 from offdecode.questions.beside import Beside
 from offdecode.reporting.log_walk import LogWalk
 from offdecode.reporting.marks import LOG, Marks
@@ -18,7 +18,7 @@ from offdecode.reporting.membership import Story
 from offdecode.reporting.points import POINT, Points
 from offdecode.reporting.seen import Group, Line
 
-MOST_GROUPS = 2500
+_MOST_GROUPS = 2500
 _MOST_LINES = 12_000
 _MOST_POINTS = 150_000
 _MOST_GENERATIONS = 10_000
@@ -30,7 +30,7 @@ _ENDS_OF_A_LINE = 48
 
 def chosen_groups(table: pa.Table) -> list[Group]:
     """The groups of a table: those with the most kinds of notable things first, then those that commit most."""
-    rows = table.take(pa.array(_by_notability(table)[:MOST_GROUPS])).combine_chunks()
+    rows = table.take(arrow(_by_notability(table)[:_MOST_GROUPS])).combine_chunks()
     return [
         Group(row, row.pop(LOG), [], [], Story())
         for batch in rows.to_batches()
@@ -65,6 +65,7 @@ def add_stories(groups: Sequence[Group], logs: Sequence[LogWalk]) -> None:
     for group in groups:
         group.story.thin(generations)
         group.story.cut(bars)
+        logs[group.log].membership.name_topics(group.story)
         group.hidden_bars = sum(hidden.count for hidden in group.story.hidden.values())
     partitions = fair([len(group.story.hidden) for group in groups], _MOST_HIDDEN)
     for group in groups:
@@ -73,12 +74,11 @@ def add_stories(groups: Sequence[Group], logs: Sequence[LogWalk]) -> None:
 
 def add_lines(groups: Sequence[Group], logs: Sequence[LogWalk], points: Points, beside: Beside) -> None:
     """Their offsets over time, those of marked partitions first, and what lies beside them."""
-    keys = [_marked_first(group, logs[group.log]) for group in groups]
+    keys = [_keys_shown(group, logs[group.log]) for group in groups]
     most = fair([len(own) for own in keys], _MOST_LINES)
     for at, group in enumerate(groups):
         group.hidden_lines = max(len(keys[at]) - most, 0)
-        keys[at] = keys[at][:most]
-        names = logs[group.log].names_of(keys[at])
+        keys[at], names = _marked_first(group, keys[at], logs[group.log], most)
         group.lines = [Line(topic, partition, np.empty(0, POINT)) for topic, partition in names]
     sought = np.concatenate(
         [np.empty(0, np.int64), *(logs[group.log].among_all(own) for group, own in zip(groups, keys, strict=True))]
@@ -92,14 +92,24 @@ def add_lines(groups: Sequence[Group], logs: Sequence[LogWalk], points: Points, 
         _add_lags(groups, keys, logs, beside)
 
 
-def _marked_first(group: Group, log: LogWalk) -> Vector:
-    """A group's keys that have an offset or a mark: those with most marks first, then by topic and partition."""
+def _keys_shown(group: Group, log: LogWalk) -> Vector:
+    """A group's keys that have an offset or a mark: others are of partitions that members only held."""
     keys = log.keys_of(group.row)
-    names = log.names_of(keys)
+    shown = log.had_offset[keys].copy()
+    marked = {(row["topic"], row["partition"]) for row in group.marks}
+    if marked and not shown.all():
+        shown[~shown] = [name in marked for name in log.names_of(keys[~shown])]
+    return keys[shown]
+
+
+def _marked_first(group: Group, keys: Vector, log: LogWalk, most: int) -> tuple[Vector, list[tuple[str, int]]]:
+    """So many of a group's keys, and what they are: those with most marks first, then by topic and partition."""
     marks = Counter((row["topic"], row["partition"]) for row in group.marks)
-    told = log.had_offset[keys].tolist()
-    shown = [at for at, name in enumerate(names) if told[at] or name in marks]
-    return keys[sorted(shown, key=lambda at: (-marks[names[at]], names[at]))]
+    if not marks:
+        keys = keys[:most]
+    names = log.names_of(keys)
+    order = sorted(range(len(names)), key=lambda at: (-marks[names[at]], names[at]))[:most]
+    return keys[order], [names[at] for at in order]
 
 
 def _add_lags(groups: Sequence[Group], keys: Sequence[Vector], logs: Sequence[LogWalk], beside: Beside) -> None:

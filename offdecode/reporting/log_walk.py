@@ -15,7 +15,7 @@ from offdecode.history.groups.images import Generation
 from offdecode.history.movements.movement import Columns, MovementKind, Movements
 from offdecode.history.movements.moves import Moves
 from offdecode.history.overview import Overview
-from offdecode.model import ABSENT, Coverage, DecodedChunk, Mask, Vector, stable_order
+from offdecode.model import ABSENT, Coverage, DecodedChunk, Mask, Vector, arrow, stable_order
 from offdecode.options import GROUPS, Filter
 from offdecode.reporting.counts import Counts
 from offdecode.reporting.marks import LOG
@@ -77,7 +77,7 @@ class LogWalk:
         self._tell(movements)
         self.membership.finish()
         batch = self._overview.batch(movements, coverage)
-        self.groups = batch.append_column(LOG, pa.array(np.full(len(batch), self.number)))
+        self.groups = batch.append_column(LOG, arrow(np.full(len(batch), self.number)))
         self.log = Log(coverage.log_partition, (*coverage.gaps, *coverage.over), coverage.exported, read=True)
 
     def _wants(self, steps: Columns) -> Mask:

@@ -136,11 +136,14 @@ class Membership:
             story.held.clear()
 
     def story(self, group: str) -> Story:
-        """What is kept of a group, when all logs are through: topics by the names that any of them has told."""
-        found = self._stories.get(group, Story())
-        found.bars = [replace(bar, topic=self._names.get(bar.topic, bar.topic)) for bar in found.bars]
-        found.hidden = {(self._names.get(topic, topic), at): hidden for (topic, at), hidden in found.hidden.items()}
-        return found
+        """What is kept of a group, when the log is through."""
+        return self._stories.get(group, Story())
+
+    def name_topics(self, story: Story) -> None:
+        """Name topics that were known by id, when all logs are through: any of them may have told the name."""
+        names = self._names
+        story.bars = [replace(bar, topic=names[bar.topic]) if bar.topic in names else bar for bar in story.bars]
+        story.hidden = {(names.get(topic, topic), at): hidden for (topic, at), hidden in story.hidden.items()}
 
     def _hold(self, story: Story, event: Generation, time: int | None) -> int:
         """End what is no longer held, and begin what is: how many partitions come to a member."""

@@ -16,7 +16,7 @@ class Points:
     """Takes the commits of logs; keeps of each key and span of time the first, the last, the least and the greatest.
 
     The span doubles as the log grows, so that each span of before lies within one of now: a millisecond as long as
-    `most_held` points suffice. Points without a time are counted.
+    `most_held` points suffice. More are held only where there are that many keys. Points without a time are counted.
     """
 
     def __init__(self, most_held: int = _MOST_HELD) -> None:
@@ -42,6 +42,7 @@ class Points:
         self._count += len(found)
         if self._count > self._most_held:
             self._reduce(self._all(), self._most_held // 2)
+            self._most_held = max(self._most_held, 2 * self._count)  # where there are so many keys
 
     def _all(self) -> np.ndarray:
         """What is held, by key; of a key as it took effect."""

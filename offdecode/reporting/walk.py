@@ -14,7 +14,7 @@ from offdecode.history.movements.explanation import MovementRows
 from offdecode.history.movements.movement import MovementKind, Movements
 from offdecode.history.movements.moves import Moves
 from offdecode.history.offsets.rules import Coordinator
-from offdecode.model import ABSENT, DecodedChunk, Problem, rows_of
+from offdecode.model import ABSENT, DecodedChunk, Problem, arrow, rows_of
 from offdecode.options import GROUPS, TIMES, ExplainOptions, ReportOptions, TopicIds, TransactionOptions
 from offdecode.questions.beside import Beside
 from offdecode.questions.check import check
@@ -54,12 +54,12 @@ def report(run: Run, asked: ReportOptions, known: ExplainOptions, names: TopicId
     logs = list(walk.logs.values())
     schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema.append(pa.field(LOG, pa.int64()))
     table = pa.Table.from_batches([log.groups for log in logs if log.groups is not None], schema).unify_dictionaries()
-    table = table.filter(pa.array(key_mask(pushed(rows, GROUPS), table)))
+    table = table.filter(arrow(key_mask(pushed(rows, GROUPS), table)))
     groups = chosen_groups(table)
     add_marks(groups, walk.marks)
     add_stories(groups, logs)
     add_lines(groups, logs, walk.shared.points, walk.beside)
-    undecided = _undecided(run) if walk.any_undecided else []
+    undecided = _undecided(run) if walk.any_undecided and run.evidence.can_reread else []
     return Seen(
         request=run.request,
         title=asked.title,
