@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from offdecode.evidence import LogId, SegmentEvidence
 from offdecode.filtering import keep, key_mask, pushed
+from offdecode.history.movements.answer_columns import numbered
 from offdecode.history.movements.explanation import MovementRows
 from offdecode.history.movements.movement import MovementKind, Movements
 from offdecode.history.movements.moves import Moves
@@ -155,6 +156,8 @@ class _Walk:
         rows = MovementRows(moves)
 
         def tell(movements: Movements) -> None:
+            if not len(movements):
+                return
             self.any_undecided |= bool((movements["kind"] == MovementKind.PENDING).any())
             self._note_topics(log, moves, movements)
             for chunk in rows.chunk(movements[~np.isin(movements["kind"], _PLAIN)]):
@@ -167,11 +170,11 @@ class _Walk:
 
     def _note_topics(self, log: LogId, moves: Moves, movements: Movements) -> None:
         """When offsets of each topic moved tells which topics were not deleted."""
-        topic = moves.keys.pairs.parts(moves.keys.pairs_of(movements["key"]))[1]
+        numbers, index = numbered(moves.keys.pairs.parts(moves.keys.pairs_of(movements["key"]))[1])
         moved = (movements["kind"] < MovementKind.ABORTED) & (movements["kind"] != MovementKind.TOMBSTONE)
-        latest = np.full(len(moves.keys.pairs.topics), ABSENT)
-        np.maximum.at(latest, topic[moved], movements["last_log_timestamp"][moved])
-        self._deletions.note_latest(log, moves.keys.pairs.topics, latest)
+        latest = np.full(len(numbers), ABSENT)
+        np.maximum.at(latest, index.to_numpy()[moved], movements["last_log_timestamp"][moved])
+        self._deletions.note_latest(log, [moves.keys.pairs.topics[number] for number in numbers], latest)
 
     def _mark(self, log: LogId, chunk: DecodedChunk) -> None:
         for _, batch in self._producers.named(chunk):

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from offdecode.reporting.page import ECHARTS_VERSION
 from tests.command import run
 from tests.questions.test_lag import evidence, orders
 from tests.reporting.pages import Shown, read
-from tests.segment_builder import BASE_TIME_MS, Header, Pair, batch, commit, marker
+from tests.segment_builder import BASE_TIME_MS, Header, Pair, batch, commit, marker, text
 from tests.truth import FIXTURES
 
 CLASSIC = FIXTURES / "kafka-3.9.1-classic" / "log"
@@ -165,6 +166,25 @@ def test_lag_is_that_of_lag(tmp_path: Path) -> None:
     assert [shown.word(one) for one in lag["signals"]] == asked["signals"]
     assert all(least <= most for _, least, most in ends)
     assert [shown.word(one) for one in lines["gone", 0][0]["signals"]] == told["gone", 0]["signals"]
+
+
+def test_a_log_without_movements_does_not_speak_of_deletions(tmp_path: Path) -> None:
+    """Only logs in which offsets moved confirm each other, as explain weighs it."""
+    log = tmp_path / "log"
+    one = max(CLASSIC.glob("__consumer_offsets-*"), key=lambda path: _deletions(path))
+    shutil.copytree(one, log / one.name)
+    birth = struct.pack(">h", 2) + text("g"), struct.pack(">h", 3) + text("") + struct.pack(">ihhqi", 0, -1, -1, 1, 0)
+    write(log, batch([birth], Header(0)), partition=49)
+    told = [row for row in run("explain", log).rows if row.get("cause") == "topic_deleted"]
+    shown = page(log)
+    found = [mark for number in range(len(shown.groups)) for mark in shown.of(number)["marks"]]
+    assert told
+    deleted = [(mark["log_offset"], mark["confidence"]) for mark in found if mark["cause"] == "topic_deleted"]
+    assert sorted(deleted) == sorted((row["log_offset"], row["confidence"]) for row in told)
+
+
+def _deletions(log: Path) -> int:
+    return sum(row.get("cause") == "topic_deleted" for row in run("explain", log).rows)
 
 
 def test_copies_of_a_partition_are_told(tmp_path: Path) -> None:
