@@ -12,14 +12,12 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import Field, fields
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from offdecode.errors import OffdecodeError, SourceError, UsageError
-from offdecode.evidence import touches_evidence
 from offdecode.model import DecodedChunk, Problem
 from offdecode.options import (
     COMMITS,
@@ -51,6 +49,7 @@ from offdecode.options import (
 )
 from offdecode.pieces import MOST_BYTES, Cut, Piece, pieces_of
 from offdecode.questions.check import Leftover, PartitionCheck, Unused
+from offdecode.reporting.document import Page
 from offdecode.request import Request, checked_row_type, row_request
 from offdecode.run import Run
 from offdecode.schemas.growth_rows import GROWTH_ROW_TYPES
@@ -64,7 +63,6 @@ from offdecode.schemas.history_rows import (
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import DEFAULT_OPTIONS, row_type, row_type_names
 from offdecode.schemas.state_rows import LAG_ROW, STATE_ROW_TYPES, TRANSACTION_ROW
-from offdecode.sinks.files import CompleteFile
 from offdecode.sinks.parquet import within_calendar
 
 __all__ = [
@@ -357,35 +355,6 @@ def report(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) 
     source, rows, asked, known, names, reading = _groups(path, options, *kinds)
     run = Run(Request(source, rows, reading=reading), _warn if on_problem is None else on_problem)
     return Page(b"".join(chunks(ask(run, asked, known, names, lambda read, rows: None))), source.paths)
-
-
-class Page:
-    """An HTML file. A notebook shows it where it stands. html: its text."""
-
-    def __init__(self, data: bytes, evidence: tuple[Path, ...]) -> None:
-        self._data = data
-        self._evidence = evidence
-
-    @property
-    def html(self) -> str:
-        return self._data.decode()
-
-    def save(self, path: PathLike) -> None:
-        """Write the file. Raises UsageError where that cannot be, or would write over the evidence."""
-        if touches_evidence(Path(os.path.realpath(path)), self._evidence):
-            raise UsageError(f"{path}: the input is never written to")
-        file = CompleteFile(Path(path))
-        try:
-            file.stream.write(self._data)
-            file.finish()
-        except OSError as error:
-            file.discard()
-            raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
-
-    def _repr_html_(self) -> str:
-        """The page in a frame of its own: its style and scripts keep to themselves."""
-        inner = escape(self.html, quote=True)
-        return f'<iframe sandbox="allow-scripts" width="100%" height="900" frameborder="0" srcdoc="{inner}"></iframe>'
 
 
 @_takes(_SOURCE, (CheckOptions, None))

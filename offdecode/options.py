@@ -422,7 +422,10 @@ class Output:
 
 
 def words_of(value: object, names: Iterable[str] | None = None) -> list[str]:
-    """A group of options as the words of a command line: those that are not the default, all or of these names."""
+    """A group of options as the words of a command line: those that are not the default, all or of these names.
+
+    Places and durations are not among them: the command line takes these in forms of their own.
+    """
     found: list[str] = []
     for item, declared in options_of(type(value), names):
         given = getattr(value, item.name)
@@ -431,9 +434,9 @@ def words_of(value: object, names: Iterable[str] | None = None) -> list[str]:
         flag = next(flag for flag in declared.flags if flag.startswith("--"))
         if declared.kind is OptionKind.FLAG:
             found.append(flag)
-        for one in given if declared.repeatable else () if declared.kind is OptionKind.FLAG else (given,):
-            text = ":".join(map(str, one)) if declared.kind is OptionKind.PLACE else str(one)
-            found += [f"{flag}={text}"] if text.startswith("-") else [flag, text]
+            continue
+        for one in map(str, given if declared.repeatable else (given,)):
+            found += [f"{flag}={one}"] if one.startswith("-") else [flag, one]
     return found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from offdecode.evidence import Evidence, LogId, StepReader, open_evidence
 from offdecode.model import Coverage, DecodedChunk
-from offdecode.options import ALL_ROWS, Filter
+from offdecode.options import ALL_ROWS, ExplainOptions, Filter
 from offdecode.request import Report, Request, Stats
 from offdecode.schemas.rows import RowOptions
 
@@ -63,9 +63,13 @@ class Run:
         if self.evidence.merged:
             self.request = replace(request, columns=replace(request.columns, copies=True))
 
-    def again(self) -> Run:
-        """The same evidence read anew, all rows of it, and nothing reported."""
-        return Run(replace(self.request, rows=ALL_ROWS), lambda problem: None, evidence=self.evidence)
+    def retention_ms(self, known: ExplainOptions) -> int | None:
+        """For how long the broker kept offsets: as is known, else as the cluster tells; None = neither."""
+        return self.evidence.cluster.retention_ms if known.retention_ms is None else known.retention_ms
+
+    def again(self, rows: Filter = ALL_ROWS) -> Run:
+        """The same evidence read anew, these rows of it, and nothing reported."""
+        return Run(replace(self.request, rows=rows), lambda problem: None, evidence=self.evidence)
 
     def rows(self, wanted: Filter, columns: RowOptions | None = None) -> Iterator[DecodedChunk]:
         """The decoded rows of all logs that a filter wants, partitions by number, each in the order of its log.

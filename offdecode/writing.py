@@ -18,16 +18,14 @@ from offdecode.evidence import SegmentEvidence, Step, StepReader, touches_eviden
 from offdecode.model import DecodedChunk, Problem
 from offdecode.options import Output
 from offdecode.parallel import CAN_SHARE, Turns, TurnStream, share
-from offdecode.request import Report, Request, Stats
+from offdecode.request import Meter, Report, Request, Stats
 from offdecode.run import Run
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import row_type_names
 from offdecode.sinks.carried import Carried, CarryingSink, InOrder
-from offdecode.sinks.files import CompleteFile
+from offdecode.sinks.files import complete_file
 from offdecode.sinks.jsonl import JsonLinesSink, Writable
 from offdecode.sinks.parquet import ParquetSink, parquet_files
-
-Meter = Callable[[int, int], None]  # called with the bytes read and the rows written since the last call
 
 
 class Sink(Protocol):
@@ -215,13 +213,8 @@ def json_stream(output: Output) -> Iterator[BinaryIO]:
             raise UsageError("standard output is closed: give -o FILE")
         yield sys.stdout.buffer
         return
-    file = CompleteFile(output.path)
-    try:
-        yield file.stream
-        file.finish()
-    except BaseException:
-        file.discard()
-        raise
+    with complete_file(output.path) as stream:
+        yield stream
 
 
 def _parquet_targets(row_types: tuple[str, ...] | None, output: Output) -> dict[str, Path]:

@@ -37,9 +37,9 @@ def command(  # noqa: PLR0913 - a value for each group of options
     from offdecode.cli.run import run_writing
     from offdecode.reporting.page import chunks
     from offdecode.reporting.walk import report
-    from offdecode.request import Request
+    from offdecode.request import Meter, Request
     from offdecode.run import Run
-    from offdecode.writing import Meter, json_stream
+    from offdecode.writing import json_stream
 
     def write(run: Run, meter: Meter) -> None:
         with json_stream(output) as stream:

@@ -13,13 +13,12 @@ import click
 from offdecode.cli import DAMAGED
 from offdecode.options import Output
 from offdecode.questions.names import Missing, missing_names
-from offdecode.request import Request, Stats
+from offdecode.request import Meter, Request, Stats
 from offdecode.run import Run
 from offdecode.sinks.text.lines import printable
 from offdecode.sinks.text.words import name_words
 from offdecode.writing import (
     Answer,
-    Meter,
     ProblemLines,
     keep_off_the_evidence,
     problem_stream,

@@ -60,10 +60,12 @@ class Beside:
     def ends(self, topic: str, partition: int, moments: Iterable[int]) -> list[tuple[int, int, int]]:
         """(moment, at least, at most) where the log of a partition ended at each moment for which it tells."""
         log = self._logs.find(topic, partition)
+        if log is None:
+            return []
         found = []
-        for moment in moments if log is not None else ():
+        for moment in moments:
             try:
-                ends = log.ends_at(moment) if log is not None else None
+                ends = log.ends_at(moment)
             except OSError:
                 break
             if ends is not None:

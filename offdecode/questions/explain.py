@@ -43,7 +43,7 @@ def explain(
     known_names = run.evidence.topic_names(names.topic_ids)
     logs: dict[LogId, Explanation] = {}
     cluster = run.evidence.cluster
-    retention_ms = cluster.retention_ms if asked.retention_ms is None else asked.retention_ms
+    retention_ms = run.retention_ms(asked)
     deletions = TopicDeletions(cluster.deleted_directories, cluster.removed_topics)
     beside, producers = Beside(run.evidence), Producers(cluster)
     read = replace(pushed(rows, ("until",)), row_types=(*EXPLAINED, MARKER_ROW))

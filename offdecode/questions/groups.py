@@ -27,7 +27,7 @@ def groups(run: Run, asked: OverviewOptions, known: ExplainOptions, names: Topic
     """The request's groups. Others are read all the same: they tell of deletions."""
     wanted = pushed(run.request.rows, GROUPS)
     topic_names = run.evidence.topic_names(names.topic_ids)
-    retention_ms = run.evidence.cluster.retention_ms if known.retention_ms is None else known.retention_ms
+    retention_ms = run.retention_ms(known)
     logs: dict[LogId, tuple[Moves, Overview]] = {}
     ends: dict[LogId, Coverage] = {}
     for item in run.rows_by_log(pushed(run.request.rows, ("until",)), replace(run.request.columns, sizes=True)):

@@ -14,7 +14,6 @@ from offdecode.model import Vector, arrow, rows_of
 from offdecode.questions.beside import Beside
 from offdecode.reporting.log_walk import LogWalk
 from offdecode.reporting.marks import LOG, Marks
-from offdecode.reporting.membership import Story
 from offdecode.reporting.points import POINT, Points
 from offdecode.reporting.seen import Group, Line
 
@@ -31,11 +30,7 @@ _ENDS_OF_A_LINE = 48
 def chosen_groups(table: pa.Table) -> list[Group]:
     """The groups of a table: those with the most kinds of notable things first, then those that commit most."""
     rows = table.take(arrow(_by_notability(table)[:_MOST_GROUPS])).combine_chunks()
-    return [
-        Group(row, row.pop(LOG), [], [], Story())
-        for batch in rows.to_batches()
-        for row in rows_of(batch, batch.schema.names)
-    ]
+    return [Group(row, row.pop(LOG)) for batch in rows.to_batches() for row in rows_of(batch, batch.schema.names)]
 
 
 def _by_notability(table: pa.Table) -> Vector:

@@ -34,12 +34,10 @@ class Counts:
         self._width = 0  # place among the widths
         self._held: dict[str, list[tuple[Vector, Vector]]] = defaultdict(list)
         self._added = 0
-        self.untimed: dict[str, int] = defaultdict(int)
 
     def add(self, name: str, times: Vector) -> None:
-        """Things of this name happened at these times; ABSENT = not known when."""
+        """Things of this name happened at these times; ABSENT = not known when, which is not counted."""
         timed = times[times != ABSENT]
-        self.untimed[name] += len(times) - len(timed)
         if len(timed):
             starts, counts = _counted(timed // self._ms * self._ms, np.ones(len(timed), np.int64))
             self._held[name].append((starts, counts))

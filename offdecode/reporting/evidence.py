@@ -9,7 +9,7 @@ from offdecode.model import SpanState
 from offdecode.options import Filter
 from offdecode.reporting.seen import Row, Seen
 from offdecode.sinks.text.lines import printable
-from offdecode.sinks.text.words import time_words
+from offdecode.sinks.text.words import offsets_words, time_words
 
 STATES = {
     SpanState.COMPLETE: "complete",
@@ -99,15 +99,13 @@ def _card(title: str, value: str, more: str, look: str | None = None) -> Row:
 
 def _files(checks: list[Row]) -> Iterator[Row]:
     for one in checks:
-        own = (
-            one.get("files", ()) if one["type"] == "partition" else (one["file"],) if one["type"] == "leftover" else ()
-        )
-        for file in own:
+        left_over = one["type"] == "leftover"
+        for file in (one["file"],) if left_over else one.get("files", ()):
             yield {
                 **file,
-                "range": _range(file["first_offset"], file["last_offset"]),
+                "range": offsets_words(file["first_offset"], file["last_offset"]),
                 "records": sum(file["records_by_type"].values()),
-                "why": f"left over, and not read: {one['why']}" if one["type"] == "leftover" else "",
+                "why": f"left over, and not read: {one['why']}" if left_over else "",
             }
 
 
@@ -122,7 +120,7 @@ def _partition(one: Row) -> Row:
     starts = [file["first_offset"] for file in one["files"] if file["first_offset"] is not None]
     return {
         "name": f"partition {number}",
-        "range": _range(min(starts, default=None), max(ends, default=None)),
+        "range": offsets_words(min(starts, default=None), max(ends, default=None)),
         "copies": [_copy_words(copy) for copy in one.get("copies", ())],
         "spans": list(_columns(spans, max(ends, default=0))),
         "label": f"partition {number}: " + ("; ".join(texts) or "complete"),
@@ -160,11 +158,7 @@ def _columns(spans: list[Row], last: int) -> Iterator[Row]:
 
 
 def _span_words(span: Row) -> str:
-    words = f"{STATES[SpanState(span['state'])]}: {_range(span['first_offset'], span['last_offset'], 'the end')}"
+    words = f"{STATES[SpanState(span['state'])]}: {offsets_words(span['first_offset'], span['last_offset'])}"
     if span["first_timestamp"] is not None or span["last_timestamp"] is not None:
         words += f", {time_words(span['first_timestamp'])} to {time_words(span['last_timestamp'])}"
     return f"{words} ({span['reason']})" if span["reason"] else words
-
-
-def _range(first: int | None, last: int | None, end: str = "?") -> str:
-    return "none" if first is None else f"{first} to {end if last is None else last}"

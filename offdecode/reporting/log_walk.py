@@ -12,7 +12,7 @@ import pyarrow as pa
 from offdecode.filtering import key_tests, pushed
 from offdecode.history.groups.generations import GenerationRows
 from offdecode.history.groups.images import Generation
-from offdecode.history.movements.movement import Columns, MovementKind, Movements
+from offdecode.history.movements.movement import Columns, MovementKind, Movements, is_progress
 from offdecode.history.movements.moves import Moves
 from offdecode.history.overview import Overview
 from offdecode.model import ABSENT, Coverage, DecodedChunk, Mask, Vector, arrow, stable_order
@@ -78,7 +78,7 @@ class LogWalk:
         self.membership.finish()
         batch = self._overview.batch(movements, coverage)
         self.groups = batch.append_column(LOG, arrow(np.full(len(batch), self.number)))
-        self.log = Log(coverage.log_partition, (*coverage.gaps, *coverage.over), coverage.exported, read=True)
+        self.log = Log((*coverage.gaps, *coverage.over), coverage.exported, read=True)
 
     def _wants(self, steps: Columns) -> Mask:
         """Which commits are of a group and a time that are wanted."""
@@ -98,7 +98,7 @@ class LogWalk:
         self._shared.points.add(steps, wanted, self.number * _KEYS_OF_A_LOG)
         kind, time, counts = steps["kind"], steps["log_timestamp"], self._shared.counts
         counts.add(COMMITS, time[wanted & (kind != MovementKind.TOMBSTONE)])
-        if not (kind <= MovementKind.REPEAT).all():
+        if not is_progress(kind).all():
             for counted in _COUNTED:
                 counts.add(counted.name.lower(), time[wanted & (kind == counted)])
 

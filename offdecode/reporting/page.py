@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -30,6 +30,7 @@ _LONGEST_WORD, _SHORT_WORD = 300, 40
 _MOST_LETTERS = 1 << 21  # of all words; longer ones are cut short then
 _LARGEST_SAFE = (1 << 53) - 1  # of JavaScript's numbers
 _MOST_SPANS = 300
+_PIECES_AT_ONCE = 64
 
 _GROUP_COLUMNS = (
     "group", "group_type", "state", "log", "log_partition", "members", "most_members", "clients", "hosts", "topics",
@@ -71,15 +72,15 @@ class _Words:
         return known
 
 
-def html(seen: Seen) -> Iterator[str]:
-    """The page, in pieces."""
+def chunks(seen: Seen) -> Iterator[bytes]:
+    """The page as UTF-8, in pieces."""
     words = _Words()
     style = _asset("page.css")
     echarts = _asset("echarts.min.js")
     script = f'"use strict";\n{"".join(map(_asset, _SCRIPTS))}'
     first, last = _reach(seen)
     template = _templates().get_template("page.html.j2")
-    yield from template.generate(
+    pieces = template.stream(
         **evidence_parts(seen),
         title=printable(seen.title or ", ".join(map(str, seen.request.source.paths))),
         version=__version__,
@@ -99,6 +100,9 @@ def html(seen: Seen) -> Iterator[str]:
         name=printable,
         count="{:,}".format,
     )
+    pieces.enable_buffering(_PIECES_AT_ONCE)
+    for piece in pieces:
+        yield piece.encode("utf-8", "backslashreplace")
 
 
 @cache
@@ -252,20 +256,3 @@ def _differences(values: Vector) -> Sequence[int | str]:
     found[1:] -= values[:-1]
     differences: list[int] = found.tolist()
     return differences
-
-
-def chunks(seen: Seen, size: int = 1 << 16) -> Iterator[bytes]:
-    """The page as UTF-8, in chunks of about so many bytes."""
-    held: list[str] = []
-    count = 0
-    for piece in html(seen):
-        held.append(piece)
-        count += len(piece)
-        if count >= size:
-            yield _encoded(held)
-            held, count = [], 0
-    yield _encoded(held)
-
-
-def _encoded(pieces: Iterable[str]) -> bytes:
-    return "".join(pieces).encode("utf-8", "backslashreplace")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from offdecode.history.movements.movement import Columns, MovementKind
+from offdecode.history.movements.movement import Columns, leaves_offset
 from offdecode.model import ABSENT, Mask, Vector, stable_order
 
 POINT = np.dtype([("key", "i8"), ("time", "i8"), ("log_offset", "i8"), ("offset", "i8")])
@@ -28,7 +28,7 @@ class Points:
 
     def add(self, steps: Columns, wanted: Mask, first_key: int) -> None:
         """Commits as steps of Moves, those that are wanted. first_key: is added to their keys."""
-        effective = wanted & (steps["kind"] < MovementKind.ABORTED) & (steps["kind"] != MovementKind.TOMBSTONE)
+        effective = wanted & leaves_offset(steps["kind"])
         decided = steps["decided_timestamp"]
         time = np.where(decided != ABSENT, decided, steps["log_timestamp"])
         timed = time != ABSENT

@@ -41,9 +41,9 @@ class Group:
 
     row: Row
     log: int
-    lines: list[Line]
-    marks: list[Row]
-    story: Story
+    lines: list[Line] = field(default_factory=list)
+    marks: list[Row] = field(default_factory=list)
+    story: Story = field(default_factory=Story)
     hidden_lines: int = 0
     hidden_bars: int = 0
 
@@ -55,7 +55,6 @@ class Log:
     read: it is an offsets log.
     """
 
-    log_partition: int | None = None
     spans: tuple[Span, ...] = ()
     exported: bool = False
     read: bool = False

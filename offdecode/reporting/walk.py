@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,7 @@ from offdecode.evidence import LogId, SegmentEvidence
 from offdecode.filtering import keep, key_mask, pushed
 from offdecode.history.movements.answer_columns import numbered
 from offdecode.history.movements.explanation import MovementRows
-from offdecode.history.movements.movement import MovementKind, Movements
+from offdecode.history.movements.movement import MovementKind, Movements, is_progress, leaves_offset
 from offdecode.history.movements.moves import Moves
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.model import ABSENT, DecodedChunk, Problem, arrow, rows_of
@@ -28,17 +27,14 @@ from offdecode.reporting.log_walk import LogWalk, Shared
 from offdecode.reporting.marks import LOG, Marks
 from offdecode.reporting.points import Points
 from offdecode.reporting.seen import Problems, Row, Seen
-from offdecode.request import Report, Request
+from offdecode.request import Meter, Report
 from offdecode.run import LogRows, Run
 from offdecode.schemas.history_rows import GROUP_OVERVIEW_ROW
 from offdecode.schemas.rows import row_type
 from offdecode.schemas.state_rows import TRANSACTION_ROW
 
-Meter = Callable[[int, int], None]
-
 _MOST_TRANSACTIONS = 1000
 _MOST_BARS = 1200  # of counts over time
-_PLAIN = np.array([MovementKind.FIRST, MovementKind.ADVANCE, MovementKind.REPEAT])
 
 
 def report(run: Run, asked: ReportOptions, known: ExplainOptions, names: TopicIds, meter: Meter) -> Seen:
@@ -104,18 +100,13 @@ def _telling(problems: Problems, report: Report) -> Report:
 
 def _undecided(run: Run) -> list[Row]:
     """Transactions without an end, those that hold back most first."""
-    rows = pushed(run.request.rows, (*GROUPS, *TIMES))
-    again = Run(Request(run.request.source, rows, reading=run.request.reading), _nobody, evidence=run.evidence)
+    again = run.again(pushed(run.request.rows, (*GROUPS, *TIMES)))
     found = [
         row
         for chunk in transactions(again, TransactionOptions(only_open=True))
         for row in rows_of(chunk.batches[TRANSACTION_ROW], chunk.batches[TRANSACTION_ROW].schema.names)
     ]
     return sorted(found, key=lambda row: -(row["held_back_records"] or 0))
-
-
-def _nobody(problem: Problem) -> None:
-    """Problems are told by those who read all rows."""
 
 
 class _Walk:
@@ -125,7 +116,7 @@ class _Walk:
         self._run = run
         cluster = run.evidence.cluster
         self._names = run.evidence.topic_names(names.topic_ids)
-        self._retention_ms = cluster.retention_ms if known.retention_ms is None else known.retention_ms
+        self._retention_ms = run.retention_ms(known)
         self._coordinator = Coordinator(known.coordinator)
         self._deletions = TopicDeletions(cluster.deleted_directories, cluster.removed_topics)
         self._producers = Producers(cluster)
@@ -160,7 +151,7 @@ class _Walk:
                 return
             self.any_undecided |= bool((movements["kind"] == MovementKind.PENDING).any())
             self._note_topics(log, moves, movements)
-            for chunk in rows.chunk(movements[~np.isin(movements["kind"], _PLAIN)]):
+            for chunk in rows.chunk(movements[~is_progress(movements["kind"])]):
                 kept = keep(self._wanted, chunk, times=("last_log_timestamp",))
                 if kept.row_count:
                     self._mark(log, self.beside.with_ranges(self._deletions.hold(log, kept)))
@@ -171,7 +162,7 @@ class _Walk:
     def _note_topics(self, log: LogId, moves: Moves, movements: Movements) -> None:
         """When offsets of each topic moved tells which topics were not deleted."""
         numbers, index = numbered(moves.keys.pairs.parts(moves.keys.pairs_of(movements["key"]))[1])
-        moved = (movements["kind"] < MovementKind.ABORTED) & (movements["kind"] != MovementKind.TOMBSTONE)
+        moved = leaves_offset(movements["kind"])
         latest = np.full(len(numbers), ABSENT)
         np.maximum.at(latest, index.to_numpy()[moved], movements["last_log_timestamp"][moved])
         self._deletions.note_latest(log, [moves.keys.pairs.topics[number] for number in numbers], latest)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,3 +46,15 @@ class CompleteFile:
             self.stream.close()
         if self._partial is not None:
             self._partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def complete_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that gets its name when all is written, and vanishes when that fails."""
+    file = CompleteFile(path)
+    try:
+        yield file.stream
+        file.finish()
+    except BaseException:
+        file.discard()
+        raise

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import os
 import re
+import shlex
 import shutil
 import struct
 import subprocess
@@ -185,6 +187,21 @@ def test_a_log_without_movements_does_not_speak_of_deletions(tmp_path: Path) -> 
 
 def _deletions(log: Path) -> int:
     return sum(row.get("cause") == "topic_deleted" for row in run("explain", log).rows)
+
+
+def test_every_command_that_the_page_names_is_one(tmp_path: Path) -> None:
+    names = tmp_path / "topics"
+    names.write_text("Wb27Zp_EQh2NnsewtjxCOw __consumer_offsets\n")
+    options = (
+        "--group", "notify-batch-32.consumer", "--since", "5", "--until", "1895422373216", "--topic-ids", names,
+        "--offsets-retention-minutes", "60", "--coordinator", "old-live", "--log-partition", "2",
+    )  # fmt: skip
+    shown = page(GROUPS, *options)
+    named = re.findall(r"<dd><code>(offdecode .*?)</code></dd>", shown.html)
+    assert len(named) == 8
+    for command in named:
+        done = run(*shlex.split(html.unescape(command))[1:])
+        assert (done.status, bool(done.stdout)) == (0, "transactions" not in command), command
 
 
 def test_copies_of_a_partition_are_told(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ _STEP_LIMIT = 1 << 31  # a longer step counts as this in the mean
 
 
 class MovementKind(IntEnum):
-    """What a movement is. The last three have no effect on the offset, so far or for good."""
+    """What a movement is. The first three are plain progress, the last three have no effect, so far or for good."""
 
     FIRST = 0
     ADVANCE = 1
@@ -38,6 +38,16 @@ class MovementKind(IntEnum):
     ABORTED = 7
     PENDING = 8
     OVERTAKEN = 9
+
+
+def is_progress(kind: Vector) -> Mask:
+    """Which movements are plain progress: first, advance, repeat."""
+    return np.asarray(kind <= MovementKind.REPEAT)
+
+
+def leaves_offset(kind: Vector) -> Mask:
+    """Which movements took effect and left an offset: all but tombstones and those without effect."""
+    return np.asarray((kind < MovementKind.ABORTED) & (kind != MovementKind.TOMBSTONE))
 
 
 class Confidence(IntEnum):

@@ -16,12 +16,14 @@ function read(index) {
     ...data, row, index,
     lines: data.lines.map(([topic, partition, times, offsets, places, lag, ends], at) => ({
       topic, partition, at, times: summed(times), offsets: summed(offsets), places: summed(places), lag, ends,
-      title: name(topic) + "-" + partition,
+      title: placeWords(topic, partition),
     })),
     marks: data.marks.map((values, at) => ({ ...asObject(MARK_FIELDS, values), at })),
     generations: data.generations.map((values) => asObject(GENERATION_FIELDS, values)),
   };
 }
+
+const placeWords = (topic, partition) => name(topic) + "-" + partition;
 
 const memberWords = (member) => {
   const [id, instance, client, host] = member;
@@ -56,7 +58,7 @@ const markTitle = (mark) => MARKS[kindOf(mark)].words + (mark.cause === null ? "
 
 function markLines(mark) {
   return [
-    el("b", null, markTitle(mark)), name(mark.topic) + "-" + mark.partition,
+    el("b", null, markTitle(mark)), placeWords(mark.topic, mark.partition),
     exact(mark.before) + " → " + (mark.after === null ? "deleted" : exact(mark.after)), bothTimes(mark.log_timestamp),
     mark.decided_log_timestamp === null ? null : "decided " + bothTimes(mark.decided_log_timestamp),
     "log offset " + exact(mark.log_offset), word(mark.confidence) + " confidence",
@@ -69,12 +71,12 @@ function markLines(mark) {
 function holderRows() {
   const rows = new Map();
   for (const bar of chosen.data.bars) {
-    const key = name(bar[0]) + "-" + bar[1];
+    const key = placeWords(bar[0], bar[1]);
     if (!rows.has(key)) rows.set(key, []);
     rows.get(key).push(bar);
   }
   for (const [topic, partition] of chosen.data.hidden) {
-    const key = name(topic) + "-" + partition;
+    const key = placeWords(topic, partition);
     if (!rows.has(key)) rows.set(key, []);
   }
   const order = (key) => { const cut = key.lastIndexOf("-"); return [key.slice(0, cut), Number(key.slice(cut + 1))]; };
@@ -106,7 +108,7 @@ function holders() {
     bars.push([at, from, to ?? page.to, member, place, generation, to === null ? 1 : 0])));
   const places = new Map(rows.map(([key], at) => [key, at]));
   const hidden = chosen.data.hidden.map(([topic, partition, from, to, count]) =>
-    [places.get(name(topic) + "-" + partition), from, to ?? page.to, count]).filter(([at]) => at !== undefined);
+    [places.get(placeWords(topic, partition)), from, to ?? page.to, count]).filter(([at]) => at !== undefined);
   const hiddenLines = ([at, from, to, count]) => [el("b", null, rows[at][0]),
     "within this time " + plural(count, "member") + " held it more shortly than is drawn", "from " + bothTimes(from), "to " + bothTimes(to)];
   const barLines = ([at, from, to, member, place, generation, open]) => [
@@ -399,7 +401,7 @@ function marksTable() {
   const body = el("tbody", { id: "marks-body" }, ...found.slice(0, chosen.marks).map((mark) => el("tr",
     { id: "g" + index + "m" + mark.at, "data-place": exact(mark.log_offset) },
     el("td", null, el("a", { href: "#g" + index + "m" + mark.at, title: bothTimes(mark.log_timestamp) }, time(mark.log_timestamp) || "no time")),
-    el("th", { scope: "row" }, name(mark.topic) + "-" + mark.partition),
+    el("th", { scope: "row" }, placeWords(mark.topic, mark.partition)),
     el("td", null, el("i", { class: "swatch kind-" + kindOf(mark) }), " " + markTitle(mark).replaceAll("_", " ")),
     el("td", { class: "number" }, exact(mark.before)), el("td", { class: "number" }, mark.after === null ? "deleted" : exact(mark.after)),
     el("td", { class: "number" }, number(mark.commits)),

@@ -7,7 +7,6 @@ function repaint() {
     marksTable();
   }
   drawGroups();
-  for (const one of document.querySelectorAll("time[data-ms]")) one.textContent = time(Number(one.dataset.ms));
   $("range").textContent = rangeWords();
 }
 

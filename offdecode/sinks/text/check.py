@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from offdecode.sinks.text.lines import printable
-from offdecode.sinks.text.words import digest_words
+from offdecode.sinks.text.words import digest_words, offsets_words
 
 Row = dict[str, Any]
 
@@ -57,7 +57,7 @@ def _leftover_lines(found: Row) -> Iterator[str]:
     yield f"left over, and read only with --leftovers: {printable(file['path'])} ({found['why']})"
     yield f"    {digest_words(file)}"
     yield (
-        f"    offsets {_range(file['first_offset'], file['last_offset'])}, {file['batches']:,} batches, "
+        f"    offsets {offsets_words(file['first_offset'], file['last_offset'])}, {file['batches']:,} batches, "
         f"of which {found['beyond_log']:,} begin where the log of the partition lacks offsets"
     )
 
@@ -66,7 +66,7 @@ def _file_lines(file: Row) -> Iterator[str]:
     yield f"  {printable(file['path'])}"
     yield f"    {digest_words(file)}"
     times = _times(file["first_timestamp"], file["last_timestamp"])
-    yield f"    offsets {_range(file['first_offset'], file['last_offset'])}, {times}"
+    yield f"    offsets {offsets_words(file['first_offset'], file['last_offset'])}, {times}"
     magics = _counts(file["batches_by_magic"], "magic ")
     codecs = _counts(file["batches_by_codec"])
     yield f"    {file['batches']:,} batches ({magics}; {codecs}), {file['crc_failures']:,} bad checksums"
@@ -82,7 +82,7 @@ def _finding(finding: Row) -> str:
 
 
 def _span(span: Row) -> str:
-    text = f"{span['state'].replace('_', ' ')}: offsets {_range(span['first_offset'], span['last_offset'])}"
+    text = f"{span['state'].replace('_', ' ')}: offsets {offsets_words(span['first_offset'], span['last_offset'])}"
     text += f", {_times(span['first_timestamp'], span['last_timestamp'])}"
     return f"{text} ({span['reason']})" if span["reason"] else text
 
@@ -93,10 +93,6 @@ def _counts(counts: dict[str, int], before: str = "") -> str:
 
 def _number(value: int | None) -> str:
     return "not known" if value is None else str(value)
-
-
-def _range(first: int | None, last: int | None) -> str:
-    return "none" if first is None else f"{first} to {'the end' if last is None else last}"
 
 
 def _times(first: int | None, last: int | None) -> str:

@@ -62,6 +62,11 @@ def lag_words(row: Mapping[str, Any]) -> str:
     return f"{lag:,}" if lag == most else f"{lag:,}-{most:,}"
 
 
+def offsets_words(first: int | None, last: int | None) -> str:
+    """A range of offsets, both ends included; first None = none, last None = without a known end."""
+    return "none" if first is None else f"{first} to {'the end' if last is None else last}"
+
+
 def range_words(numbers: Iterable[int]) -> str:
     """Numbers with runs shortened: 0-3,7."""
     found: list[list[int]] = []
