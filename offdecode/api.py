@@ -354,7 +354,7 @@ def report(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) 
     kinds = (Source, Filter, ReportOptions, ExplainOptions, TopicIds, Reading)
     source, rows, asked, known, names, reading = _groups(path, options, *kinds)
     run = Run(Request(source, rows, reading=reading), _warn if on_problem is None else on_problem)
-    return Page(b"".join(chunks(ask(run, asked, known, names, lambda read, rows: None))), source.paths)
+    return Page(b"".join(chunks(ask(run, asked, known, names))), source.paths)
 
 
 @_takes(_SOURCE, (CheckOptions, None))

@@ -19,7 +19,11 @@ from offdecode.options import ALL_ROWS, DEFAULT_READING, Columns, Filter, Readin
 from offdecode.schemas.rows import DEFAULT_OPTIONS, RowOptions, row_type_names
 
 Report = Callable[[Problem], None]
-Meter = Callable[[int, int], None]  # called with the bytes read and the rows written since the last call
+Meter = Callable[[int, int], None]  # called with the bytes and the rows that were read since the last call
+
+
+def unmetered(read: int, rows: int) -> None:
+    """Nobody looks on."""
 
 
 @dataclass(frozen=True, slots=True)

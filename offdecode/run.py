@@ -11,7 +11,7 @@ import numpy as np
 from offdecode.evidence import Evidence, LogId, StepReader, open_evidence
 from offdecode.model import Coverage, DecodedChunk
 from offdecode.options import ALL_ROWS, ExplainOptions, Filter
-from offdecode.request import Report, Request, Stats
+from offdecode.request import Meter, Report, Request, Stats, unmetered
 from offdecode.schemas.rows import RowOptions
 
 _LARGEST_THRESHOLD = 32 << 20
@@ -48,8 +48,8 @@ def _keep_freed_memory() -> None:
 class Run:
     """A request whose logs are found, unless evidence is given.
 
-    Problems are reported as they are met, and counted in stats by who reports. Raises SourceError, when rows are read,
-    where the paths lead to nothing that is an offsets log.
+    Problems are reported as they are met, and counted in stats by who reports. meter: is told of what is read. Raises
+    SourceError, when rows are read, where the paths lead to nothing that is an offsets log.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Run:
         self.report = report
         self.stats = Stats() if stats is None else stats
         self.evidence = open_evidence(request) if evidence is None else evidence
+        self.meter: Meter = unmetered
         if self.evidence.merged:
             self.request = replace(request, columns=replace(request.columns, copies=True))
 
@@ -90,8 +91,11 @@ class Run:
         request = replace(self.request, rows=wanted, columns=self.request.columns if columns is None else columns)
         reader = StepReader(request, self.stats, self.request.rows)
         for step in self.evidence.steps(self.stats):
+            rows = 0
             for chunk in reader.read_reporting(step, self.report):
+                rows += chunk.row_count
                 if step.log is not None and lost >= step.lost:
                     yield LogRows(step.log, chunk, step.first_gap, step.lost)
             if step.log is not None and step.coverage is not None:
                 yield LogEnd(step.log, step.coverage)
+            self.meter(step.size, rows)

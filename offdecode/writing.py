@@ -18,7 +18,7 @@ from offdecode.evidence import SegmentEvidence, Step, StepReader, touches_eviden
 from offdecode.model import DecodedChunk, Problem
 from offdecode.options import Output
 from offdecode.parallel import CAN_SHARE, Turns, TurnStream, share
-from offdecode.request import Meter, Report, Request, Stats
+from offdecode.request import Report, Request, Stats
 from offdecode.run import Run
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import row_type_names
@@ -69,9 +69,8 @@ class ProblemLines:
             raise StrictStop(problem)
 
 
-def write_answer(answer: Answer, run: Run, output: Output, meter: Meter) -> None:
+def write_answer(answer: Answer, run: Run, output: Output) -> None:
     """Write the rows of an answer."""
-    read = 0
     with _opened(run.request, output, run.report, answer.row_types) as target:
         sink: Sink
         if isinstance(target, ParquetSink):
@@ -82,11 +81,9 @@ def write_answer(answer: Answer, run: Run, output: Output, meter: Meter) -> None
             sink = JsonLinesSink(target, run.request.columns, output.timestamps)
         for chunk in answer.chunks(run):
             sink.write(chunk)
-            meter(run.stats.bytes_read - read, chunk.row_count)
-            read = run.stats.bytes_read
 
 
-def write_rows(run: Run, output: Output, problems: BinaryIO, meter: Meter) -> None:
+def write_rows(run: Run, output: Output, problems: BinaryIO) -> None:
     """Write the decoded rows of a run; several processes share the work where they can."""
     jobs = 1
     # What stops at a problem must not have gone beyond it.
@@ -94,21 +91,21 @@ def write_rows(run: Run, output: Output, problems: BinaryIO, meter: Meter) -> No
         pieces = max(run.evidence.size // run.evidence.chunk_bytes, 1)
         jobs = min(output.jobs or len(os.sched_getaffinity(0)), pieces)
     if jobs > 1:
-        _write_shared(run, output, problems, meter, jobs)
+        _write_shared(run, output, problems, jobs)
     else:
-        _write_alone(run, output, meter)
+        _write_alone(run, output)
 
 
-def _write_alone(run: Run, output: Output, meter: Meter) -> None:
+def _write_alone(run: Run, output: Output) -> None:
     request = run.request
     with _opened(request, output, run.report, request.rows.row_types) as target:
         sink = target if isinstance(target, ParquetSink) else JsonLinesSink(target, request.columns, output.timestamps)
         reader = StepReader(request, run.stats)
         for step in run.evidence.steps(run.stats):
-            meter(step.size, _write_step(step, reader, sink, run.report))
+            run.meter(step.size, _write_step(step, reader, sink, run.report))
 
 
-def _write_shared(run: Run, output: Output, problems: BinaryIO, meter: Meter, jobs: int) -> None:
+def _write_shared(run: Run, output: Output, problems: BinaryIO, jobs: int) -> None:
     """Steps go to forked processes in turn; what they write comes out in the order of the steps.
 
     JSON lines they write themselves. Parquet has one writer, this process, which they send their rows to.
@@ -148,7 +145,7 @@ def _write_shared(run: Run, output: Output, problems: BinaryIO, meter: Meter, jo
 
         def on_note(noted: Carried | tuple[int, int]) -> None:
             if isinstance(noted, tuple):
-                meter(*noted)
+                run.meter(*noted)
             elif in_order:
                 in_order.take(noted)
 

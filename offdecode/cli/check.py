@@ -22,16 +22,19 @@ def command(source: Source, asked: CheckOptions, as_json: bool) -> int:
     import orjson
 
     from offdecode.cli import DAMAGED
+    from offdecode.cli.run import progress
     from offdecode.questions.check import check
     from offdecode.request import Request
     from offdecode.run import Run
     from offdecode.sinks.text.check import report_lines
 
     problems = 0
-    for found in check(Run(Request(source), lambda problem: None), asked):
-        problems += found.problem_count
-        if as_json:
-            click.echo(orjson.dumps(found.as_dict()))
-        else:
-            click.echo("\n".join(report_lines(found.as_dict())))
+    run = Run(Request(source), lambda problem: None)
+    with progress(run.evidence.size) as run.meter:
+        for found in check(run, asked):
+            problems += found.problem_count
+            if as_json:
+                click.echo(orjson.dumps(found.as_dict()))
+            else:
+                click.echo("\n".join(report_lines(found.as_dict())))
     return DAMAGED if problems else 0

@@ -36,14 +36,14 @@ def command(  # noqa: PLR0913 - a value for each group of options
     """
     from offdecode.cli.run import run_writing
     from offdecode.reporting.page import chunks
-    from offdecode.reporting.walk import report
-    from offdecode.request import Meter, Request
+    from offdecode.reporting.walk import readings, report
+    from offdecode.request import Request
     from offdecode.run import Run
     from offdecode.writing import json_stream
 
-    def write(run: Run, meter: Meter) -> None:
+    def write(run: Run) -> None:
         with json_stream(output) as stream:
-            for chunk in chunks(report(run, asked, known, names, meter)):
+            for chunk in chunks(report(run, asked, known, names)):
                 stream.write(chunk)
 
-    return run_writing(Request(source, rows, reading=reading), output, write, readings=2)
+    return run_writing(Request(source, rows, reading=reading), output, write, readings)

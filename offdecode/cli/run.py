@@ -13,7 +13,7 @@ import click
 from offdecode.cli import DAMAGED
 from offdecode.options import Output
 from offdecode.questions.names import Missing, missing_names
-from offdecode.request import Meter, Request, Stats
+from offdecode.request import Meter, Request, Stats, unmetered
 from offdecode.run import Run
 from offdecode.sinks.text.lines import printable
 from offdecode.sinks.text.words import name_words
@@ -27,29 +27,41 @@ from offdecode.writing import (
 )
 
 
+def once(run: Run) -> int:
+    """How often most commands read the evidence."""
+    return 1
+
+
 def run_decode(request: Request, output: Output) -> int:
     """Write the rows of a request; the exit status."""
-    return _run(request, output, lambda run, problems, meter: write_rows(run, output, problems, meter))
+    return _run(request, output, lambda run, problems: write_rows(run, output, problems))
 
 
 def run_answer(answer: Answer, request: Request, output: Output) -> int:
     """Write the rows that a question makes; the exit status."""
-    return run_writing(request, output, lambda run, meter: write_answer(answer, run, output, meter))
+    return run_writing(request, output, lambda run: write_answer(answer, run, output))
 
 
-def run_writing(request: Request, output: Output, write: Callable[[Run, Meter], None], readings: int = 1) -> int:
+def run_writing(
+    request: Request, output: Output, write: Callable[[Run], None], readings: Callable[[Run], int] = once
+) -> int:
     """Write what a run makes; the exit status. readings: how often it reads the evidence, for the progress bar."""
-    return _run(request, output, lambda run, problems, meter: write(run, meter), readings)
+    return _run(request, output, lambda run, problems: write(run), readings)
 
 
-def _run(request: Request, output: Output, write: Callable[[Run, BinaryIO, Meter], None], readings: int = 1) -> int:
+def _run(
+    request: Request,
+    output: Output,
+    write: Callable[[Run, BinaryIO], None],
+    readings: Callable[[Run], int] = once,
+) -> int:
     start = time.monotonic()
     keep_off_the_evidence(request.source.paths, output)
     stats = Stats()
     with problem_stream(output) as problems:
         run = Run(request, ProblemLines(problems, stats, output.strict), stats)
-        with progress(run.evidence.size * readings) as meter:
-            write(run, problems, meter)
+        with progress(run.evidence.size * readings(run)) as run.meter:
+            write(run, problems)
     for missing in missing_names(run):
         click.echo(f"offdecode: {printable(_missing_words(missing))}", err=True)
     if output.show_stats:
@@ -68,7 +80,7 @@ def _missing_words(missing: Missing) -> str:
 def progress(size: int | None, what: str = "rows") -> Iterator[Meter]:
     """A progress bar on a terminal: bytes of the evidence, rows or what else is counted, rate, time left."""
     if not sys.stderr.isatty():
-        yield lambda read, rows: None
+        yield unmetered
         return
     from tqdm import tqdm
 
@@ -78,7 +90,8 @@ def progress(size: int | None, what: str = "rows") -> Iterator[Meter]:
         def advance(read: int, rows: int) -> None:
             nonlocal total
             total += rows
-            bar.set_postfix_str(f"{total:,} {what}", refresh=False)
+            if total:  # some work tells of no rows
+                bar.set_postfix_str(f"{total:,} {what}", refresh=False)
             bar.update(read)
 
         yield advance

@@ -20,6 +20,7 @@ from offdecode.logs import Copies, frames_from, iter_log, offset_map
 from offdecode.model import LARGEST_INT64, Coverage, Problem, Span, Vector
 from offdecode.options import CheckOptions
 from offdecode.questions.loading import LoadCensus, LoadFinding
+from offdecode.request import Meter
 from offdecode.run import Run
 from offdecode.schemas.releases import release
 from offdecode.sources.checkpoints import Checkpoints, broker_id
@@ -131,7 +132,8 @@ def check(run: Run, asked: CheckOptions = NOTHING_MORE) -> Iterator[PartitionChe
         decoder = Decoder(run.request.selection(), run.request.reading.engine)
         census = None if loaded_by is None else LoadCensus(loaded_by)
         try:
-            found = (_check_log if len(copies) == 1 else _check_copies)(copies, evidence.chunk_bytes, decoder, census)
+            check_one = _check_log if len(copies) == 1 else _check_copies
+            found = check_one(copies, evidence.chunk_bytes, decoder, census, run.meter)
             if census is not None:
                 found = replace(found, loading=tuple(census.findings()))
             gaps[copies[0].log_partition] = found.coverage.gaps
@@ -172,10 +174,16 @@ def _check_leftover(file: LeftoverFile, chunk_bytes: int, gaps: tuple[Span, ...]
     return Leftover(file.log_partition, file.why, builder.result(), beyond)
 
 
-def _check_copies(copies: Copies, chunk_bytes: int, decoder: Decoder, census: LoadCensus | None) -> PartitionCheck:
+def _check_copies(
+    copies: Copies, chunk_bytes: int, decoder: Decoder, census: LoadCensus | None, meter: Meter
+) -> PartitionCheck:
     """Each copy's files by themselves, then all copies as one log."""
     found = _Found()
-    files = [file for log in copies for file in _inventories(log, chunk_bytes, decoder, found)]
+
+    def half(read: int, rows: int) -> None:
+        meter(read // 2, rows)
+
+    files = [file for log in copies for file in _inventories(log, chunk_bytes, decoder, found, half)]
     offsets = offset_map(copies)
     held, alone, lost = (np.zeros(len(copies), np.int64) for _ in range(3))
     bits = np.left_shift(1, np.arange(len(copies)))
@@ -190,6 +198,7 @@ def _check_copies(copies: Copies, chunk_bytes: int, decoder: Decoder, census: Lo
             alone += [count[masks == bit].sum() for bit in bits]
         for masks, count in _holders(frames.lost) if frames.lost is not None else ():
             lost += [count[masks & bit != 0].sum() for bit in bits]
+        half(frames.size, 0)
     counted = zip(copies, held.tolist(), alone.tolist(), lost.tolist(), strict=True)
     told = tuple(
         CopyCheck(log.directory.text, broker_id(log.directory.parent), log.checkpoints, *counts)
@@ -201,7 +210,9 @@ def _check_copies(copies: Copies, chunk_bytes: int, decoder: Decoder, census: Lo
     )
 
 
-def _inventories(log: PartitionLog, chunk_bytes: int, decoder: Decoder, found: _Found) -> Iterator[Inventory]:
+def _inventories(
+    log: PartitionLog, chunk_bytes: int, decoder: Decoder, found: _Found, meter: Meter
+) -> Iterator[Inventory]:
     """The files of one copy. Of their problems, those that only decoding shows are added to what was found."""
     builders = {segment.name: InventoryBuilder(segment.name) for segment in log.segments}
     for _, frames in frames_from(log, chunk_bytes, Place(0, 0)):
@@ -212,6 +223,7 @@ def _inventories(log: PartitionLog, chunk_bytes: int, decoder: Decoder, found: _
             builder.add_problem(problem)
         for problem in decoding:
             found.add(problem)
+        meter(frames.size, 0)
     for builder in builders.values():
         yield builder.result()
 
@@ -240,7 +252,9 @@ class _Found:
             self.problems.append(problem)
 
 
-def _check_log(copies: Copies, chunk_bytes: int, decoder: Decoder, census: LoadCensus | None) -> PartitionCheck:
+def _check_log(
+    copies: Copies, chunk_bytes: int, decoder: Decoder, census: LoadCensus | None, meter: Meter
+) -> PartitionCheck:
     (log,) = copies
     builders = {segment.name: InventoryBuilder(segment.name) for segment in log.segments}
     found = _Found()
@@ -251,6 +265,7 @@ def _check_log(copies: Copies, chunk_bytes: int, decoder: Decoder, census: LoadC
         for problem in (*frames.problems, *_decode(frames, status, decoder, builder, census)):
             builders.get(problem.source, builder).add_problem(problem)
             found.add(problem)
+        meter(frames.size, 0)
     files = tuple(builder.result() for builder in builders.values())
     return PartitionCheck(
         log.log_partition, log.checkpoints, files, offsets.coverage, tuple(found.problems), found.count

@@ -48,6 +48,7 @@ def growth(run: Run, asked: GrowthOptions) -> Iterator[DecodedChunk]:
         for problem in step.problems:
             if problem.kind != "partition_copies":  # that is what was asked for
                 run.report(problem)
+        run.meter(step.size, 0)
         if step.log is None:
             continue
         if step.log not in held:

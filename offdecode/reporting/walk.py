@@ -27,7 +27,7 @@ from offdecode.reporting.log_walk import LogWalk, Shared
 from offdecode.reporting.marks import LOG, Marks
 from offdecode.reporting.points import Points
 from offdecode.reporting.seen import Problems, Row, Seen
-from offdecode.request import Meter, Report
+from offdecode.request import Report
 from offdecode.run import LogRows, Run
 from offdecode.schemas.history_rows import GROUP_OVERVIEW_ROW
 from offdecode.schemas.rows import row_type
@@ -37,16 +37,17 @@ _MOST_TRANSACTIONS = 1000
 _MOST_BARS = 1200  # of counts over time
 
 
-def report(run: Run, asked: ReportOptions, known: ExplainOptions, names: TopicIds, meter: Meter) -> Seen:
+def report(run: Run, asked: ReportOptions, known: ExplainOptions, names: TopicIds) -> Seen:
     """What the page of a request shows.
 
-    meter: is told of bytes that were read and rows that were made; the evidence is read twice. Raises SourceError where
-    there is no offsets log.
+    Raises SourceError where there is no offsets log.
     """
-    checks = _checks(run, meter)
+    checks = _checks(run)
     problems = Problems()
-    walk = _Walk(Run(run.request, _telling(problems, run.report), run.stats, run.evidence), known, names)
-    walk.read(meter)
+    heard = Run(run.request, _telling(problems, run.report), run.stats, run.evidence)
+    heard.meter = run.meter
+    walk = _Walk(heard, known, names)
+    walk.read()
     rows, stats = run.request.rows, run.stats
     logs = list(walk.logs.values())
     schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema.append(pa.field(LOG, pa.int64()))
@@ -79,15 +80,18 @@ def report(run: Run, asked: ReportOptions, known: ExplainOptions, names: TopicId
     )
 
 
-def _checks(run: Run, meter: Meter) -> list[Row] | None:
+def readings(run: Run) -> int:
+    """How often a report reads the evidence, but for transactions that are open: exported records are not checked."""
+    return 1 + isinstance(run.evidence, SegmentEvidence)
+
+
+def _checks(run: Run) -> list[Row] | None:
     """What `offdecode check` tells of the evidence; None of exported records."""
     if not isinstance(run.evidence, SegmentEvidence):
         return None
-    found = []
-    for one in check(run.again()):
-        found.append(one.as_dict())
-        meter(sum(file["size"] for file in found[-1].get("files", ())), 0)
-    return found
+    checked = run.again()
+    checked.meter = lambda read, rows: run.meter(read, 0)  # the rows are read a second time
+    return [one.as_dict() for one in check(checked)]
 
 
 def _telling(problems: Problems, report: Report) -> Report:
@@ -127,16 +131,12 @@ class _Walk:
         self.logs: dict[LogId, LogWalk] = {}
         self.any_undecided = False
 
-    def read(self, meter: Meter) -> None:
-        stats = self._run.stats
-        read = stats.bytes_read
+    def read(self) -> None:
         columns = replace(self._run.request.columns, sizes=True)
         for item in self._run.rows_by_log(pushed(self._run.request.rows, ("until",)), columns):
             log = self.logs.get(item.log) or self._begin(item.log)
             if isinstance(item, LogRows):
                 log.take(item.chunk, item.first_gap)
-                meter(stats.bytes_read - read, item.chunk.row_count)
-                read = stats.bytes_read
             else:
                 log.finish(item.coverage)
         for held, chunk in self._deletions.weighed():
