@@ -13,14 +13,15 @@ import numpy as np
 
 from offdecode.cluster import Cluster
 from offdecode.engines.decode import Decoder
-from offdecode.engines.printed import printed_record
+from offdecode.engines.printed import PRINTED
 from offdecode.engines.reference_rows import sample_looks_like_offsets
 from offdecode.errors import SourceError
 from offdecode.filtering import names_in, names_of
 from offdecode.log.batches import Frames
 from offdecode.log.copies import iter_records_once
 from offdecode.log.dumped import DUMP_HEAD, DumpedTransactions
-from offdecode.log.exported import SEAM, Exports
+from offdecode.log.exported import Exports, is_export
+from offdecode.log.json_exports import SEAM
 from offdecode.log.records import Records
 from offdecode.log.transactions import undecided
 from offdecode.logs import NOT_OFFSETS, Copies, iter_log, offset_map
@@ -28,7 +29,7 @@ from offdecode.model import Coverage, DecodedChunk, Mask, Problem, Vector
 from offdecode.options import Filter, Source
 from offdecode.request import Report, Request, Stats
 from offdecode.sources.checkpoints import broker_id
-from offdecode.sources.exported import can_reread, export_name, exported_bytes, is_printed, iter_lines
+from offdecode.sources.exported import can_reread, export_name, exported_bytes, head_of, iter_lines
 from offdecode.sources.leftovers import leftover_logs
 from offdecode.sources.locations import Location, is_standard_input, local_path
 from offdecode.sources.segments import (
@@ -204,7 +205,7 @@ def touches_evidence(target: Path, paths: tuple[Path, ...]) -> bool:
 def open_evidence(request: Request) -> Evidence:
     """Find the logs of a request. Nothing is decoded."""
     paths = request.source.paths
-    if request.source.input_format == "records-jsonl" or (paths and all(map(is_printed, paths))):
+    if request.source.input_format == "records-jsonl" or (paths and all(is_export(head_of(path)) for path in paths)):
         return ExportedEvidence(request.source)
     return SegmentEvidence(request)
 
@@ -316,17 +317,25 @@ class ExportedEvidence(Evidence):
     def _steps_of(self, path: Path, told: DumpedTransactions | None) -> Iterator[Step]:
         wanted, name = self._source.log_partitions, export_name(path)
         judged: bool | None = None
-        exports = Exports(name, printed_record)
-        for position, lines in iter_lines(path, SEAM):
-            size = sum(map(len, lines)) + len(lines)
-            for records in exports.records(position, lines):
-                partition = records.frames.chunk.log_partition
-                if wanted and partition not in wanted:
-                    continue
-                judged = sample_looks_like_offsets(records) if judged is None else judged
-                if judged is False:
-                    raise SourceError(name, NOT_OFFSETS)
-                status = undecided(records.frames) if told is None else told.decide(records.frames)
-                yield Step((), size, LogId("", partition), status=status, records=(records,), first_gap=0)
-                size = 0
-            yield Step((), size)
+        for size, records in _records_of(path, Exports(name, PRINTED)):
+            partition = None if records is None else records.frames.chunk.log_partition
+            if records is None or (wanted and partition not in wanted):
+                yield Step((), size)
+                continue
+            judged = sample_looks_like_offsets(records) if judged is None else judged
+            if judged is False:
+                raise SourceError(name, NOT_OFFSETS)
+            status = undecided(records.frames) if told is None else told.decide(records.frames)
+            yield Step((), size, LogId("", partition), status=status, records=(records,), first_gap=0)
+
+
+def _records_of(path: Path, exports: Exports) -> Iterator[tuple[int, Records | None]]:
+    """The records of an export, and with the first ones of some lines the size of these; None where there are none."""
+    for position, lines in iter_lines(path, SEAM):
+        size = sum(map(len, lines)) + len(lines)
+        for records in exports.records(position, lines):
+            yield size, records
+            size = 0
+        yield size, None
+    for records in exports.rest():
+        yield 0, records

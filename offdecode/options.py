@@ -82,7 +82,7 @@ class Source:
     input_format: Literal["segments", "records-jsonl"] = option(
         "--input-format", kind=OptionKind.CHOICE, choices=("segments", "records-jsonl"), default="segments",
         help="records-jsonl: PATH (or -) holds exported records, a JSON object a line with key_hex or key_base64, "
-        "value_hex or value_base64, partition, offset, timestamp; or what Kafka's own tools have printed.",
+        "value_hex or value_base64, partition, offset, timestamp; or what other tools have printed.",
     )  # fmt: skip
     topic_name: str = option(
         "--topic-name", metavar="TOPIC", default=OFFSETS_TOPIC,

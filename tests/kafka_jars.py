@@ -81,9 +81,9 @@ def run_java(source: Path, path: str, *arguments: str, stdin: str = "", seconds:
     """What a single-file Java program prints; its standard error stands in the failure."""
     require_java()
     command = ["java", "-Xmx400m", "-cp", path, str(source), *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, encoding="utf-8", timeout=seconds, check=False)
-    assert done.returncode == 0, f"{source.name} ended with {done.returncode}:\n{done.stderr[-4000:]}"
-    return done.stdout
+    done = subprocess.run(command, input=stdin.encode(), capture_output=True, timeout=seconds, check=False)
+    assert done.returncode == 0, f"{source.name} ended with {done.returncode}:\n{done.stderr.decode()[-4000:]}"
+    return done.stdout.decode()
 
 
 def _dependency(coordinate: str) -> str:

@@ -14,6 +14,7 @@ from offdecode.engines.column_rows import ColumnEngine
 from offdecode.engines.parts import TypeRows, category, constant_category, merge_parts
 from offdecode.engines.reference_rows import ReferenceEngine
 from offdecode.engines.selection import Selection
+from offdecode.engines.untold import without_untold
 from offdecode.log.batches import Frames
 from offdecode.log.compression import CODECS
 from offdecode.log.exported import NO_BATCH
@@ -98,7 +99,8 @@ class Decoder:
         schema = row_type(part.row_type, options).arrow_schema
         count = len(part.rows)
         arrays = [columns[item.name] if item.name in columns else pa.nulls(count, item.type) for item in schema]
-        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+        batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
+        return without_untold(batch, records, part.rows) if records.frames.untold else batch
 
 
 def _common_columns(part: TypeRows, records: Records, status: Vector) -> dict[str, pa.Array]:

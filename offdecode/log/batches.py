@@ -83,7 +83,8 @@ class Frames:
     position, end: bytes of the chunk. breaks: for every place where bytes were lost, the index of the batch
     after it. next_position: byte of the segment at which the next chunk starts. origin: where the batches are from,
     where that is not the chunk's segment alone. whole: all batches that these stand for, where there are more: each
-    component is one here. lost: batches of a branch of the log that did not stand.
+    component is one here. lost: batches of a branch of the log that did not stand. untold: for what stands for a
+    batch in an export, the columns of its records' rows that are not told; () = all are.
     """
 
     chunk: Chunk
@@ -107,6 +108,7 @@ class Frames:
     origin: Origin | None = None
     whole: Frames | None = None
     lost: Frames | None = None
+    untold: tuple[frozenset[str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.position)

@@ -18,12 +18,19 @@ from offdecode.model import LARGEST_INT64, Vector
 DUMP_HEAD = b"Dumping "
 BATCH_HEAD = b"baseOffset: "
 RECORD_HEAD = b"| offset: "
-RECORD = re.compile(
-    rb"\| offset: (?P<offset>\d{1,18}) (?P<type>\w+): (?P<time>-?\d{1,18}) keySize: \S+ valueSize: \S+ "
-    rb"(?:sequence: \S+ headerKeys: \[.*?\]|isValid: \w+ crc: \d+\}) "  # the brace is the tool's
-    rb"(?:endTxnMarker: (?P<marker>COMMIT|ABORT) coordinatorEpoch: (?P<epoch>-?\d{1,9})|(?P<rest>.*))",
-    re.S,
+_TIME = rb"(?P<type>\w+): (?P<time>-?\d{1,18}) "
+_SIZES = rb"key[sS]ize: \S+ value[sS]ize: (?P<value_bytes>-?\d{1,10}) "
+_CONTENT = rb"(?:endTxnMarker: (?P<marker>COMMIT|ABORT) coordinatorEpoch: (?P<epoch>-?\d{1,9})|(?P<content>.*))"
+_RECORDS = tuple(
+    re.compile(rb"\| offset: (?P<offset>\d{1,18}) " + form + _CONTENT, re.S)
+    for form in (
+        # Of messages of formats 0 and 1 behind the sizes: since 3.0, with the tool's own brace, and up to 2.7.
+        _TIME + _SIZES + rb"(?:sequence: \S+ headerKeys: \[.*?\]|isValid: \w+ crc: \d+\}|crc: \d+ isvalid: \w+) ",
+        rb"isValid: \w+ crc: \w+ " + _SIZES + _TIME + rb"baseOffset: .{1,300}? position: \d+ "  # 2.8
+        rb"(?:sequence: \S+ headerKeys: \[.*?\]|crc: \d+ isvalid: \w+) ",
+    )
 )
+_NO_TIME = b"NoTimestampType"
 _PARTITION = re.compile(rb"-(\d{1,9})/\d{20}\.")
 _BATCH = re.compile(
     rb"baseOffset: (\d{1,18}) lastOffset: (\d{1,18}) count: (-?\d{1,9}) .{0,200}?producerId: (-?\d{1,18}) "
@@ -40,6 +47,35 @@ class Batch(NamedTuple):
     producer_epoch: int
     transactional: bool
     records: int
+
+
+class Dumped(NamedTuple):
+    """A record as a dump prints it. marker: whether a transaction ends by commit, None where none ends.
+
+    content: what is printed of key and value, empty for a marker; value_bytes: how many bytes the value has.
+    """
+
+    offset: int
+    timestamp: int | None
+    value_bytes: int
+    marker: bool | None
+    coordinator_epoch: int
+    content: bytes
+
+
+def dumped(line: bytes) -> Dumped | None:
+    """The record that a line begins with; None where it begins with none."""
+    for form in _RECORDS:
+        if match := form.match(line):
+            return Dumped(
+                int(match["offset"]),
+                None if match["type"] == _NO_TIME else int(match["time"]),
+                int(match["value_bytes"]),
+                None if match["marker"] is None else match["marker"] == b"COMMIT",
+                int(match["epoch"] or 0),
+                match["content"] or b"",
+            )
+    return None
 
 
 def partition_of(line: bytes) -> int | None:
@@ -81,9 +117,11 @@ class DumpedTransactions:
             elif (batch := batch_of(line)) is not None:
                 self._batch = batch
                 self._cover(batch)
-            elif self._batch is not None and b"endTxnMarker: " in line and (match := RECORD.match(line)):
-                marker = int(match["offset"]), match["marker"] == b"COMMIT"
-                self._markers[self._partition, self._batch.producer_id].append(marker)
+            elif self._batch is not None and b"endTxnMarker: " in line:
+                record = dumped(line)
+                if record is not None and record.marker is not None:
+                    marker = record.offset, record.marker
+                    self._markers[self._partition, self._batch.producer_id].append(marker)
 
     def _cover(self, batch: Batch) -> None:
         """Make the segment's span longer; what the log cleaner has removed shows."""

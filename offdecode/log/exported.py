@@ -5,51 +5,85 @@ known `partition`, `offset` and `timestamp` (milliseconds). Such a record has no
 was transactional. Old clients hand out control records as if they were others: what is written like the end of a
 transaction is one, for no record of the offsets topic has so short a key.
 
-What Kafka's own tools have printed is read too: the JSON objects of kafka-console-consumer, which prints no newline
-between them, and the lines of kafka-dump-log --offsets-decoder.
+What tools have printed is read too: Kafka's console consumer, in JSON without newlines between the objects or in words,
+and kafka-dump-log --offsets-decoder; `kcat -J`; `rpk topic consume`, whose objects go over several lines.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 
 from offdecode.errors import CorruptError
 from offdecode.log.batches import CONTROL_BIT, TRANSACTIONAL_BIT, Frames
-from offdecode.log.dumped import BATCH_HEAD, DUMP_HEAD, RECORD, RECORD_HEAD, Batch, batch_of, partition_of
+from offdecode.log.dumped import BATCH_HEAD, DUMP_HEAD, RECORD_HEAD, Batch, batch_of, dumped, partition_of
+from offdecode.log.json_exports import json_of, objects, record_of
 from offdecode.log.records import Records
+from offdecode.log.told import Place, Printed, Told, ToldRecord
 from offdecode.model import PADDING, Chunk, Problem, Vector
 
 _LINES_AT_ONCE = 1 << 16
-_LONG_LINE_BYTES = 1 << 16
-_MOST_VALUES = 10_000
+_MOST_HELD_BYTES = 64 << 20
 
 _MARKER_KEYS = (b"\0\0\0\0", b"\0\0\0\1")  # abort, commit
 _MARKER_VALUE_BYTES = 6
 
-SEAM = b'}{"key":'
+CONSOLE_HEAD = re.compile(
+    rb"\[.*,[\w.-]+,\d{1,10}\]::(?:NULL$|OffsetAndMetadata\(|\[OffsetMetadata\[)"
+    rb"|(?!.*,[\w.-]+,\d{1,10}\]::NULL$).*::(?:NULL$|GroupMetadata\()"  # not what ends the name of a group
+)
+_DUMP_HEADS = (DUMP_HEAD, BATCH_HEAD, RECORD_HEAD, b"offset: ", b"Starting offset: ", b"Log starting offset: ")
+_CONSOLE_END = re.compile(rb"NULL$|, expireTimestamp=(?:None|Some\(-?\d+\))\)$|,ExpirationTime -?\d+\]$|\)\)$")
+_JSON_BEGINS, _JSON_ENDS = b"{", b"}"  # lines of an object that goes over several
 _DUMPED_KEY, _DUMPED_VALUE, _DELETED = "key: ", " payload: ", "<DELETE>"
+_DUMPED_JSON = "key: {"
+_KEY, _PAYLOAD = b" key: ", b" payload: "
+_OPEN_ENDED = re.compile(rb".*? payload: offset=-?\d+,metadata=(.*)", re.S)
+_MOST_NAME_BYTES = 1 << 15
+_VALUE_BYTES = 20  # of a committed offset without its text, at least
 _JSON = json.JSONDecoder()
-Printed = Callable[[Any, Any], tuple[bytes, bytes | None]]
+
+_JSON_HEADS = (
+    re.compile(rb'\{"key":\{"'),  # kafka-console-consumer with a formatter of the coordinator
+    re.compile(rb'\{\s*"topic":\s*"'),  # kcat, rpk
+    re.compile(rb'\{.*"(?:key_hex|key_base64)":'),
+)
 
 NO_BATCH = -1  # the magic of records that come without a batch
 
 
-class _Line(NamedTuple):
-    """A record as a line tells it; batch: None where nothing is told of it."""
+class _Entry(NamedTuple):
+    """What records share an entry of the frames for."""
 
-    partition: int | None
-    offset: int | None
-    timestamp: int | None
-    key: bytes | None
-    value: bytes | None
-    batch: Batch | None = None
+    control: bool
+    batch: Batch | None
+    untold: frozenset[str]
+
+
+Found = dict[int | None, tuple[list[ToldRecord], list[Problem]]]
+
+
+def is_export(head: bytes) -> bool:
+    """Whether a file that begins so is an export."""
+    head = head.lstrip()
+    line = head.partition(b"\n")[0]
+    if b"\0" in line:
+        return False
+    forms = (CONSOLE_HEAD, *_JSON_HEADS)
+    return head.startswith(DUMP_HEAD) or any(form.match(line if form is CONSOLE_HEAD else head) for form in forms)
+
+
+def _open_room(text: bytes) -> int:
+    """How many bytes more a dumped record may have than its first lines: names and metadata may have several."""
+    if _PAYLOAD not in text:
+        return _MOST_NAME_BYTES if _KEY in text else 0
+    match = _OPEN_ENDED.fullmatch(text)
+    record = dumped(text) if match else None
+    return record.value_bytes - _VALUE_BYTES - len(match[1]) if match and record else 0
 
 
 class Exports:
@@ -63,7 +97,12 @@ class Exports:
         self._printed = printed
         self._partition: int | None = None  # of the record before
         self._dumped = False  # whether it is what kafka-dump-log prints
+        self._in_words: bool | None = None  # whether it does not begin as JSON
+        self._stray = False  # whether the line before was no record
         self._batch: Batch | None = None  # of the records that follow
+        self._held: list[bytes] = []  # lines of a record that may go on
+        self._held_at = 0
+        self._room = 0  # how many bytes more it may have
 
     def records(self, position: int, lines: Sequence[bytes]) -> Iterator[Records]:
         """The records of lines that start at byte `position`, some thousand lines at a time.
@@ -72,142 +111,151 @@ class Exports:
         that is no record is a problem of the group before it.
         """
         for first in range(0, len(lines), _LINES_AT_ONCE):
-            found: dict[int | None, tuple[list[_Line], list[Problem]]] = {}
+            found: Found = {}
             for line in lines[first : first + _LINES_AT_ONCE]:
-                for part in _objects(line):
-                    try:
-                        record = self._read(part) if part.strip() else None
-                        if record is not None:
-                            self._partition = record.partition
-                            found.setdefault(self._partition, ([], []))[0].append(record)
-                    except CorruptError as error:
-                        problem = Problem(
-                            "bad_export_line", self._source, str(error), self._partition, position, len(part)
-                        )
-                        found.setdefault(self._partition, ([], []))[1].append(problem)
-                    position += len(part)
-                position += 1
-            for log_partition, (records, problems) in found.items():
-                yield _records(self._source, log_partition, records, tuple(problems))
+                for at, text in self._whole(position, line):
+                    self._take(at, text, found)
+                position += len(line) + 1
+            yield from self._groups(found)
 
-    def _read(self, line: bytes) -> _Line | None:
-        """A line's record; None where it tells of none."""
+    def rest(self) -> Iterator[Records]:
+        """What was held at the end of the lines."""
+        found: Found = {}
+        for at, text in self._released():
+            self._take(at, text, found)
+        yield from self._groups(found)
+
+    def _groups(self, found: Found) -> Iterator[Records]:
+        for log_partition, (records, problems) in found.items():
+            yield _records(self._source, log_partition, records, tuple(problems))
+
+    def _whole(self, position: int, line: bytes) -> Iterator[tuple[int, bytes]]:
+        """The texts of records that are through with a line, and where they begin."""
+        if self._held and self._goes_on(line):
+            self._held.append(line)
+            self._room -= len(line) + 1
+            if self._dumped and _PAYLOAD in line:
+                self._room = _open_room(b"\n".join(self._held))
+            if self._room <= 0 or self._is_end(line):
+                yield from self._released()
+            return
+        yield from self._released()
         if line.startswith(DUMP_HEAD):
             self._dumped = True
             self._partition, self._batch = partition_of(line), None
+        elif line.startswith(BATCH_HEAD) and self._dumped:
+            self._batch = batch_of(line)
+        elif (room := self._room_behind(line)) > 0:
+            self._held, self._held_at, self._room = [line], position, room
+        elif line.startswith(_JSON_BEGINS):
+            for part in objects(line):
+                yield position, part
+                position += len(part)
+        else:
+            yield position, line
+
+    def _room_behind(self, line: bytes) -> int:
+        """How many bytes more the record may have that a line begins."""
         if self._dumped:
-            if line.startswith(BATCH_HEAD):
-                self._batch = batch_of(line)
-            return self._read_dumped(line) if line.startswith(RECORD_HEAD) else None
-        if len(line) > _LONG_LINE_BYTES and sum(map(line.count, (b",", b"[", b"{"))) > _MOST_VALUES:
-            raise CorruptError(f"the line holds more than {_MOST_VALUES} values")  # each takes more memory than text
-        entry = _json(line)
-        if not isinstance(entry, dict):
-            raise CorruptError("the line is no JSON object")
-        if isinstance(entry.get("key"), dict):
-            return _Line(None, None, None, *self._printed(entry["key"], entry.get("value")))
-        return _Line(
-            _integer(entry, "partition", 31),
-            _integer(entry, "offset", 63),
-            _integer(entry, "timestamp", 63),
-            _bytes(entry, "key"),
-            _bytes(entry, "value"),
-        )
+            return _open_room(line) if line.startswith(RECORD_HEAD) else 0
+        if self._in_words is None and line.strip():
+            self._in_words = not line.lstrip().startswith(_JSON_BEGINS)
+        in_words = self._in_words and line.startswith(b"[")
+        begins = line.rstrip() == _JSON_BEGINS or in_words or CONSOLE_HEAD.match(line)
+        return _MOST_HELD_BYTES if begins and not self._is_end(line) else 0
 
-    def _read_dumped(self, line: bytes) -> _Line:
-        match = RECORD.match(line)
-        if match is None:
+    def _goes_on(self, line: bytes) -> bool:
+        """Whether a line is of the record that is held."""
+        if len(line) >= self._room:
+            return False
+        if self._dumped:
+            return not line.startswith(_DUMP_HEADS)
+        return self._held[0].startswith(_JSON_BEGINS) or CONSOLE_HEAD.match(line) is None
+
+    def _is_end(self, line: bytes) -> bool:
+        """Whether a record that is held ends with a line, as far as that tells."""
+        if self._dumped:
+            return False
+        if self._held and self._held[0].startswith(_JSON_BEGINS):
+            return line.rstrip() == _JSON_ENDS
+        return _CONSOLE_END.search(line) is not None
+
+    def _released(self) -> Iterator[tuple[int, bytes]]:
+        if self._held:
+            yield self._held_at, b"\n".join(self._held)
+            self._held = []
+
+    def _take(self, position: int, text: bytes, found: Found) -> None:
+        try:
+            stray, self._stray = self._stray, bool(self._in_words)
+            record = self._read(text) if text.strip() else None
+            self._stray = False
+            if stray and record is not None and record.told.value is None and not text.startswith(b"["):
+                raise CorruptError("the line before may be of the group's name")
+            if record is not None:
+                self._partition = record.place.partition
+                found.setdefault(self._partition, ([], []))[0].append(record)
+        except CorruptError as error:
+            problem = Problem("bad_export_line", self._source, str(error), self._partition, position, len(text))
+            found.setdefault(self._partition, ([], []))[1].append(problem)
+
+    def _read(self, text: bytes) -> ToldRecord | None:
+        """The record of a text; None where it tells of none."""
+        if self._dumped:
+            return self._read_dumped(text) if text.startswith(RECORD_HEAD) else None
+        if (self._in_words and text.startswith(b"[")) or CONSOLE_HEAD.match(text):
+            return ToldRecord(Place(), self._printed.of_console(text.decode("utf-8", "replace")))
+        return record_of(text, self._printed)
+
+    def _read_dumped(self, text: bytes) -> ToldRecord:
+        record = dumped(text)
+        if record is None:
             raise CorruptError("the line is not as kafka-dump-log prints a record")
-        time = int(match["time"])
-        place = self._partition, int(match["offset"]), None if match["type"] == b"NoTimestampType" else time
-        if match["marker"]:
-            kind = _MARKER_KEYS[match["marker"] == b"COMMIT"]
-            return _Line(*place, kind, bytes(2) + int(match["epoch"]).to_bytes(4, signed=True), self._batch)
-        return _Line(*place, *self._printed(*_dumped_pair(match["rest"])), self._batch)
+        place = Place(self._partition, record.offset, record.timestamp)
+        if record.marker is not None:
+            value = bytes(2) + record.coordinator_epoch.to_bytes(4, signed=True)
+            return ToldRecord(place, Told(_MARKER_KEYS[record.marker], value), self._batch)
+        words = record.content.decode("utf-8", "replace")
+        is_json = words.startswith(_DUMPED_JSON)
+        told = self._printed.of_json(*_dumped_pair(words)) if is_json else self._printed.of_dump(words)
+        return ToldRecord(place, told, self._batch)
 
 
-def _dumped_pair(text: bytes) -> tuple[Any, Any]:
-    """What the dump tool has printed of a key and a value."""
-    words = text.decode("utf-8", "replace")
+def _dumped_pair(words: str) -> tuple[Any, Any]:
+    """What the dump tool has printed of a key and a value in JSON."""
     try:
         key, end = _JSON.raw_decode(words, len(_DUMPED_KEY))
     except (ValueError, RecursionError):
         key, end = None, 0
-    if not words.startswith(_DUMPED_KEY) or not words.startswith(_DUMPED_VALUE, end):
+    if not words.startswith(_DUMPED_VALUE, end):
         raise CorruptError("the dump tool could not decode the record, or was not asked to (--offsets-decoder)")
     value = words[end + len(_DUMPED_VALUE) :]
-    return key, None if value == _DELETED else _json(value.encode())
+    return key, None if value == _DELETED else json_of(value.encode())
 
 
-def _json(text: bytes) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise CorruptError(f"the line is no JSON: {error}") from None
-
-
-def _objects(line: bytes) -> list[bytes]:
-    """The objects in a line: a console consumer prints them one behind the other. No text holds the seam unescaped."""
-    parts = line.split(SEAM)
-    return [
-        (SEAM[1:] if index else b"") + part + (SEAM[:1] if index < len(parts) - 1 else b"")
-        for index, part in enumerate(parts)
-    ]
-
-
-def _integer(entry: dict[str, Any], name: str, bits: int) -> int | None:
-    value = entry.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not -(1 << bits) <= value < 1 << bits:
-        raise CorruptError(f"{name} is no integer of {bits + 1} bits", path=name)
-    return value
-
-
-def _from_base64(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)
-
-
-_ENCODINGS: dict[str, Callable[[str], bytes]] = {"hex": bytes.fromhex, "base64": _from_base64}
-
-
-def _bytes(entry: dict[str, Any], what: str) -> bytes | None:
-    for encoding, decode in _ENCODINGS.items():
-        name = f"{what}_{encoding}"
-        if name in entry:
-            text = entry[name]
-            if text is None:
-                return None
-            try:
-                return decode(text)
-            except (ValueError, TypeError, binascii.Error):
-                raise CorruptError(f"{name} is no {encoding} text", path=name) from None
-    raise CorruptError(f"there is no {what}_hex and no {what}_base64", path=what)
-
-
-def _records(source: str, partition: int | None, lines: list[_Line], problems: tuple[Problem, ...]) -> Records:
-    pairs = [data for line in lines for data in (line.key, line.value)]
+def _records(source: str, partition: int | None, lines: list[ToldRecord], problems: tuple[Problem, ...]) -> Records:
+    pairs = [data for line in lines for data in line.told[:2]]
     length = np.array([-1 if data is None else len(data) for data in pairs], np.int64)
     ends = np.cumsum(np.maximum(length, 0))
     position = ends - np.maximum(length, 0)
     buffer = np.frombuffer(b"".join((*(data or b"" for data in pairs), bytes(PADDING))), np.uint8)
     # Records of one batch, or all of which nothing is told, share an entry of the frames.
-    batches: dict[tuple[bool, Batch | None], int] = {}
-    kinds = [(_ends_transaction(line.key, line.value), line.batch) for line in lines]
-    frame = np.array([batches.setdefault(kind, len(batches)) for kind in kinds], np.int64)
+    entries: dict[_Entry, int] = {}
+    kinds = [_Entry(_ends_transaction(*line.told[:2]), line.batch, line.told.untold) for line in lines]
+    frame = np.array([entries.setdefault(kind, len(entries)) for kind in kinds], np.int64)
     return Records(
-        frames=_told_batches(source, partition, list(batches), frame),
+        frames=_told_batches(source, partition, list(entries), frame),
         buffer=buffer,
         frame=frame,
-        log_offset=np.array([line.offset or 0 for line in lines], np.int64),
-        log_timestamp=np.array([line.timestamp or 0 for line in lines], np.int64),
-        has_timestamp=np.array([line.timestamp is not None for line in lines], np.bool_),
+        log_offset=np.array([line.place.offset or 0 for line in lines], np.int64),
+        log_timestamp=np.array([line.place.timestamp or 0 for line in lines], np.int64),
+        has_timestamp=np.array([line.place.timestamp is not None for line in lines], np.bool_),
         key_position=position[0::2],
         key_length=length[0::2],
         value_position=position[1::2],
         value_length=length[1::2],
         problems=problems,
-        has_offset=np.array([line.offset is not None for line in lines], np.bool_),
+        has_offset=np.array([line.place.offset is not None for line in lines], np.bool_),
     )
 
 
@@ -216,19 +264,19 @@ def _ends_transaction(key: bytes | None, value: bytes | None) -> bool:
     return key in _MARKER_KEYS and value is not None and len(value) == _MARKER_VALUE_BYTES and value[:2] == b"\0\0"
 
 
-def _told_batches(
-    source: str, partition: int | None, batches: Sequence[tuple[bool, Batch | None]], frame: Vector
-) -> Frames:
+def _told_batches(source: str, partition: int | None, entries: Sequence[_Entry], frame: Vector) -> Frames:
     """Entries that stand for batches: whether their records are control records, and what is told of them, if that is.
 
     Exported records have no bytes of batches. frame: the entry of each record.
     """
     chunk = Chunk(source, partition, 0, np.zeros(PADDING, np.uint8), 0, 0)
-    count = len(batches)
+    count = len(entries)
+    batches = [entry.batch for entry in entries]
     zero, none = np.zeros(count, np.int64), np.full(count, -1, np.int64)
-    told = np.array([batch[:4] if batch else (0, 0, -1, -1) for _, batch in batches], np.int64).reshape(-1, 4).T
+    told = np.array([batch[:4] if batch else (0, 0, -1, -1) for batch in batches], np.int64).reshape(-1, 4).T
     attributes = [
-        CONTROL_BIT * control | TRANSACTIONAL_BIT * bool(batch and batch.transactional) for control, batch in batches
+        CONTROL_BIT * entry.control | TRANSACTIONAL_BIT * bool(entry.batch and entry.batch.transactional)
+        for entry in entries
     ]
     base_offset, last_offset, producer_id, producer_epoch = told
     return Frames(
@@ -248,4 +296,5 @@ def _told_batches(
         count=np.bincount(frame, minlength=count).astype(np.int64),
         crc_valid=np.ones(count, np.bool_),
         next_position=0,
+        untold=tuple(entry.untold for entry in entries),
     )

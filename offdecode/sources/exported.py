@@ -18,20 +18,22 @@ from offdecode.sources.locations import LocalLocation, Location, is_standard_inp
 from offdecode.sources.spool import Spool, SpoolReader
 
 _READ_BYTES = 4 << 20
-_PRINTED = (b"Dumping ", b'{"key":{"')  # kafka-dump-log; kafka-console-consumer with a formatter of the coordinator
+_HEAD_BYTES = 4096
 _MAX_LINE_BYTES = 256 << 20  # hex of the largest record that a batch can hold, and more
 
 
-def is_printed(path: Path) -> bool:
-    """Whether a local file begins as what Kafka's tools print of the offsets topic."""
+def head_of(path: Path) -> bytes:
+    """What a local file begins with, decompressed; nothing where there is no such file, or none that can be read."""
     local = local_path(path)
     try:
         if local is None or not local.is_file():
-            return False
+            return b""
         with LocalLocation(local).open() as reader:
-            return reader.read(0, 64).lstrip().startswith(_PRINTED)
-    except OSError:
-        return False
+            head = reader.read(0, _HEAD_BYTES)
+            codec = codec_of(head[:HEAD_BYTES])
+            return head if codec is None else next(iter_decompressed(reader, codec), b"")[:_HEAD_BYTES]
+    except (OSError, Damage):
+        return b""
 
 
 def exported_bytes(path: Path) -> int:
