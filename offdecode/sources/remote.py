@@ -19,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 from offdecode.errors import SourceError
 from offdecode.sources.locations import Location
 from offdecode.sources.readers import Reader
+from offdecode.sources.small_files import SmallFiles
 from offdecode.sources.spool import Spool, SpoolReader
 
 T = TypeVar("T")
@@ -28,8 +29,8 @@ _EXTRAS = {
     "sftp": "sftp", "hdfs": "remote", "http": "remote", "https": "remote",
 }  # fmt: skip
 _URL = re.compile(rf"(?P<scheme>{'|'.join(_EXTRAS)}):/+(?P<rest>.*)", re.S)
-_BLOCK_BYTES = 4 << 20
-_BLOCKS_AHEAD = 8  # and as many requests at once: 32 MiB
+_BLOCK_BYTES = 2 << 20
+_BLOCKS_AHEAD = 8  # and as many requests at once: 16 MiB
 _SMALL_BYTES = 4096
 _ATTEMPTS = 4
 _FIRST_WAIT_SECONDS = 0.2
@@ -45,11 +46,13 @@ def remote_location(text: str) -> RemoteLocation | None:
 
 
 class RemoteLocation(Location):
-    """A file or directory that a URL names. known: what a listing has told of it."""
+    """A file or directory that a URL names. known: what a listing has told of it; beside: what lies there with it."""
 
-    def __init__(self, url: str, known: dict[str, Any] | None = None) -> None:
+    def __init__(self, url: str, known: dict[str, Any] | None = None, beside: SmallFiles | None = None) -> None:
         self._url = url
         self._known = known
+        self._beside = beside
+        self._small: SmallFiles | None = None
         self._listing: dict[str, dict[str, Any]] | None = None
         self._spool: Spool | None = None
         self._side_files: dict[str, bytes | None] = {}
@@ -96,13 +99,27 @@ class RemoteLocation(Location):
         return bool(self._info()["type"] == "directory")
 
     def child(self, name: str) -> Location:
-        known = self._list().get(name, {"type": "missing"})
-        return RemoteLocation(f"{self._url.rstrip('/')}/{name}", known)
+        known: dict[str, Any] | None = self._list().get(name, {"type": "missing"})
+        if known is not None and known.get("type") == "link":
+            known = None  # what it leads to is asked for
+        if self._small is None:
+            self._small = self._small_files()
+        return RemoteLocation(f"{self._url.rstrip('/')}/{name}", known, self._small)
+
+    def _small_files(self) -> SmallFiles:
+        sizes = {name: one["size"] for name, one in self._list().items() if one["type"] == "file" and one.get("size")}
+
+        def fetch(name: str, size: int) -> bytes:
+            return RemoteLocation(f"{self._url.rstrip('/')}/{name}")._range(0, size)
+
+        return SmallFiles({} if self._http else sizes, fetch)
 
     def names(self) -> list[str]:
         return sorted(self._list())
 
     def open(self) -> Reader:
+        if self._beside is not None and (small := self._beside.reader(self.name, self.text)) is not None:
+            return small
         info = self._info()
         if info.get("size") is None:  # a listing of links tells no sizes
             info = self._known = self._ask(lambda fs, path: fs.info(path))
@@ -186,6 +203,7 @@ class RemoteLocation(Location):
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
                 if attempt == _ATTEMPTS:
                     raise OSError(errno.EIO, f"{type(error).__name__} after {_ATTEMPTS} attempts") from None
+                _filesystem.cache_clear()  # a connection may be dead
                 time.sleep(_FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
         raise AssertionError
 
@@ -214,6 +232,10 @@ def _filesystem(url: str, process: int) -> tuple[Any, str]:
 
             patience = aiohttp.ClientTimeout(total=None, sock_connect=_STALLED_SECONDS, sock_read=_STALLED_SECONDS)
             options = {"client_kwargs": {"timeout": patience}}
+        elif scheme == "sftp":
+            from offdecode.sources.sftp import known_host
+
+            return known_host(url)
         found: tuple[Any, str] = fsspec.url_to_fs(url, **options)
     except ImportError:
         reason = f"{scheme}:// needs more packages: pip install 'offdecode[{_EXTRAS[scheme]}]'"
