@@ -48,7 +48,7 @@ from offdecode.options import (
     options_of,
 )
 from offdecode.pieces import MOST_BYTES, Cut, Piece, pieces_of
-from offdecode.questions.check import Leftover, PartitionCheck, Unused
+from offdecode.questions.check import ContainerCheck, Leftover, PartitionCheck, Unused
 from offdecode.reporting.document import Page
 from offdecode.request import Request, checked_row_type, row_request
 from offdecode.run import Run
@@ -358,7 +358,7 @@ def report(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) 
 
 
 @_takes(_SOURCE, (CheckOptions, None))
-def check(path: Paths, **options: Any) -> Iterator[PartitionCheck | Leftover | Unused]:
+def check(path: Paths, **options: Any) -> Iterator[PartitionCheck | Leftover | ContainerCheck | Unused]:
     """What evidence there is, whether it is whole, and where not.
 
     Args:
@@ -366,7 +366,8 @@ def check(path: Paths, **options: Any) -> Iterator[PartitionCheck | Leftover | U
         **options: listed below.
 
     Returns:
-        An object for each partition, leftover file and unused path; `as_dict()` gives what the command line prints.
+        An object for each partition, leftover file, archive and unused path; `as_dict()` gives what the command line
+        prints.
 
     Raises:
         SourceError: there is no offsets log.

@@ -12,12 +12,16 @@ from offdecode.options import CheckOptions, Source
 @paths_argument
 @takes(Source, CheckOptions)
 @click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object for each partition, leftover file and unused path."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="A JSON object for each partition, leftover file, archive and unused path.",
 )
 def command(source: Source, asked: CheckOptions, as_json: bool) -> int:
     """Check segment files: an inventory with checksums, damage, and which offsets and times are complete.
 
-    PATH is as for decode. Every file is read once and decoded; nothing is written. Exit status as decode's.
+    PATH is as for decode. Every file is read once and decoded, an archive once more for its checksum; nothing is
+    written. Exit status as decode's.
     """
     import orjson
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -25,9 +26,11 @@ from offdecode.run import Run
 from offdecode.schemas.releases import release
 from offdecode.sources.checkpoints import Checkpoints, broker_id
 from offdecode.sources.leftovers import LeftoverFile, find_leftovers
+from offdecode.sources.locations import Location
 from offdecode.sources.segments import PartitionLog, Segment
 
 NOTHING_MORE = CheckOptions()
+_HASHED_AT_ONCE = 4 << 20
 _LISTED_PROBLEMS = 100_000  # a damaged disk image must not fill the memory
 
 
@@ -112,10 +115,28 @@ class Leftover:
         return {"type": "leftover", **asdict(self)}
 
 
-def check(run: Run, asked: CheckOptions = NOTHING_MORE) -> Iterator[PartitionCheck | Leftover | Unused]:
-    """Check all logs of the request, partitions by number, then what is left over beside them.
+@dataclass(frozen=True, slots=True)
+class ContainerCheck:
+    """An archive or compressed file that files of a log lie in. sha256: None where some of it could not be read."""
 
-    Every file is read once; records are decoded but for leftovers.
+    path: str
+    size: int
+    sha256: str | None
+
+    @property
+    def problem_count(self) -> int:
+        return 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"type": "container", **asdict(self)}
+
+
+def check(
+    run: Run, asked: CheckOptions = NOTHING_MORE
+) -> Iterator[PartitionCheck | Leftover | ContainerCheck | Unused]:
+    """Check all logs of the request, partitions by number, what is left over beside them, then what they lie in.
+
+    Every file is read once, an archive twice; records are decoded but for leftovers.
 
     Raises SourceError where the paths lead to nothing that is an offsets log, UsageError for exported records, and for
     a release that is not known.
@@ -143,8 +164,16 @@ def check(run: Run, asked: CheckOptions = NOTHING_MORE) -> Iterator[PartitionChe
             if len(refused) < len(evidence.histories):
                 yield Unused(Problem("not_an_offsets_log", error.source, error.reason))
     evidence.refuse_if_none(refused)
+    yield from _leftovers(evidence, run.request.source.topic_name, gaps)
+    for container in _containers(evidence.logs):
+        yield _check_container(container)
+
+
+def _leftovers(
+    evidence: SegmentEvidence, topic: str, gaps: dict[int | None, tuple[Span, ...]]
+) -> Iterator[Leftover | Unused]:
     read = {segment.name for log in evidence.logs for segment in log.segments}
-    for file in find_leftovers(evidence.logs, run.request.source.topic_name):
+    for file in find_leftovers(evidence.logs, topic):
         if file.location.text in read:
             continue
         try:
@@ -152,6 +181,31 @@ def check(run: Run, asked: CheckOptions = NOTHING_MORE) -> Iterator[PartitionChe
         except OSError as error:
             message = f"left over, and cannot be read: {error.strerror}"
             yield Unused(Problem("unreadable", file.location.text, message, file.log_partition))
+
+
+def _containers(logs: Iterable[PartitionLog]) -> list[Location]:
+    """What segments lie in, whatever that lies in again among it."""
+    found: dict[str, Location] = {}
+    for log in logs:
+        for segment in log.segments:
+            container = segment.location.container
+            while container is not None and container.identity not in found:
+                found[container.identity] = container
+                container = container.container
+    return sorted(found.values(), key=lambda one: one.text)
+
+
+def _check_container(container: Location) -> ContainerCheck:
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        with container.open() as reader:
+            while data := reader.read(size, _HASHED_AT_ONCE):
+                digest.update(data)
+                size += len(data)
+            return ContainerCheck(container.text, size, digest.hexdigest() if size == reader.size else None)
+    except OSError:
+        return ContainerCheck(container.text, size, None)
 
 
 def _check_leftover(file: LeftoverFile, chunk_bytes: int, gaps: tuple[Span, ...] | None) -> Leftover:

@@ -39,7 +39,7 @@ def evidence_parts(seen: Seen) -> dict[str, Any]:
         "topic": topic,
         "chosen": _chosen(rows),
         "since": None if rows.since is None else time_words(rows.since),
-        "cards": list(_cards(seen, files)),
+        "cards": list(_cards(seen, sum(file["type"] != "container" for file in files))),
         "checks": checks,
         "states": {str(state): words for state, words in STATES.items()},
         "partitions": [] if checks is None else [_partition(one) for one in checks if one["type"] == "partition"],
@@ -67,13 +67,13 @@ def _chosen(rows: Filter) -> str:
     return printable(", ".join((" and ".join(found), *times)).strip(", "))
 
 
-def _cards(seen: Seen, files: list[Row]) -> Iterator[Row]:
+def _cards(seen: Seen, files: int) -> Iterator[Row]:
     """The facts on top of the page."""
     logs = [log for log in seen.logs if log.read]
     whole = sum(log.complete for log in logs)
     yield _card("Groups", f"{seen.group_count:,}", f"{sum(group.row['why'] is not None for group in seen.groups):,} "
                 "worth a look")  # fmt: skip
-    yield _card("Rows decoded", f"{seen.rows:,}", f"from {seen.bytes:,} bytes in {len(files):,} files")
+    yield _card("Rows decoded", f"{seen.rows:,}", f"from {seen.bytes:,} bytes in {files:,} files")
     if len(seen.bars.starts):
         (day, first), (last_day, last) = map(_day_and_time, (int(seen.bars.starts[0]), int(seen.bars.starts[-1])))
         yield _card("Times, UTC", day, f"{first} to {last}" if day == last_day else f"{first} to {last_day} {last}")
@@ -99,10 +99,14 @@ def _card(title: str, value: str, more: str, look: str | None = None) -> Row:
 
 def _files(checks: list[Row]) -> Iterator[Row]:
     for one in checks:
+        if one["type"] == "container":
+            yield {**one, "why": ""}
+            continue
         left_over = one["type"] == "leftover"
         for file in (one["file"],) if left_over else one.get("files", ()):
             yield {
                 **file,
+                "type": "segment",
                 "range": offsets_words(file["first_offset"], file["last_offset"]),
                 "records": sum(file["records_by_type"].values()),
                 "why": f"left over, and not read: {one['why']}" if left_over else "",

@@ -21,7 +21,7 @@ from offdecode.sources import tar, zip
 from offdecode.sources.checkpoints import CHECKPOINT_FILES
 from offdecode.sources.codecs import Codec, Damage, iter_decompressed
 from offdecode.sources.locations import Location
-from offdecode.sources.names import META_PROPERTIES, PARTITION_METADATA, SEGMENT_NAME, partition_pattern
+from offdecode.sources.names import ARCHIVE_NAME, META_PROPERTIES, PARTITION_METADATA, SEGMENT_NAME, partition_pattern
 from offdecode.sources.readers import Reader, WindowReader
 from offdecode.sources.spool import Spool, SpoolReader
 
@@ -33,6 +33,7 @@ _A_PARTITION = re.compile(r"(?s).+-\d{1,10}(\.[0-9a-f]{32}-(delete|future|stray)
 _MOST_SIDE_BYTES = 64 << 20
 _MOST_FILES = 200_000
 _MOST_DEPTH = 64
+_MOST_NESTED = 3  # archives in archives in an archive
 _MOST_PROBLEMS = 100
 _COPY_BYTES = 1 << 20
 
@@ -92,7 +93,10 @@ class Archive:
         """A member's path, where it may be evidence. reason: why it cannot be used all the same."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         directory, base = "" if len(parts) < 2 else parts[-2], parts[-1] if parts else ""
-        if base in _SIDE_FILES:
+        if ARCHIVE_NAME.fullmatch(base):
+            if self.outer.text.count(SEPARATOR) >= _MOST_NESTED:
+                reason = "it is an archive, in as many others as are looked into"
+        elif base in _SIDE_FILES:
             if size > _MOST_SIDE_BYTES:
                 return None
         elif not SEGMENT_NAME.fullmatch(base) or (
@@ -142,6 +146,10 @@ class InsideLocation(Location):
     @property
     def key(self) -> str:
         return self._outer.identity + SEPARATOR + self._path
+
+    @property
+    def container(self) -> Location | None:
+        return self._outer
 
     @property
     def version(self) -> object:

@@ -174,6 +174,10 @@ class DiskLocation(InsideLocation):
         return self._path.rpartition("/")[2] or self._outer.name
 
     @property
+    def container(self) -> Location | None:
+        return None  # a disk is no file that was handed over, and takes long to read
+
+    @property
     def parent(self) -> Location:
         return self._above
 

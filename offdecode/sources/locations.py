@@ -72,6 +72,11 @@ class Location(ABC):
     def version(self) -> object:
         """Another value when the file has changed. OSError where it cannot be told."""
 
+    @property
+    def container(self) -> Location | None:
+        """The archive or compressed file that it lies in; None where it lies in none."""
+        return None
+
     @abstractmethod
     def exists(self) -> bool: ...
 

@@ -7,6 +7,7 @@ profiles, instance roles), and are never printed. What passes is tried again; re
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import time
@@ -28,6 +29,7 @@ _EXTRAS = {
     "s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "abfs": "abfs", "abfss": "abfs", "az": "abfs",
     "sftp": "sftp", "hdfs": "remote", "http": "remote", "https": "remote",
 }  # fmt: skip
+_LOGGERS = ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "paramiko", "s3fs")
 _URL = re.compile(rf"(?P<scheme>{'|'.join(_EXTRAS)}):/+(?P<rest>.*)", re.S)
 _BLOCK_BYTES = 2 << 20
 _BLOCKS_AHEAD = 8  # and as many requests at once: 16 MiB
@@ -224,6 +226,8 @@ def _filesystem(url: str, process: int) -> tuple[Any, str]:
     """The filesystem of a URL and the path in it. process: connections do not survive a fork."""
     scheme = urlsplit(url).scheme
     options: dict[str, Any] = {}
+    for name in _LOGGERS:  # what nobody listens to is not for standard error, where problems are
+        logging.getLogger(name).addHandler(logging.NullHandler())
     try:
         import fsspec
 

@@ -20,6 +20,7 @@ from offdecode.sources.codecs import HEAD_BYTES, codec_of
 from offdecode.sources.containers import Containers
 from offdecode.sources.locations import Location, listed
 from offdecode.sources.names import (
+    ARCHIVE_NAME,
     CARVED_NOTE,
     LEFTOVER_SEGMENT,
     PARTITION_DIRECTORY,
@@ -32,6 +33,7 @@ from offdecode.sources.names import (
 from offdecode.sources.readers import Reader
 from offdecode.sources.unreadable import PatientReader
 
+_MOST_NESTED = 1000
 MOST_COPIES = 62  # that are read as one log: a bit each
 _NUMBERED = re.compile(r"(?s)\d{20}\.log.*")
 
@@ -93,6 +95,7 @@ class _Search:
     files: dict[tuple[str, int | None], dict[str, Location]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     met: int = 0  # segments, those that were met before too
+    nested: int = 0  # archives in archives
 
     def add(self, file: Location) -> None:
         self.met += 1
@@ -223,7 +226,7 @@ def copies_apart(logs: Iterable[PartitionLog]) -> Iterator[Problem]:
 def _add_place(search: _Search, place: Location) -> None:
     if not place.exists():
         raise SourceError(place.text, "there is no such file or directory")
-    before = search.met
+    before, told = search.met, len(search.problems)
     if place.is_directory():
         _add_directory(search, place)
         if search.met == before and not search.problems:
@@ -235,7 +238,7 @@ def _add_place(search: _Search, place: Location) -> None:
         else:
             (_add_archive if archive.flat else _add_partitions)(search, archive.root)
             search.problems += archive.problems
-            if search.met == before and not archive.problems:
+            if search.met == before and len(search.problems) == told:
                 hint = "" if archive.flat else "; offdecode carve looks through its bytes for batches"
                 raise SourceError(place.text, _nothing_found(search.topic) + hint)
     else:
@@ -277,12 +280,28 @@ def _add_archive(search: _Search, root: Location) -> None:
     """Partitions' directories at any depth; where there is none, whatever holds files named like segments."""
     before = search.met
     _add_partitions(search, root)
+    holders = list(_with_all_below(root))
+    for directory in holders:
+        for name in filter(ARCHIVE_NAME.fullmatch, directory.names()):
+            _add_nested(search, directory.child(name))
     if search.met > before:
         return
-    holders = list(_with_all_below(root))
     named = [one for one in holders if any(map(_NUMBERED.fullmatch, one.names()))]
     for one in named or holders:
         _add_segments(search, one)
+
+
+def _add_nested(search: _Search, file: Location) -> None:
+    """What is in an archive that lies in another."""
+    search.nested += 1
+    if search.nested > _MOST_NESTED:
+        if search.nested == _MOST_NESTED + 1:
+            search.problem("unused_member", file, f"there are more than {_MOST_NESTED} archives in archives")
+        return
+    archive = search.containers.archive(file) if file.is_file() else None
+    if archive is not None and archive.flat:
+        _add_archive(search, archive.root)
+        search.problems += archive.problems
 
 
 def _add_segments(search: _Search, directory: Location) -> bool:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from offdecode import check
+from offdecode.errors import SourceError
 from offdecode.evidence import open_evidence
 from offdecode.model import Problem
-from offdecode.questions.check import PartitionCheck
+from offdecode.questions.check import ContainerCheck, PartitionCheck
 from offdecode.schemas.rows import RowOptions
 from offdecode.sinks.jsonl import JsonLinesSink
 from tests.asking import a_request, decode
@@ -77,6 +79,74 @@ def test_checkpoints_and_checksums(directory: Path, form: str, tmp_path: Path) -
             path = directory / Path(file.path).parent.name / Path(file.path).name
             assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert names_of(archive) == names_of(directory)
+    containers = [one.as_dict() for one in check(archive) if isinstance(one, ContainerCheck)]
+    assert containers == [container(archive, archive.read_bytes())]
+    assert not any(isinstance(one, ContainerCheck) for one in check(directory))
+
+
+def container(path: object, data: bytes) -> Row:
+    return {"type": "container", "path": str(path), "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def archive_of(form: str, files: dict[str, bytes], folder: Path) -> bytes:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return ARCHIVES[form](folder)
+
+
+@pytest.mark.parametrize("form", ["zip", "tar", "tar.gz"])
+def test_archives_in_an_archive(form: str, tmp_path: Path) -> None:
+    """Of two brokers, in a vendor's ticket, with others that hold nothing of a log, and one that is none."""
+    for broker, partitions in (("one", (0, 1)), ("two", (2, 3))):
+        for number in partitions:
+            name = f"__consumer_offsets-{number}"
+            shutil.copytree(TRANSACTIONS / "log" / name, tmp_path / broker / name)
+    inner = ARCHIVES["tar.gz"](tmp_path / "one"), ARCHIVES["zip"](tmp_path / "two")
+    files = {
+        "case 7/broker1.tgz": inner[0], "case 7/deep/er/broker2.zip": inner[1],
+        "logs.tar.gz": archive_of("tar.gz", {"server.txt": b"INFO"}, tmp_path / "logs"), "broken.zip": b"PK\3\4 no",
+        "text.tar": b"text",
+    }  # fmt: skip
+    archive = tmp_path / "ticket"
+    archive.write_bytes(archive_of(form, files, tmp_path / "ticket files"))
+    rows, problems = rows_of(archive)
+    assert {row["segment"].count("!/") for row in rows} == {2}
+    assert nameless(rows) == nameless(rows_of(TRANSACTIONS / "log")[0])
+    assert {problem.kind for problem in problems} <= {"damaged_archive"}
+    assert all("broken.zip" in problem.source for problem in problems)
+    containers = [one.as_dict() for one in check(archive) if isinstance(one, ContainerCheck)]
+    assert containers == [
+        container(archive, archive.read_bytes()),
+        container(f"{archive}!/data/case 7/broker1.tgz", inner[0]),
+        container(f"{archive}!/data/case 7/deep/er/broker2.zip", inner[1]),
+    ]
+
+
+def test_archives_are_looked_into_so_deep(tmp_path: Path) -> None:
+    data = ARCHIVES["zip"](TRANSACTIONS / "log")
+    for depth in range(1, 6):
+        folder = tmp_path / str(depth)
+        folder.mkdir()
+        data = archive_of("zip", {"a.zip": data}, folder)
+        archive = tmp_path / f"{depth}.zip"
+        archive.write_bytes(data)
+        if depth <= 3:
+            rows, problems = rows_of(archive)
+            assert (len(rows), problems) == (296, [])
+        else:
+            with pytest.raises(SourceError, match="in as many others as are looked into"):
+                rows_of(archive)
+
+
+def test_many_archives_in_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("offdecode.sources.segments._MOST_NESTED", 3)
+    empty = archive_of("zip", {"x": b""}, tmp_path / "x")
+    files = {**{f"{number}.zip": empty for number in range(9)}, f"__consumer_offsets-0/{0:020}.log": b""}
+    archive = tmp_path / "a.zip"
+    archive.write_bytes(archive_of("zip", files, tmp_path / "files"))
+    _, problems = rows_of(archive)
+    assert [problem.kind for problem in problems] == ["unused_member"]
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)

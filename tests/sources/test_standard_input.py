@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,10 @@ def test_an_archive(form: str, tmp_path: Path) -> None:
         assert done.rows[0]["segment"].startswith("-!/data/__consumer_offsets-")
     checked = shell(f'cat {file} | "$@"', "check", "-", "--json")
     assert checked.status == 0
-    assert len(checked.rows) == len({row["log_partition"] for row in wanted})
+    *partitions, container = checked.rows
+    assert len(partitions) == len({row["log_partition"] for row in wanted})
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert container == {"type": "container", "path": "-", "size": file.stat().st_size, "sha256": digest}
 
 
 def test_no_standard_input() -> None:

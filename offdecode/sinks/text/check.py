@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,14 +15,24 @@ _LISTED = 20  # problems a partition; --json has them all
 
 
 def report_lines(found: Row) -> Iterator[str]:
-    """The report on a partition, a file that is left over, or a path that was not used. found: its `as_dict`."""
-    if found["type"] in ("unused", "copies"):
-        prefix = "not used: " if found["type"] == "unused" else ""
-        yield f"{prefix}{printable(found['source'])}: {printable(found['message'])}"
-        return
-    if found["type"] == "leftover":
-        yield from _leftover_lines(found)
-        return
+    """The report on a partition, a file that is left over, an archive, or a path that was not used.
+
+    found: its `as_dict`.
+    """
+    yield from _LINES[found["type"]](found)
+
+
+def _unused_lines(found: Row) -> Iterator[str]:
+    prefix = "not used: " if found["type"] == "unused" else ""
+    yield f"{prefix}{printable(found['source'])}: {printable(found['message'])}"
+
+
+def _container_lines(found: Row) -> Iterator[str]:
+    yield f"read from {printable(found['path'])}"
+    yield f"    {digest_words(found)}"
+
+
+def _partition_lines(found: Row) -> Iterator[str]:
     name = "of no known number" if found["log_partition"] is None else str(found["log_partition"])
     yield f"partition {name}"
     marks = found["checkpoints"]
@@ -107,3 +117,12 @@ def _time(milliseconds: int | None) -> str:
     except (ValueError, OverflowError, OSError):
         return str(milliseconds)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
+
+
+_LINES: dict[str, Callable[[Row], Iterator[str]]] = {
+    "partition": _partition_lines,
+    "leftover": _leftover_lines,
+    "container": _container_lines,
+    "unused": _unused_lines,
+    "copies": _unused_lines,
+}
