@@ -153,7 +153,6 @@ class Evidence:
 
     problems: tuple[Problem, ...] = ()
     can_reread = True
-    can_share = False  # whether several processes may share the work
     merged = False  # whether a log lies in several copies that are read as one
     logs: tuple[PartitionLog, ...] = ()  # what there is of segments
 
@@ -212,8 +211,6 @@ def open_evidence(request: Request) -> Evidence:
 
 class SegmentEvidence(Evidence):
     """Logs of segment files, partitions by number."""
-
-    can_share = True
 
     def __init__(self, request: Request) -> None:
         source = request.source

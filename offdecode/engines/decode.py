@@ -17,7 +17,6 @@ from offdecode.engines.selection import Selection
 from offdecode.engines.untold import without_untold
 from offdecode.log.batches import Frames
 from offdecode.log.compression import CODECS
-from offdecode.log.exported import NO_BATCH
 from offdecode.log.records import Records
 from offdecode.log.sizes import shares
 from offdecode.model import DecodedChunk, Kind, Mask, Problem, Vector, arrow
@@ -146,7 +145,7 @@ def _batch_columns(records: Records, rows: Vector) -> dict[str, pa.Array]:
     frames: Frames = records.frames
     frame = records.frame[rows]
     magic = frames.magic[frame]
-    if (magic == NO_BATCH).any():
+    if frames.exported:
         epoch = frames.producer_epoch[frame].astype(np.int32)
         return {
             "segment": constant_category(frames.chunk.segment, len(rows)),
@@ -224,7 +223,7 @@ def _undecodable_problems(records: Records, part: TypeRows) -> list[Problem]:
     for index, reason in zip(part.rows.tolist(), part.columns["reason"].to_pylist(), strict=True):
         offset = int(records.log_offset[index])
         problem = frames.problem(int(records.frame[index]), "undecodable_record", reason, offset)
-        if frames.magic[records.frame[index]] == NO_BATCH:
+        if frames.exported:
             known = records.has_offset is None or records.has_offset[index]
             problem = replace(problem, position=None, length=None, log_offset=offset if known else None)
         found.append(problem)

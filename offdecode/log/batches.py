@@ -114,6 +114,11 @@ class Frames:
         return len(self.position)
 
     @property
+    def exported(self) -> bool:
+        """Whether these only stand for batches: the records come from an export."""
+        return bool(self.untold)
+
+    @property
     def size(self) -> int:
         """Bytes of evidence that were gone over for these batches."""
         if self.origin is not None:

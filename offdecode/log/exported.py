@@ -21,7 +21,7 @@ import numpy as np
 from offdecode.errors import CorruptError
 from offdecode.log.batches import CONTROL_BIT, TRANSACTIONAL_BIT, Frames
 from offdecode.log.dumped import BATCH_HEAD, DUMP_HEAD, RECORD_HEAD, Batch, batch_of, dumped, partition_of
-from offdecode.log.json_exports import json_of, objects, record_of
+from offdecode.log.json_exports import SEAM, json_of, objects, record_of
 from offdecode.log.records import Records
 from offdecode.log.told import Place, Printed, Told, ToldRecord
 from offdecode.model import PADDING, Chunk, Problem, Vector
@@ -38,6 +38,7 @@ CONSOLE_HEAD = re.compile(
 )
 _DUMP_HEADS = (DUMP_HEAD, BATCH_HEAD, RECORD_HEAD, b"offset: ", b"Starting offset: ", b"Log starting offset: ")
 _CONSOLE_END = re.compile(rb"NULL$|, expireTimestamp=(?:None|Some\(-?\d+\))\)$|,ExpirationTime -?\d+\]$|\)\)$")
+_LEAST_OBJECT_BYTES = 8
 _JSON_BEGINS, _JSON_ENDS = b"{", b"}"  # lines of an object that goes over several
 _DUMPED_KEY, _DUMPED_VALUE, _DELETED = "key: ", " payload: ", "<DELETE>"
 _DUMPED_JSON = "key: {"
@@ -52,8 +53,6 @@ _JSON_HEADS = (
     re.compile(rb'\{\s*"topic":\s*"'),  # kcat, rpk
     re.compile(rb'\{.*"(?:key_hex|key_base64)":'),
 )
-
-NO_BATCH = -1  # the magic of records that come without a batch
 
 
 class _Entry(NamedTuple):
@@ -98,6 +97,7 @@ class Exports:
         self._partition: int | None = None  # of the record before
         self._dumped = False  # whether it is what kafka-dump-log prints
         self._in_words: bool | None = None  # whether it does not begin as JSON
+        self._returns: bool | None = None  # whether lines end as Windows ends them
         self._stray = False  # whether the line before was no record
         self._batch: Batch | None = None  # of the records that follow
         self._held: list[bytes] = []  # lines of a record that may go on
@@ -113,10 +113,25 @@ class Exports:
         for first in range(0, len(lines), _LINES_AT_ONCE):
             found: Found = {}
             for line in lines[first : first + _LINES_AT_ONCE]:
-                for at, text in self._whole(position, line):
-                    self._take(at, text, found)
+                if self._is_object(line):
+                    self._take(position, line, found)
+                else:
+                    for at, text in self._whole(position, self._bare(line)):
+                        self._take(at, text, found)
                 position += len(line) + 1
             yield from self._groups(found)
+
+    def _bare(self, line: bytes) -> bytes:
+        """A line without the return that stands before each line's end where a file was saved so."""
+        if self._returns is None and line.strip():
+            self._returns = line.endswith(b"\r")
+        return line.removesuffix(b"\r") if self._returns else line
+
+    def _is_object(self, line: bytes) -> bool:
+        """Whether a line surely is a record by itself: what most lines of most exports are."""
+        if self._in_words is not False or self._held or self._dumped:
+            return False
+        return line.startswith(_JSON_BEGINS) and len(line) > _LEAST_OBJECT_BYTES and SEAM not in line
 
     def rest(self) -> Iterator[Records]:
         """What was held at the end of the lines."""
@@ -187,11 +202,7 @@ class Exports:
 
     def _take(self, position: int, text: bytes, found: Found) -> None:
         try:
-            stray, self._stray = self._stray, bool(self._in_words)
             record = self._read(text) if text.strip() else None
-            self._stray = False
-            if stray and record is not None and record.told.value is None and not text.startswith(b"["):
-                raise CorruptError("the line before may be of the group's name")
             if record is not None:
                 self._partition = record.place.partition
                 found.setdefault(self._partition, ([], []))[0].append(record)
@@ -203,9 +214,17 @@ class Exports:
         """The record of a text; None where it tells of none."""
         if self._dumped:
             return self._read_dumped(text) if text.startswith(RECORD_HEAD) else None
-        if (self._in_words and text.startswith(b"[")) or CONSOLE_HEAD.match(text):
-            return ToldRecord(Place(), self._printed.of_console(text.decode("utf-8", "replace")))
+        if self._in_words:
+            return self._read_words(text)
         return record_of(text, self._printed)
+
+    def _read_words(self, text: bytes) -> ToldRecord:
+        stray, self._stray = self._stray, True
+        told = self._printed.of_console(text.decode("utf-8", "replace"))
+        self._stray = False
+        if stray and told.value is None and not text.startswith(b"["):
+            raise CorruptError("the line before may be of the group's name")
+        return ToldRecord(Place(), told)
 
     def _read_dumped(self, text: bytes) -> ToldRecord:
         record = dumped(text)
@@ -240,11 +259,11 @@ def _records(source: str, partition: int | None, lines: list[ToldRecord], proble
     position = ends - np.maximum(length, 0)
     buffer = np.frombuffer(b"".join((*(data or b"" for data in pairs), bytes(PADDING))), np.uint8)
     # Records of one batch, or all of which nothing is told, share an entry of the frames.
-    entries: dict[_Entry, int] = {}
-    kinds = [_Entry(_ends_transaction(*line.told[:2]), line.batch, line.told.untold) for line in lines]
+    entries: dict[tuple[bool, Batch | None, frozenset[str]], int] = {}
+    kinds = [(_ends_transaction(*line.told[:2]), line.batch, line.told.untold) for line in lines]
     frame = np.array([entries.setdefault(kind, len(entries)) for kind in kinds], np.int64)
     return Records(
-        frames=_told_batches(source, partition, list(entries), frame),
+        frames=_told_batches(source, partition, [_Entry(*entry) for entry in entries], frame),
         buffer=buffer,
         frame=frame,
         log_offset=np.array([line.place.offset or 0 for line in lines], np.int64),
@@ -286,7 +305,7 @@ def _told_batches(source: str, partition: int | None, entries: Sequence[_Entry],
         base_offset=base_offset,
         last_offset=last_offset,
         leader_epoch=none,
-        magic=np.full(count, NO_BATCH, np.int64),
+        magic=none,
         attributes=np.array(attributes, np.int64),
         base_timestamp=zero,
         max_timestamp=zero,

@@ -72,17 +72,27 @@ def _values_in(line: bytes) -> int:
 
 def _parsed(line: bytes) -> tuple[dict[str, Any], bool]:
     """An object, and whether it is UTF-8; else a character of its strings stands for each byte."""
+    is_text = True
     try:
-        text, is_text = line.decode("utf-8"), True
-    except UnicodeDecodeError:
-        text, is_text = line.decode("latin-1"), False
-    try:
-        entry = json_of(line) if is_text else json.loads(text)
-    except (ValueError, RecursionError) as error:  # of the second
-        raise CorruptError(f"the line is no JSON: {error}") from None
+        entry = json_of(line)
+    except CorruptError:
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError:
+            is_text = False
+        if is_text:
+            raise
+        entry = _json_of_bytes(line)
     if not isinstance(entry, dict):
         raise CorruptError("the line is no JSON object")
     return entry, is_text
+
+
+def _json_of_bytes(line: bytes) -> Any:
+    try:
+        return json.loads(line.decode("latin-1"))
+    except (ValueError, RecursionError) as error:
+        raise CorruptError(f"the line is no JSON: {error}") from None
 
 
 def _place(entry: dict[str, Any], time: str) -> Place:

@@ -288,6 +288,14 @@ def test_they_are_told_by_their_content(tmp_path: Path) -> None:
         assert rows_of(packed) == rows_of(path)
 
 
+def test_lines_that_end_as_on_windows(tmp_path: Path) -> None:
+    for path in (OFFSETS, GROUPS, *DUMPS):
+        saved = tmp_path / path.name
+        saved.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+        assert rows_of(saved)[0] == rows_of(path)[0]
+        assert rows_of(saved)[1] == []
+
+
 def test_lines_that_never_end_take_no_time(tmp_path: Path) -> None:
     path = tmp_path / "printed"
     start = "[g,t,0]::OffsetAndMetadata(offset=5, leaderEpoch=Optional.empty, metadata="

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,11 +27,13 @@ LOG = TRANSACTIONS / "log"
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder, with ranges. faults: how many requests for data end in the middle. bad: bytes never served."""
+    """Serves a folder, with ranges. faults: how many requests for data end in the middle. stalls:
+    how many get no data for two seconds. bad: bytes never served."""
 
     ranges = True
     bad = range(0)
     faults = 0
+    stalls = 0
     requests: list[tuple[str, str, str | None]]
 
     def do_GET(self) -> None:
@@ -56,6 +59,11 @@ class Handler(SimpleHTTPRequestHandler):
             self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(len(part)))
         self.end_headers()
+        if type(self).stalls > 0:
+            type(self).stalls -= 1
+            time.sleep(2)
+            self.close_connection = True
+            return
         if type(self).faults > 0:
             type(self).faults -= 1
             part = part[: len(part) // 2]
@@ -120,6 +128,20 @@ def test_connections_that_break(served: tuple[str, Path, type[Handler]]) -> None
     assert nameless(rows) == nameless(rows_of(LOG)[0])
     assert problems == []
     assert handler.faults == 0
+
+
+def test_a_server_that_stalls(served: tuple[str, Path, type[Handler]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who says nothing for some time is asked again."""
+    url, folder, handler = served
+    (folder / "a.tar").write_bytes(ARCHIVES["tar"](LOG))
+    monkeypatch.setattr(remote, "_STALLED_SECONDS", 0.5)
+    monkeypatch.setattr(handler, "stalls", 2)
+    began = time.monotonic()
+    rows, problems = rows_of(Path(f"{url}/a.tar"))
+    assert nameless(rows) == nameless(rows_of(LOG)[0])
+    assert problems == []
+    assert handler.stalls == 0
+    assert time.monotonic() - began < 15
 
 
 def test_a_range_that_is_never_served(served: tuple[str, Path, type[Handler]]) -> None:
