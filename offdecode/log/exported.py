@@ -49,7 +49,7 @@ _VALUE_BYTES = 20  # of a committed offset without its text, at least
 _JSON = json.JSONDecoder()
 
 _JSON_HEADS = (
-    re.compile(rb'\{"key":\{"'),  # kafka-console-consumer with a formatter of the coordinator
+    re.compile(rb'\{\s*"key":\s*\{'),  # kafka-console-consumer with a formatter of the coordinator
     re.compile(rb'\{\s*"topic":\s*"'),  # kcat, rpk
     re.compile(rb'\{.*"(?:key_hex|key_base64)":'),
 )
@@ -185,7 +185,9 @@ class Exports:
             return False
         if self._dumped:
             return not line.startswith(_DUMP_HEADS)
-        return self._held[0].startswith(_JSON_BEGINS) or CONSOLE_HEAD.match(line) is None
+        if self._held[0].startswith(_JSON_BEGINS):
+            return line.rstrip() != _JSON_BEGINS  # the next begins though this one did not end
+        return CONSOLE_HEAD.match(line) is None
 
     def _is_end(self, line: bytes) -> bool:
         """Whether a record that is held ends with a line, as far as that tells."""

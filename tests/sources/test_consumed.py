@@ -166,6 +166,33 @@ def test_what_is_no_record_costs_nothing_else(line: bytes, tmp_path: Path) -> No
     ]
 
 
+def test_an_object_over_several_lines_that_does_not_end(tmp_path: Path) -> None:
+    path = tmp_path / "printed"
+    texts = [rpk_object((0, number, 5), *commit(f"g{number}", offset=7)) for number in range(4)]
+    torn = texts[1].rpartition("\n}")[0][:-20] + "\n"
+    path.write_text(texts[0] + torn + texts[2] + texts[3], "utf-8")
+    rows, problems = rows_of(path)
+    assert [row["group"] for row in rows] == ["g0", "g2", "g3"]
+    assert [(problem.kind, problem.position) for problem in problems] == [("bad_export_line", len(texts[0]))]
+
+
+def test_objects_that_jq_has_spread(tmp_path: Path) -> None:
+    """What the console consumer or kcat printed, a key a line. jq, too, puts U+FFFD for bytes that are no text."""
+    if shutil.which("jq") is None:
+        pytest.skip("needs jq")
+    printed = CONSUMED.parent / "console-consumer-4.3.1.json"
+    path = tmp_path / "printed"
+    path.write_bytes(subprocess.run(["jq", "."], input=printed.read_bytes(), capture_output=True, check=True).stdout)
+    assert rows_of(path) == rows_of(printed)
+    path.write_bytes(subprocess.run(["jq", "."], input=KCAT.read_bytes(), capture_output=True, check=True).stdout)
+    rows, problems = rows_of(path)
+    wanted = by_place(rows_of(CONSUMED / "__consumer_offsets-2")[0])
+    assert len(rows) + len(problems) == len(wanted)
+    assert len(rows) > 25
+    for place, row in by_place(rows).items():
+        assert differences(row, wanted[place]) == []
+
+
 def test_a_large_value_is_no_list_of_values(tmp_path: Path) -> None:
     """A megabyte of commas and brackets in a text is one value; hostile ones outside of texts are refused."""
     path = tmp_path / "printed"

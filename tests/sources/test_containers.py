@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from offdecode import check
+from offdecode.cli import cli
 from offdecode.errors import SourceError
 from offdecode.evidence import open_evidence
 from offdecode.model import Problem
@@ -63,6 +66,46 @@ def test_rows_of_an_archive(directory: Path, form: str, tmp_path: Path) -> None:
         name, inside = row["segment"].split("!/")
         assert name == str(archive)
         assert inside.endswith(one["segment"].removeprefix(str(directory)))
+
+
+def answer(command: str, place: Path, folder: Path) -> tuple[bytes, bytes]:
+    """What a command writes, and its problems; in both `data` stands for the directory."""
+    name, *words = command.split()
+    files = folder / "rows", folder / "problems"
+    output = [] if name == "check" else ["-o", str(files[0]), "--problems", str(files[1])]
+    done = CliRunner().invoke(cli, [name, str(place), *words, *output], standalone_mode=False)
+    assert done.exception is None, command
+    if name == "check":
+        lines = done.stdout_bytes.splitlines(keepends=True)
+        files[0].write_bytes(b"".join(one for one in lines if not one.startswith(b'{"type":"container"')))
+        files[1].write_bytes(b"")
+    above = re.escape(bytes(place)) + (b"" if place.is_dir() else rb"!/[^\"]*?(?=/__consumer_offsets-)")
+    rows, problems = (re.sub(above, b"data", file.read_bytes()) for file in files)
+    for suffix in COMPRESS:  # a segment in a file is named like the file, and what is in it
+        rows = re.sub(rb"(\.log)\.%s!/\d{20}\.log" % suffix.encode(), rb"\1", rows)
+    return rows, problems
+
+
+COMMANDS = (
+    "check --json", "decode --with-batch", "decode --with-generation", "explain", "generations", "groups", "growth",
+    "state", "transactions",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_answers_from_every_form_as_from_the_directory(
+    directory: Path, command: str, tmp_path: Path
+) -> None:
+    wanted = answer(command, directory, tmp_path)
+    assert wanted[0]
+    for form in ARCHIVES if directory.parent == TRANSACTIONS else ("tar", "tar.gz", "zip"):
+        archive = tmp_path / f"broker1.{form}"
+        archive.write_bytes(ARCHIVES[form](directory))
+        assert answer(command, archive, tmp_path) == wanted, form
+    for suffix in COMPRESS if directory.parent == TRANSACTIONS else ("gz",):
+        packed = tmp_path / suffix
+        compressed_segments(directory, packed, suffix)
+        assert answer(command, packed, tmp_path) == wanted, suffix
 
 
 @pytest.mark.parametrize("form", ARCHIVES)

@@ -27,6 +27,10 @@ JAVA = Path(__file__).parent.parent / "java" / "PrintWords.java"
 UNTOLD = {"key_type", "value_version", "topic_id", "invalid_text", "headers"}
 PLACE = {"log_partition", "log_offset", "log_timestamp", "producer_id", "transaction"}
 GROUP, NEW = 2, "0004"  # a key type, and a version of an offset that 3.7 does not know
+# Of the fixtures those that 3.7 can read all of; of further sets all.
+OLDER_SETS = [
+    one for one in log_sets() if not (one.folder.parent == FIXTURES and one.folder.name.startswith("kafka-4."))
+]
 Forget = Callable[[Row], Row]
 
 
@@ -309,7 +313,7 @@ def test_lines_that_never_end_take_no_time(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.broker
-@pytest.mark.parametrize("log_set", log_sets(), ids=set_id)
+@pytest.mark.parametrize("log_set", OLDER_SETS, ids=set_id)
 def test_every_record_that_older_tools_print(log_set: LogSet, tmp_path: Path) -> None:
     """The formatters of 3.7.2 and its dump, of what that release can read."""
     require_java()
