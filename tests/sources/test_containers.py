@@ -98,11 +98,11 @@ def test_every_command_answers_from_every_form_as_from_the_directory(
 ) -> None:
     wanted = answer(command, directory, tmp_path)
     assert wanted[0]
-    for form in ARCHIVES if directory.parent == TRANSACTIONS else ("tar", "tar.gz", "zip"):
+    for form in ARCHIVES if directory.parent == TRANSACTIONS else ("tar.gz",):
         archive = tmp_path / f"broker1.{form}"
         archive.write_bytes(ARCHIVES[form](directory))
         assert answer(command, archive, tmp_path) == wanted, form
-    for suffix in COMPRESS if directory.parent == TRANSACTIONS else ("gz",):
+    for suffix in COMPRESS if directory.parent == TRANSACTIONS else ():
         packed = tmp_path / suffix
         compressed_segments(directory, packed, suffix)
         assert answer(command, packed, tmp_path) == wanted, suffix
