@@ -41,9 +41,10 @@ class ToldRecord(NamedTuple):
 
 
 _NUMBER = r"-?\d{1,19}"
+# What a line begins with, up to the value. A file may be hostile: no pattern tries two texts of any length in turn.
 _CONSOLE_COMMIT = re.compile(
     r"\[(?P<group>.*?),(?P<topic>[\w.-]+),(?P<partition>\d{1,10})\]::"
-    r"(?P<value>NULL|OffsetAndMetadata\(.*\)|\[OffsetMetadata\[.*\])",
+    r"(?=NULL|OffsetAndMetadata\(|\[OffsetMetadata\[)",
     re.S | re.A,
 )
 _OFFSET_AND_METADATA = re.compile(
@@ -58,21 +59,22 @@ _OFFSET_METADATA = re.compile(
     rf"ExpirationTime (?:-1|(?P<expire_timestamp>{_NUMBER}))\]",
     re.S,
 )
+_NO_GROUP = "the group is not as kafka-console-consumer prints it"
 _NO_METADATA = "NO_METADATA"
-_CONSOLE_GROUP = re.compile(r"(?P<group>.*?)::(?P<value>NULL|GroupMetadata\(groupId=.*\))", re.S)
+_CONSOLE_GROUP = re.compile(r"(?P<group>.*?)::(?=NULL|GroupMetadata\(groupId=)", re.S)
 _GROUP_METADATA = re.compile(
     rf"GroupMetadata\(groupId=(?P<group>.*?), generation=(?P<generation>{_NUMBER}), "
-    r"protocolType=(?:None|Some\((?P<protocol_type>.*?)\)), currentState=\w+, members=\w*Map\((?P<members>.*)\)\)",
+    r"protocolType=(?:None|Some\((?P<protocol_type>.{0,255}?)\)), currentState=\w+, "
+    r"members=\w*Map\((?P<members>.*)\)\)",
     re.S,
 )
-_MEMBER = re.compile(
-    r"MemberMetadata\(memberId=(?P<member_id>.*?), "
-    r"(?:groupInstanceId=(?:None|Some\((?P<group_instance_id>.*?)\)), )?clientId=(?P<client_id>.*?), "
-    rf"clientHost=(?P<client_host>.*?), sessionTimeoutMs=(?P<session_timeout>{_NUMBER}), "
-    rf"(?:rebalanceTimeoutMs=(?P<rebalance_timeout>{_NUMBER}), )?supportedProtocols=List\(.*?\)(?:, )?\)",
-    re.S,
+_TIMEOUTS = re.compile(
+    rf"(?P<session_timeout>{_NUMBER})(?:, rebalanceTimeoutMs=(?P<rebalance_timeout>{_NUMBER}))?, "
+    r"supportedProtocols=List\("
 )
 _MEMBER_HEAD = " -> MemberMetadata(memberId="
+_INSTANCE_ID, _CLIENT_ID, _CLIENT_HOST = ", groupInstanceId=", ", clientId=", ", clientHost="
+_SESSION_TIMEOUT = ", sessionTimeoutMs="
 
 _DUMPED_COMMIT = re.compile(
     r"key: offset_commit::group=(?P<group>.*?),partition=(?P<topic>[\w.-]+)-(?P<partition>\d{1,10}) payload: "
@@ -89,10 +91,10 @@ _OPAQUE = re.compile(r"(?P<member_id>.*?)=[0-9A-F]*(?:,|$)", re.S)
 
 def console_record(text: str) -> ToldRecord:
     """What a line of the console consumer tells. Raises CorruptError for what is none."""
-    if match := _CONSOLE_COMMIT.fullmatch(text):
-        return ToldRecord(_COMMIT, _key_of_commit(match), *_console_commit(match["value"]))
-    if match := _CONSOLE_GROUP.fullmatch(text):
-        return _console_group(match["group"], match["value"])
+    if match := _CONSOLE_COMMIT.match(text):
+        return ToldRecord(_COMMIT, _key_of_commit(match), *_console_commit(text[match.end() :]))
+    if match := _CONSOLE_GROUP.match(text):
+        return _console_group(match["group"], text[match.end() :])
     raise CorruptError("the line is not as kafka-console-consumer prints a record")
 
 
@@ -104,7 +106,7 @@ def dumped_record(text: str) -> ToldRecord:
             return ToldRecord(_COMMIT, key)
         told = {"offset": int(match["offset"]), "metadata": match["metadata"] or ""}
         return ToldRecord(_COMMIT, key, _COMMIT_VERSION, told)
-    if match := _DUMPED_GROUP.fullmatch(text):
+    if text.endswith(("}", "<DELETE>")) and (match := _DUMPED_GROUP.fullmatch(text)):
         return ToldRecord(_GROUP, {"group": match["group"]}, *_dumped_group(match["value"]))
     if match := _UNKNOWN.match(text):
         raise CorruptError(f"the release of the dump tool knew no keys of type {match[1]}")
@@ -133,22 +135,35 @@ def _console_commit(text: str) -> tuple[int | None, Fields | None]:
 def _console_group(group: str, text: str) -> ToldRecord:
     if text in _TOMBSTONES:
         return ToldRecord(_GROUP, {"group": group})
-    match = _GROUP_METADATA.fullmatch(text)
-    members = [] if match is None else [_member(one) for one in _MEMBER.finditer(match["members"])]
+    match = _GROUP_METADATA.fullmatch(text) if text.endswith("))") else None
     # Of a group whose name has several lines only the last one stands before it.
-    if match is None or not match["group"].endswith(group) or len(members) != match["members"].count(_MEMBER_HEAD):
-        raise CorruptError("the group is not as kafka-console-consumer prints it")
+    if match is None or not match["group"].endswith(group):
+        raise CorruptError(_NO_GROUP)
+    members = [_member(one) for one in match["members"].split(_MEMBER_HEAD)[1:]]
     told: Fields = {"generation": int(match["generation"]), "members": members}
     if match["protocol_type"] is not None:  # 0.11 prints None of any group without members
         told["protocol_type"] = match["protocol_type"]
     return ToldRecord(_GROUP, {"group": match["group"]}, _GROUP_VERSION, told)
 
 
-def _member(match: re.Match[str]) -> Fields:
-    told: Fields = {name: match[name] for name in ("member_id", "client_id", "client_host")}
-    told["group_instance_id"] = match["group_instance_id"]
-    times = {name: match[name] for name in ("session_timeout", "rebalance_timeout")}
-    return {**told, **{name: int(time) for name, time in times.items() if time is not None}}
+def _member(text: str) -> Fields:
+    """A member, behind the head of its text."""
+    member_id, client, rest = text.partition(_CLIENT_ID)
+    member_id, _, instance = member_id.partition(_INSTANCE_ID)
+    client_id, host, rest = rest.partition(_CLIENT_HOST)
+    client_host, _, rest = rest.partition(_SESSION_TIMEOUT)
+    match = _TIMEOUTS.match(rest)
+    if not client or not host or match is None:
+        raise CorruptError(_NO_GROUP)
+    some = instance.startswith("Some(")
+    times = {name: int(time) for name, time in match.groupdict().items() if time is not None}
+    return {
+        "member_id": member_id,
+        "group_instance_id": instance.removeprefix("Some(").removesuffix(")") if some else None,
+        "client_id": client_id,
+        "client_host": client_host,
+        **times,
+    }
 
 
 def _dumped_group(text: str) -> tuple[int | None, Fields | None]:

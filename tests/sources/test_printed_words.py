@@ -292,6 +292,39 @@ def test_they_are_told_by_their_content(tmp_path: Path) -> None:
         assert rows_of(packed) == rows_of(path)
 
 
+def test_no_text_takes_long(tmp_path: Path) -> None:
+    """Parts that are begun again and again, each of which could be the one."""
+    path = tmp_path / "printed"
+    dump = f"{DUMPING}{RECORD}key: "
+    commit, many = commit_line().rstrip(), 20_000
+    head, told = "g::GroupMetadata(groupId=g", ", generation=1, protocolType=Some(c), currentState=S, members=Map("
+    json_head = '{"protocolType":"consumer","protocol":"","generationId":1,"assignment":"{'
+    texts = [
+        "[g" + ",t,1]::OffsetAndMetadata(" * many + "]",
+        "[g" + ",t,1]::[OffsetMetadata[" * many + ")",
+        commit[:-40] + ", commitTimestamp=1, expireTimestamp=Some(" * many,
+        "[" + "a," * many,
+        "[" + "a" * 9 * many,
+        "g" + "::GroupMetadata(groupId=" * many,
+        head + ", generation=1, protocolType=Some(" * many,
+        head + told * many,
+        head + told + "m -> MemberMetadata(memberId=m, clientId=" * many + "))",
+        head + told + " -> MemberMetadata(memberId=" + ", groupInstanceId=Some(, clientId=, clientHost=" * many + "))",
+        dump + "offset_commit::group=" + ",partition=a-1 payload: " * many,
+        dump + "offset_commit::group=,partition=" + "-1" * many,
+        dump + "group_metadata::group=g" + " payload: {" * many,
+        dump + "group_metadata::group=g payload: " + json_head + "m=[a-1" * many + '}"}',
+        '{"topic":"' + "\\\\" * many + '","payload":"\\',
+        "{" + '"key":{' * many,
+    ]
+    for text in texts:
+        path.write_text(text + "\n")
+        began = time.monotonic()
+        rows, problems = rows_of(path, input_format="records-jsonl")
+        assert (rows, {problem.kind for problem in problems}) == ([], {"bad_export_line"}), text[:100]
+        assert time.monotonic() - began < 5, text[:100]
+
+
 def test_lines_that_end_as_on_windows(tmp_path: Path) -> None:
     for path in (OFFSETS, GROUPS, *DUMPS):
         saved = tmp_path / path.name
