@@ -38,6 +38,8 @@ _ATTEMPTS = 4
 _FIRST_WAIT_SECONDS = 0.2
 _STALLED_SECONDS = 30
 _MOST_CACHED = 4096
+for _name in _LOGGERS:  # what nobody listens to is not for standard error, where problems are
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 _FINAL = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
@@ -226,8 +228,6 @@ def _filesystem(url: str, process: int) -> tuple[Any, str]:
     """The filesystem of a URL and the path in it. process: connections do not survive a fork."""
     scheme = urlsplit(url).scheme
     options: dict[str, Any] = {}
-    for name in _LOGGERS:  # what nobody listens to is not for standard error, where problems are
-        logging.getLogger(name).addHandler(logging.NullHandler())
     try:
         import fsspec
 
@@ -239,7 +239,7 @@ def _filesystem(url: str, process: int) -> tuple[Any, str]:
         elif scheme == "sftp":
             from offdecode.sources.sftp import known_host
 
-            return known_host(url)
+            return known_host(url, process)
         found: tuple[Any, str] = fsspec.url_to_fs(url, **options)
     except ImportError:
         reason = f"{scheme}:// needs more packages: pip install 'offdecode[{_EXTRAS[scheme]}]'"

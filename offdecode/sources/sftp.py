@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import paramiko
@@ -10,10 +11,19 @@ from fsspec.implementations.sftp import SFTPFileSystem
 from offdecode.errors import SourceError
 
 
-def known_host(url: str) -> tuple[SFTPFileSystem, str]:
-    """A connection of its own to the host of a URL, and the path there."""
+def known_host(url: str, process: int) -> tuple[KnownHostsSFTP, str]:
+    """A process's connection to the host of a URL, made again where it broke, and the path there."""
     options = KnownHostsSFTP._get_kwargs_from_urls(url)
-    return KnownHostsSFTP(**options, skip_instance_cache=True), KnownHostsSFTP._strip_protocol(url)
+    found = _connection(process, **options)
+    if not found.is_alive:
+        _connection.cache_clear()
+        found = _connection(process, **options)
+    return found, KnownHostsSFTP._strip_protocol(url)
+
+
+@lru_cache
+def _connection(process: int, **options: Any) -> KnownHostsSFTP:
+    return KnownHostsSFTP(**options, skip_instance_cache=True)
 
 
 class KnownHostsSFTP(SFTPFileSystem):  # type: ignore[misc]
@@ -23,6 +33,11 @@ class KnownHostsSFTP(SFTPFileSystem):  # type: ignore[misc]
     """
 
     patience_seconds = 30
+
+    @property
+    def is_alive(self) -> bool:
+        transport = self.client.get_transport()
+        return transport is not None and transport.is_active() and not self.ftp.get_channel().closed
 
     def _connect(self) -> None:
         self.client = paramiko.SSHClient()

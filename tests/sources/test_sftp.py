@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from offdecode.sources import sftp
 from offdecode.sources.remote import RemoteLocation, _filesystem
 from tests.brokers import free_port
 from tests.command import ENVIRONMENT, TRANSACTIONS, run
@@ -73,7 +74,6 @@ def _sshd() -> str | None:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    pytest.importorskip("paramiko")
     if _sshd() is None:
         if os.environ.get("OFFDECODE_REQUIRE_BROKER") == "1":
             pytest.fail("there is no sshd")
@@ -88,6 +88,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     yield found
     found.stop()
     _filesystem.cache_clear()
+    sftp._connection.cache_clear()
 
 
 @pytest.mark.parametrize("form", [None, "tar.gz", "zip"])
@@ -109,6 +110,20 @@ def test_links_are_followed_as_on_a_disk(server: Server, tmp_path: Path) -> None
     rows, problems = rows_of(Path(f"{server.url}{tmp_path}/data"))
     assert nameless(rows) == nameless(rows_of(LOG)[0])
     assert problems == []
+
+
+def test_one_connection_serves_all_files(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = 0
+    connect = sftp.KnownHostsSFTP._connect
+
+    def counting(self: sftp.KnownHostsSFTP) -> None:
+        nonlocal made
+        made += 1
+        connect(self)
+
+    monkeypatch.setattr(sftp.KnownHostsSFTP, "_connect", counting)
+    rows, problems = rows_of(Path(f"{server.url}{LOG}"))
+    assert (nameless(rows), problems, made) == (nameless(rows_of(LOG)[0]), [], 1)
 
 
 def test_every_question(server: Server) -> None:
