@@ -99,7 +99,7 @@ class Decoder:
         count = len(part.rows)
         arrays = [columns[item.name] if item.name in columns else pa.nulls(count, item.type) for item in schema]
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-        return without_untold(batch, records, part.rows) if records.frames.untold else batch
+        return without_untold(batch, records, part.rows) if records.frames.exported else batch
 
 
 def _common_columns(part: TypeRows, records: Records, status: Vector) -> dict[str, pa.Array]:

@@ -21,7 +21,7 @@ from offdecode.engines.lost import from_lost
 from offdecode.errors import CorruptError
 from offdecode.log.told import RAW, Printed, Told
 from offdecode.schemas.layout import ArrayOf, Embedded, Field, Layout, Struct, versions_of
-from offdecode.schemas.printed_text import ToldRecord, console_record, dumped_record
+from offdecode.schemas.printed_text import ToldFields, console_record, dumped_record
 from offdecode.schemas.registry import by_key_type
 from offdecode.schemas.types import CountedText, WireKind, WireType
 
@@ -69,7 +69,7 @@ def from_dump(text: str) -> Told:
 PRINTED = Printed(from_json, from_console, from_dump, from_lost)
 
 
-def _from_words(told: ToldRecord) -> Told:
+def _from_words(told: ToldFields) -> Told:
     record = by_key_type()[told.key_type]
     key = told.key_type.to_bytes(2, signed=True) + _Writer().layout(record.key, _KEY_VERSION, told.key, "key")
     writer = _Writer(partly=True)

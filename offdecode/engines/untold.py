@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -14,17 +13,16 @@ from offdecode.model import Mask, Vector, arrow
 
 def without_untold(batch: pa.RecordBatch, records: Records, rows: Vector) -> pa.RecordBatch:
     """The batch of these records' rows without the columns, and fields in them, that are not told of each."""
-    of_entry: dict[str, set[int]] = defaultdict(set)
-    for number, names in enumerate(records.frames.untold):
-        for name in names:
-            of_entry[name].add(number)
+    untold = records.frames.untold
+    names = frozenset[str]().union(*untold)
+    if not names:
+        return batch
     entry = records.frame[rows]
     arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
-    for name in sorted(of_entry):
+    for name in sorted(names):
         column, *inside = name.split(".")
         if column in arrays:
-            untold = np.isin(entry, list(of_entry[name]))
-            arrays[column] = _without(arrays[column], inside, untold)
+            arrays[column] = _without(arrays[column], inside, np.array([name in one for one in untold])[entry])
     return pa.RecordBatch.from_arrays(list(arrays.values()), schema=batch.schema)
 
 

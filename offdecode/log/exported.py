@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +32,7 @@ _MOST_HELD_BYTES = 64 << 20
 _MARKER_KEYS = (b"\0\0\0\0", b"\0\0\0\1")  # abort, commit
 _MARKER_VALUE_BYTES = 6
 
-CONSOLE_HEAD = re.compile(
+_CONSOLE_HEAD = re.compile(
     rb"\[.*,[\w.-]+,\d{1,10}\]::(?:NULL$|OffsetAndMetadata\(|\[OffsetMetadata\[)"
     rb"|(?!.*,[\w.-]+,\d{1,10}\]::NULL$).*::(?:NULL$|GroupMetadata\()"  # not what ends the name of a group
 )
@@ -55,14 +55,8 @@ _JSON_HEADS = (
 )
 
 
-class _Entry(NamedTuple):
-    """What records share an entry of the frames for."""
-
-    control: bool
-    batch: Batch | None
-    untold: frozenset[str]
-
-
+# What records share an entry of the frames for: whether they are control records, their batch, what is not told.
+_Entry = tuple[bool, Batch | None, frozenset[str]]
 Found = dict[int | None, tuple[list[ToldRecord], list[Problem]]]
 
 
@@ -72,8 +66,9 @@ def is_export(head: bytes) -> bool:
     line = head.partition(b"\n")[0]
     if b"\0" in line:
         return False
-    forms = (CONSOLE_HEAD, *_JSON_HEADS)
-    return head.startswith(DUMP_HEAD) or any(form.match(line if form is CONSOLE_HEAD else head) for form in forms)
+    if head.startswith(DUMP_HEAD) or _CONSOLE_HEAD.match(line):
+        return True
+    return any(form.match(head) for form in _JSON_HEADS)
 
 
 def _open_room(text: bytes) -> int:
@@ -176,7 +171,7 @@ class Exports:
         if self._in_words is None and line.strip():
             self._in_words = not line.lstrip().startswith(_JSON_BEGINS)
         in_words = self._in_words and line.startswith(b"[")
-        begins = line.rstrip() == _JSON_BEGINS or in_words or CONSOLE_HEAD.match(line)
+        begins = line.rstrip() == _JSON_BEGINS or in_words or _CONSOLE_HEAD.match(line)
         return _MOST_HELD_BYTES if begins and not self._is_end(line) else 0
 
     def _goes_on(self, line: bytes) -> bool:
@@ -187,7 +182,7 @@ class Exports:
             return not line.startswith(_DUMP_HEADS)
         if self._held[0].startswith(_JSON_BEGINS):
             return line.rstrip() != _JSON_BEGINS  # the next begins though this one did not end
-        return CONSOLE_HEAD.match(line) is None
+        return _CONSOLE_HEAD.match(line) is None
 
     def _is_end(self, line: bytes) -> bool:
         """Whether a record that is held ends with a line, as far as that tells."""
@@ -237,19 +232,21 @@ class Exports:
             value = bytes(2) + record.coordinator_epoch.to_bytes(4, signed=True)
             return ToldRecord(place, Told(_MARKER_KEYS[record.marker], value), self._batch)
         words = record.content.decode("utf-8", "replace")
-        is_json = words.startswith(_DUMPED_JSON)
-        told = self._printed.of_json(*_dumped_pair(words)) if is_json else self._printed.of_dump(words)
+        pair = _dumped_pair(words)
+        told = self._printed.of_dump(words) if pair is None else self._printed.of_json(*pair)
         return ToldRecord(place, told, self._batch)
 
 
-def _dumped_pair(words: str) -> tuple[Any, Any]:
-    """What the dump tool has printed of a key and a value in JSON."""
+def _dumped_pair(words: str) -> tuple[Any, Any] | None:
+    """What the dump tool has printed of a key and a value in JSON; None where it did not."""
+    if not words.startswith(_DUMPED_JSON):
+        return None
     try:
         key, end = _JSON.raw_decode(words, len(_DUMPED_KEY))
     except (ValueError, RecursionError):
-        key, end = None, 0
+        return None
     if not words.startswith(_DUMPED_VALUE, end):
-        raise CorruptError("the dump tool could not decode the record, or was not asked to (--offsets-decoder)")
+        return None
     value = words[end + len(_DUMPED_VALUE) :]
     return key, None if value == _DELETED else json_of(value.encode())
 
@@ -261,11 +258,11 @@ def _records(source: str, partition: int | None, lines: list[ToldRecord], proble
     position = ends - np.maximum(length, 0)
     buffer = np.frombuffer(b"".join((*(data or b"" for data in pairs), bytes(PADDING))), np.uint8)
     # Records of one batch, or all of which nothing is told, share an entry of the frames.
-    entries: dict[tuple[bool, Batch | None, frozenset[str]], int] = {}
+    entries: dict[_Entry, int] = {}
     kinds = [(_ends_transaction(*line.told[:2]), line.batch, line.told.untold) for line in lines]
     frame = np.array([entries.setdefault(kind, len(entries)) for kind in kinds], np.int64)
     return Records(
-        frames=_told_batches(source, partition, [_Entry(*entry) for entry in entries], frame),
+        frames=_told_batches(source, partition, list(entries), frame),
         buffer=buffer,
         frame=frame,
         log_offset=np.array([line.place.offset or 0 for line in lines], np.int64),
@@ -292,12 +289,10 @@ def _told_batches(source: str, partition: int | None, entries: Sequence[_Entry],
     """
     chunk = Chunk(source, partition, 0, np.zeros(PADDING, np.uint8), 0, 0)
     count = len(entries)
-    batches = [entry.batch for entry in entries]
     zero, none = np.zeros(count, np.int64), np.full(count, -1, np.int64)
-    told = np.array([batch[:4] if batch else (0, 0, -1, -1) for batch in batches], np.int64).reshape(-1, 4).T
+    told = np.array([batch[:4] if batch else (0, 0, -1, -1) for _, batch, _ in entries], np.int64).reshape(-1, 4).T
     attributes = [
-        CONTROL_BIT * entry.control | TRANSACTIONAL_BIT * bool(entry.batch and entry.batch.transactional)
-        for entry in entries
+        CONTROL_BIT * control | TRANSACTIONAL_BIT * bool(batch and batch.transactional) for control, batch, _ in entries
     ]
     base_offset, last_offset, producer_id, producer_epoch = told
     return Frames(
@@ -317,5 +312,5 @@ def _told_batches(source: str, partition: int | None, entries: Sequence[_Entry],
         count=np.bincount(frame, minlength=count).astype(np.int64),
         crc_valid=np.ones(count, np.bool_),
         next_position=0,
-        untold=tuple(entry.untold for entry in entries),
+        untold=tuple(untold for *_, untold in entries),
     )

@@ -46,12 +46,12 @@ def record_of(line: bytes, printed: Printed) -> ToldRecord:
     if isinstance(entry.get("key"), dict):
         return ToldRecord(Place(), printed.of_json(entry["key"], entry.get("value")))
     if "payload" in entry:
-        time = "ts" if entry.get("tstype", _NO_TIME) != _NO_TIME else ""
-        return _from_bytes(entry, is_text, time, "payload", printed)
+        place = _place(entry, None if entry.get("tstype", _NO_TIME) == _NO_TIME else "ts")
+        return _from_bytes(entry, is_text, place, "payload", printed)
     if "topic" in entry and "timestamp" in entry:
         if "value_size" in entry:
             raise CorruptError("rpk was asked not to print values (--meta-only)", path="value")
-        return _from_bytes(entry, is_text, "timestamp", "value", printed)
+        return _from_bytes(entry, is_text, _place(entry, "timestamp"), "value", printed)
     return ToldRecord(_place(entry, "timestamp"), Told(_encoded(entry, "key"), _encoded(entry, "value")))
 
 
@@ -72,20 +72,23 @@ def _values_in(line: bytes) -> int:
 
 def _parsed(line: bytes) -> tuple[dict[str, Any], bool]:
     """An object, and whether it is UTF-8; else a character of its strings stands for each byte."""
-    is_text = True
     try:
-        entry = json_of(line)
+        entry, is_text = json_of(line), True
     except CorruptError:
-        try:
-            line.decode("utf-8")
-        except UnicodeDecodeError:
-            is_text = False
-        if is_text:
+        if _is_utf8(line):
             raise
-        entry = _json_of_bytes(line)
+        entry, is_text = _json_of_bytes(line), False
     if not isinstance(entry, dict):
         raise CorruptError("the line is no JSON object")
     return entry, is_text
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _json_of_bytes(line: bytes) -> Any:
@@ -95,13 +98,14 @@ def _json_of_bytes(line: bytes) -> Any:
         raise CorruptError(f"the line is no JSON: {error}") from None
 
 
-def _place(entry: dict[str, Any], time: str) -> Place:
-    return Place(_integer(entry, "partition", 31), _integer(entry, "offset", 63), _integer(entry, time, 63))
+def _place(entry: dict[str, Any], time: str | None) -> Place:
+    """time: the name of the record's time; None = there is none."""
+    timestamp = None if time is None else _integer(entry, time, 63)
+    return Place(_integer(entry, "partition", 31), _integer(entry, "offset", 63), timestamp)
 
 
-def _from_bytes(entry: dict[str, Any], is_text: bool, time: str, value_name: str, printed: Printed) -> ToldRecord:
+def _from_bytes(entry: dict[str, Any], is_text: bool, place: Place, value_name: str, printed: Printed) -> ToldRecord:
     """A record whose bytes were written as if they were text. rpk leaves out a key and a value that are null."""
-    place = _place(entry, time)
     (key, lost_of_key), (value, lost) = (_raw(entry, name, is_text) for name in ("key", value_name))
     if lost_of_key:
         raise CorruptError("the key has bytes that are no text: what printed it put U+FFFD there", path="key")

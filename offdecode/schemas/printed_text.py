@@ -31,7 +31,7 @@ _CONSUMER = "consumer"
 Fields = dict[str, Any]
 
 
-class ToldRecord(NamedTuple):
+class ToldFields(NamedTuple):
     """What a text tells: fields of the key, and of the value as one of this version; both None = a tombstone."""
 
     key_type: int
@@ -89,25 +89,25 @@ _UNKNOWN = re.compile(r"key: unknown::version=(\d+)")
 _OPAQUE = re.compile(r"(?P<member_id>.*?)=[0-9A-F]*(?:,|$)", re.S)
 
 
-def console_record(text: str) -> ToldRecord:
+def console_record(text: str) -> ToldFields:
     """What a line of the console consumer tells. Raises CorruptError for what is none."""
     if match := _CONSOLE_COMMIT.match(text):
-        return ToldRecord(_COMMIT, _key_of_commit(match), *_console_commit(text[match.end() :]))
+        return ToldFields(_COMMIT, _key_of_commit(match), *_console_commit(text[match.end() :]))
     if match := _CONSOLE_GROUP.match(text):
         return _console_group(match["group"], text[match.end() :])
     raise CorruptError("the line is not as kafka-console-consumer prints a record")
 
 
-def dumped_record(text: str) -> ToldRecord:
+def dumped_record(text: str) -> ToldFields:
     """What a dump tells of a record behind its place and time. Raises CorruptError for what is none."""
     if match := _DUMPED_COMMIT.fullmatch(text):
         key = _key_of_commit(match)
         if match["offset"] is None:
-            return ToldRecord(_COMMIT, key)
+            return ToldFields(_COMMIT, key)
         told = {"offset": int(match["offset"]), "metadata": match["metadata"] or ""}
-        return ToldRecord(_COMMIT, key, _COMMIT_VERSION, told)
+        return ToldFields(_COMMIT, key, _COMMIT_VERSION, told)
     if text.endswith(("}", "<DELETE>")) and (match := _DUMPED_GROUP.fullmatch(text)):
-        return ToldRecord(_GROUP, {"group": match["group"]}, *_dumped_group(match["value"]))
+        return ToldFields(_GROUP, {"group": match["group"]}, *_dumped_group(match["value"]))
     if match := _UNKNOWN.match(text):
         raise CorruptError(f"the release of the dump tool knew no keys of type {match[1]}")
     raise CorruptError("the dump tool could not decode the record, or was not asked to (--offsets-decoder)")
@@ -132,9 +132,9 @@ def _console_commit(text: str) -> tuple[int | None, Fields | None]:
     return version, {**numbers, "metadata": metadata}
 
 
-def _console_group(group: str, text: str) -> ToldRecord:
+def _console_group(group: str, text: str) -> ToldFields:
     if text in _TOMBSTONES:
-        return ToldRecord(_GROUP, {"group": group})
+        return ToldFields(_GROUP, {"group": group})
     match = _GROUP_METADATA.fullmatch(text) if text.endswith("))") else None
     # Of a group whose name has several lines only the last one stands before it.
     if match is None or not match["group"].endswith(group):
@@ -143,7 +143,7 @@ def _console_group(group: str, text: str) -> ToldRecord:
     told: Fields = {"generation": int(match["generation"]), "members": members}
     if match["protocol_type"] is not None:  # 0.11 prints None of any group without members
         told["protocol_type"] = match["protocol_type"]
-    return ToldRecord(_GROUP, {"group": match["group"]}, _GROUP_VERSION, told)
+    return ToldFields(_GROUP, {"group": match["group"]}, _GROUP_VERSION, told)
 
 
 def _member(text: str) -> Fields:

@@ -21,13 +21,21 @@ from offdecode.sources import tar, zip
 from offdecode.sources.checkpoints import CHECKPOINT_FILES
 from offdecode.sources.codecs import Codec, Damage, iter_decompressed
 from offdecode.sources.locations import Location
-from offdecode.sources.names import ARCHIVE_NAME, META_PROPERTIES, PARTITION_METADATA, SEGMENT_NAME, partition_pattern
+from offdecode.sources.names import (
+    ARCHIVE_NAME,
+    ARCHIVE_SUFFIX,
+    COMPRESSED_SUFFIXES,
+    META_PROPERTIES,
+    PARTITION_METADATA,
+    SEGMENT_NAME,
+    partition_pattern,
+)
 from offdecode.sources.readers import Reader, WindowReader
 from offdecode.sources.spool import Spool, SpoolReader
 
 SEPARATOR = "!/"
 
-_COMPRESSED_SUFFIX = re.compile(r"\.(tgz|tzst|txz|tbz2?|tar\.\w+|tar|zip|gz|zst|lz4|xz|bz2)$")
+_COMPRESSED_SUFFIX = re.compile(rf"(\.{ARCHIVE_SUFFIX}|{'|'.join(map(re.escape, COMPRESSED_SUFFIXES))})$")
 _SIDE_FILES = {*CHECKPOINT_FILES.values(), META_PROPERTIES, PARTITION_METADATA}
 _A_PARTITION = re.compile(r"(?s).+-\d{1,10}(\.[0-9a-f]{32}-(delete|future|stray))?")
 _MOST_SIDE_BYTES = 64 << 20

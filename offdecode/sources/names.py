@@ -10,7 +10,8 @@ _LONGEST_NAME = 255
 SEGMENT_SUFFIX = ".log"  # of a compressed one too, before its own
 COMPRESSED_SUFFIXES = (".gz", ".zst", ".lz4", ".xz", ".bz2")
 SEGMENT_NAME = re.compile(rf"(?s).*\.log({'|'.join(map(re.escape, COMPRESSED_SUFFIXES))})?")
-ARCHIVE_NAME = re.compile(r"(?s).+\.(tgz|tzst|txz|tbz2?|tar(\.\w+)?|zip)")
+ARCHIVE_SUFFIX = r"(?:tgz|tzst|txz|tbz2?|tar(?:\.\w+)?|zip)"  # without the dot
+ARCHIVE_NAME = re.compile(rf"(?s).+\.{ARCHIVE_SUFFIX}")
 # Behind a segment's name: what the broker was about to delete, or what the log cleaner was about to put in place.
 LEFTOVER_SEGMENT = re.compile(r"\d{20}\.log\.(?P<why>deleted|cleaned|swap)")
 # Behind a partition's directory: deleted, on a broker that should not have it, or on its way to another disk.

@@ -33,7 +33,7 @@ from offdecode.sources.names import (
 from offdecode.sources.readers import Reader
 from offdecode.sources.unreadable import PatientReader
 
-_MOST_NESTED = 1000
+_MOST_ARCHIVES = 1000
 MOST_COPIES = 62  # that are read as one log: a bit each
 _NUMBERED = re.compile(r"(?s)\d{20}\.log.*")
 
@@ -294,9 +294,9 @@ def _add_archive(search: _Search, root: Location) -> None:
 def _add_nested(search: _Search, file: Location) -> None:
     """What is in an archive that lies in another."""
     search.nested += 1
-    if search.nested > _MOST_NESTED:
-        if search.nested == _MOST_NESTED + 1:
-            search.problem("unused_member", file, f"there are more than {_MOST_NESTED} archives in archives")
+    if search.nested > _MOST_ARCHIVES:
+        if search.nested == _MOST_ARCHIVES + 1:
+            search.problem("unused_member", file, f"there are more than {_MOST_ARCHIVES} archives in archives")
         return
     archive = search.containers.archive(file) if file.is_file() else None
     if archive is not None and archive.flat:

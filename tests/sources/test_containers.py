@@ -183,7 +183,7 @@ def test_archives_are_looked_into_so_deep(tmp_path: Path) -> None:
 
 
 def test_many_archives_in_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("offdecode.sources.segments._MOST_NESTED", 3)
+    monkeypatch.setattr("offdecode.sources.segments._MOST_ARCHIVES", 3)
     empty = archive_of("zip", {"x": b""}, tmp_path / "x")
     files = {**{f"{number}.zip": empty for number in range(9)}, f"__consumer_offsets-0/{0:020}.log": b""}
     archive = tmp_path / "a.zip"

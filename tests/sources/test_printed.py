@@ -26,6 +26,9 @@ CONSOLE, DUMP = PRINTED / "console-consumer-4.3.1.json", PRINTED / "dump-log-4.1
 CLASSIC, TRANSACTIONS = FIXTURES / "kafka-3.9.1-classic", FIXTURES / "kafka-4.4.0-transactions-tv1"
 JAVA = Path(__file__).parent.parent / "java" / "PrintRecords.java"
 TOOLS = ("org.apache.kafka:kafka-tools:4.3.1", "org.apache.kafka:kafka_2.13:4.3.1", "org.slf4j:slf4j-simple:1.7.36")
+FORMATTERS = [
+    f"org.apache.kafka.tools.consumer.{name}" for name in ("OffsetsMessageFormatter", "GroupMetadataMessageFormatter")
+]
 NOT_TOLD = ("headers", "unknown_tagged_fields")
 
 
@@ -204,7 +207,7 @@ def test_every_record_that_the_tools_print(log_set: LogSet, tmp_path: Path) -> N
     records = [one for one in log_set.records if not one.get("control") and one["key_type"] in (0, 1, 2)]
     lines = "".join(f"{one['key_hex']} {one['value_hex'] or '-'}\n" for one in records)
     printed = tmp_path / "printed"
-    printed.write_text(run_java(JAVA, classpath(*TOOLS), stdin=lines), "utf-8")
+    printed.write_text(run_java(JAVA, classpath(*TOOLS), *FORMATTERS, stdin=lines), "utf-8")
     rows, problems = rows_of(printed, raw=True)
     assert Counter(pairs(rows)) == Counter((one["key_hex"], one["value_hex"]) for one in records)
     assert problems == []

@@ -23,7 +23,11 @@ CLASSIC = FIXTURES / "kafka-3.9.1-classic"
 FIRST_SEGMENT = CLASSIC / "log" / "__consumer_offsets-0" / "00000000000000000000.log"
 OFFSETS, GROUPS = PRINTED / "console-offsets-3.8.1.txt", PRINTED / "console-groups-3.8.1.txt"
 DUMPS = [PRINTED / f"dump-log-{release}.txt" for release in ("2.8.2", "3.7.2")]
-JAVA = Path(__file__).parent.parent / "java" / "PrintWords.java"
+JAVA = Path(__file__).parent.parent / "java" / "PrintRecords.java"
+FORMATTERS = [
+    f"kafka.coordinator.group.GroupMetadataManager${name}"
+    for name in ("OffsetsMessageFormatter", "GroupMetadataMessageFormatter")
+]
 UNTOLD = {"key_type", "value_version", "topic_id", "invalid_text", "headers"}
 PLACE = {"log_partition", "log_offset", "log_timestamp", "producer_id", "transaction"}
 GROUP, NEW = 2, "0004"  # a key type, and a version of an offset that 3.7 does not know
@@ -357,7 +361,7 @@ def test_every_record_that_older_tools_print(log_set: LogSet, tmp_path: Path) ->
     ]
     printed = tmp_path / "printed"
     pairs = "".join(f"{one['key_hex']} {one['value_hex'] or '-'}\n" for one in records)
-    printed.write_bytes(run_java(JAVA, path, stdin=pairs).encode())
+    printed.write_bytes(run_java(JAVA, path, *FORMATTERS, stdin=pairs).encode())
     rows, problems = rows_of(printed)
     places = {(one["log_partition"], one["log_offset"]) for one in records}
     wanted = [row for row in rows_of(log_set.log)[0] if (row["log_partition"], row["log_offset"]) in places]
