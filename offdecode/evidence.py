@@ -86,19 +86,30 @@ class Step:
         return replace(self, frames=frames, coverage=None)
 
 
+class Watch:
+    """Looks on while logs are read: is told of each step, then of its rows. This one does nothing of it."""
+
+    def begin(self, step: Step) -> None:
+        """The next step, before its rows."""
+
+    def rows(self, records: Records, chunk: DecodedChunk) -> None:
+        """Rows of the step, and the records that they are of."""
+
+
 class StepReader:
     """Reads the rows of steps. Any step may be left out or be another process's. stats: what was met is added.
 
-    named: the filter whose names are looked out for, where it is not the request's.
+    named: the filter whose names are looked out for, where it is not the request's. watch: is told of rows.
     """
 
-    def __init__(self, request: Request, stats: Stats, named: Filter | None = None) -> None:
+    def __init__(self, request: Request, stats: Stats, named: Filter | None = None, watch: Watch | None = None) -> None:
         self._request = request
         self._stats = stats
         self._named = names_in(request.rows if named is None else named)
         selection = request.selection()
         self._marks = selection.keys.marks if request.reading.engine == "auto" else None
         self._decoder = Decoder(selection, request.reading.engine)
+        self._watch = Watch() if watch is None else watch
 
     def read(self, step: Step) -> Iterator[DecodedChunk]:
         stats, frames = self._stats, step.frames
@@ -130,6 +141,7 @@ class StepReader:
         if not self._named <= self._stats.met:
             self._stats.met |= self._named.intersection(names_of(chunk))
         self._stats.fallbacks += self._decoder.fallbacks - before
+        self._watch.rows(records, chunk)
         return chunk
 
 
@@ -266,8 +278,13 @@ class SegmentEvidence(Evidence):
             raise SourceError(self.problems[0].source, self.problems[0].message)
 
 
+def log_id(copies: Copies) -> LogId:
+    """By which steps name a log of segments."""
+    return LogId(copies[0].segments[0].name, copies[0].log_partition)
+
+
 def _log_steps(copies: Copies, chunk_bytes: int) -> Iterator[Step]:
-    name = LogId(copies[0].segments[0].name, copies[0].log_partition)
+    name = log_id(copies)
     offsets = offset_map(copies)
     for frames, status in iter_log(copies, offsets, chunk_bytes):
         size, lost, problems = frames.size, frames.lost, frames.problems

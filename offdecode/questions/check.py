@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from offdecode.engines.decode import Decoder
-from offdecode.errors import SourceError, UsageError
-from offdecode.evidence import SegmentEvidence
+from offdecode.errors import UsageError
+from offdecode.evidence import LogId, SegmentEvidence, Step, StepReader, Watch, log_id
 from offdecode.log.batches import Frames
 from offdecode.log.copies import iter_records_once
 from offdecode.log.inventory import Inventory, InventoryBuilder
-from offdecode.log.records import iter_records
-from offdecode.log.transactions import Place, Status
-from offdecode.logs import Copies, frames_from, iter_log, offset_map
-from offdecode.model import LARGEST_INT64, Coverage, Problem, Span, Vector
+from offdecode.log.records import Records, iter_records
+from offdecode.log.transactions import Place, undecided
+from offdecode.logs import Copies, frames_from
+from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk, Problem, Span, Vector
 from offdecode.options import CheckOptions
 from offdecode.questions.loading import LoadCensus, LoadFinding
-from offdecode.request import Meter
+from offdecode.request import Meter, Stats
 from offdecode.run import Run
 from offdecode.schemas.releases import release
 from offdecode.sources.checkpoints import Checkpoints, broker_id
@@ -131,9 +131,10 @@ class ContainerCheck:
         return {"type": "container", **asdict(self)}
 
 
-def check(
-    run: Run, asked: CheckOptions = NOTHING_MORE
-) -> Iterator[PartitionCheck | Leftover | ContainerCheck | Unused]:
+Found = PartitionCheck | Leftover | ContainerCheck | Unused
+
+
+def check(run: Run, asked: CheckOptions = NOTHING_MORE) -> Iterator[Found]:
     """Check all logs of the request, partitions by number, what is left over beside them, then what they lie in.
 
     Every file is read once, an archive twice; records are decoded but for leftovers.
@@ -141,32 +142,85 @@ def check(
     Raises SourceError where the paths lead to nothing that is an offsets log, UsageError for exported records, and for
     a release that is not known.
     """
-    loaded_by = None if asked.for_broker is None else release(asked.for_broker)
-    evidence = run.evidence
-    if not isinstance(evidence, SegmentEvidence):
-        raise UsageError("check reads segments: exported records do not tell what is missing")
-    for problem in evidence.problems:
-        yield Unused(problem)
-    refused: list[SourceError] = []
-    gaps: dict[int | None, tuple[Span, ...]] = {}
-    for copies in evidence.histories:
-        decoder = Decoder(run.request.selection(), run.request.reading.engine)
-        census = None if loaded_by is None else LoadCensus(loaded_by)
-        try:
-            check_one = _check_log if len(copies) == 1 else _check_copies
-            found = check_one(copies, evidence.chunk_bytes, decoder, census, run.meter)
-            if census is not None:
-                found = replace(found, loading=tuple(census.findings()))
-            gaps[copies[0].log_partition] = found.coverage.gaps
-            yield found
-        except SourceError as error:
-            refused.append(error)
-            if len(refused) < len(evidence.histories):
-                yield Unused(Problem("not_an_offsets_log", error.source, error.reason))
-    evidence.refuse_if_none(refused)
-    yield from _leftovers(evidence, run.request.source.topic_name, gaps)
-    for container in _containers(evidence.logs):
-        yield _check_container(container)
+    checking = Checking(run, asked)
+    reader = StepReader(run.request, Stats(), watch=checking)
+    for step in run.evidence.steps(Stats()):
+        checking.begin(step)
+        for _ in reader.read(step) if checking.wants_rows else ():
+            pass
+        run.meter(step.size // checking.readings, 0)
+        yield from checking.found()
+    yield from checking.rest()
+
+
+class Checking(Watch):
+    """The check of a run's logs, told of every step that is read of them and of all its rows.
+
+    Raises UsageError for exported records, and for a release that is not known.
+    """
+
+    def __init__(self, run: Run, asked: CheckOptions = NOTHING_MORE) -> None:
+        if not isinstance(run.evidence, SegmentEvidence):
+            raise UsageError("check reads segments: exported records do not tell what is missing")
+        self._run = run
+        self._evidence = run.evidence
+        self._loaded_by = None if asked.for_broker is None else release(asked.for_broker)
+        self._logs = {log_id(copies): copies for copies in run.evidence.histories}
+        self._now: tuple[LogId, _LogCheck] | None = None  # the log that is read
+        self._found: list[Found] = []
+        self._gaps: dict[int | None, tuple[Span, ...]] = {}
+
+    def begin(self, step: Step) -> None:
+        """The next step, before its rows."""
+        if step.log is None:
+            self._found += map(Unused, step.problems)
+            return
+        if self._now is None or self._now[0] != step.log:
+            self._now = step.log, self._begin(self._logs[step.log])
+        log = self._now[1]
+        if step.frames is not None:
+            log.take(step, step.frames)
+        if step.coverage is not None:
+            self._gaps[step.log.partition] = step.coverage.gaps
+            self._found.append(log.result(step.coverage))
+
+    def _begin(self, copies: Copies) -> _LogCheck:
+        census = None if self._loaded_by is None else LoadCensus(self._loaded_by)
+        if len(copies) == 1:
+            return _LogCheck(copies, census)
+        log = _CopiesCheck(copies, census)
+        request = self._run.request
+        log.read_files(
+            self._evidence.chunk_bytes, Decoder(request.selection(), request.reading.engine), self._run.meter
+        )
+        return log
+
+    @property
+    def wants_rows(self) -> bool:
+        """Whether the rows of the step are needed."""
+        return self._now is not None and self._now[1].wants_rows
+
+    @property
+    def readings(self) -> int:
+        """How often the step's log is read."""
+        return 1 if self._now is None else self._now[1].readings
+
+    def rows(self, records: Records, chunk: DecodedChunk) -> None:
+        """Rows of the step, and the records that they are of."""
+        if self._now is not None:
+            self._now[1].rows(records, chunk)
+
+    def found(self) -> Iterator[Found]:
+        """What was found since the last call."""
+        found, self._found = self._found, []
+        return iter(found)
+
+    def rest(self) -> Iterator[Found]:
+        """What lies beside the logs, and what they lie in, when they are through."""
+        evidence = self._evidence
+        yield from _leftovers(evidence, self._run.request.source.topic_name, self._gaps)
+        for container in _containers(evidence.logs):
+            yield _check_container(container)
 
 
 def _leftovers(
@@ -228,58 +282,112 @@ def _check_leftover(file: LeftoverFile, chunk_bytes: int, gaps: tuple[Span, ...]
     return Leftover(file.log_partition, file.why, builder.result(), beyond)
 
 
-def _check_copies(
-    copies: Copies, chunk_bytes: int, decoder: Decoder, census: LoadCensus | None, meter: Meter
-) -> PartitionCheck:
-    """Each copy's files by themselves, then all copies as one log."""
-    found = _Found()
+class _LogCheck:
+    """The check of a log that lies in one place, told of its steps and of all rows of each.
 
-    def half(read: int, rows: int) -> None:
-        meter(read // 2, rows)
+    readings: how often its files are read; wants_rows: whether it is to be told of rows.
+    """
 
-    files = [file for log in copies for file in _inventories(log, chunk_bytes, decoder, found, half)]
-    offsets = offset_map(copies)
-    held, alone, lost = (np.zeros(len(copies), np.int64) for _ in range(3))
-    bits = np.left_shift(1, np.arange(len(copies)))
-    for frames, status in iter_log(copies, offsets, chunk_bytes):
-        for problem in frames.problems:
-            found.add(problem)
-        if census is not None:
-            for records in iter_records_once(frames, frames.crc_valid):
-                census.add(decoder.decode(records, status, np.ones(len(records), np.bool_)))
-        for masks, count in _holders(frames):
-            held += [count[masks & bit != 0].sum() for bit in bits]
-            alone += [count[masks == bit].sum() for bit in bits]
-        for masks, count in _holders(frames.lost) if frames.lost is not None else ():
-            lost += [count[masks & bit != 0].sum() for bit in bits]
-        half(frames.size, 0)
-    counted = zip(copies, held.tolist(), alone.tolist(), lost.tolist(), strict=True)
-    told = tuple(
-        CopyCheck(log.directory.text, broker_id(log.directory.parent), log.checkpoints, *counts)
-        for log, *counts in counted
-    )
-    first = copies[0]
-    return PartitionCheck(
-        first.log_partition, first.checkpoints, tuple(files), offsets.coverage, tuple(found.problems), found.count, told
-    )
+    readings = 1
+    wants_rows = True
 
+    def __init__(self, copies: Copies, census: LoadCensus | None) -> None:
+        self._copies = copies
+        self._census = census
+        self._builders = {segment.name: InventoryBuilder(segment.name) for log in copies for segment in log.segments}
+        self._problems: list[Problem] = []
+        self._problem_count = 0
 
-def _inventories(
-    log: PartitionLog, chunk_bytes: int, decoder: Decoder, found: _Found, meter: Meter
-) -> Iterator[Inventory]:
-    """The files of one copy. Of their problems, those that only decoding shows are added to what was found."""
-    builders = {segment.name: InventoryBuilder(segment.name) for segment in log.segments}
-    for _, frames in frames_from(log, chunk_bytes, Place(0, 0)):
-        builder = builders[frames.chunk.segment]
+    def take(self, step: Step, frames: Frames) -> None:
+        builder = self._builders[frames.chunk.segment]
         builder.add(frames)
-        decoding = tuple(_decode(frames, np.full(len(frames), Status.NONE, np.int64), decoder, builder))
-        for problem in (*frames.problems, *decoding):
-            builder.add_problem(problem)
-        for problem in decoding:
-            found.add(problem)
-        meter(frames.size, 0)
-    for builder in builders.values():
-        yield builder.result()
+        for problem in step.problems:
+            self._builders.get(problem.source, builder).add_problem(problem)
+            self._keep(problem)
+
+    def rows(self, records: Records, chunk: DecodedChunk) -> None:
+        builder = self._builders[records.frames.chunk.segment]
+        _count(builder, records, chunk)
+        for problem in chunk.problems:
+            self._builders.get(problem.source, builder).add_problem(problem)
+            self._keep(problem)
+        if self._census is not None:
+            self._census.add(chunk)
+
+    def _keep(self, problem: Problem) -> None:
+        """A problem of the partition: all are counted, so many are kept."""
+        self._problem_count += 1
+        if self._problem_count <= _LISTED_PROBLEMS:
+            self._problems.append(problem)
+
+    def result(self, coverage: Coverage) -> PartitionCheck:
+        log = self._copies[0]
+        return PartitionCheck(
+            log.log_partition, log.checkpoints, tuple(builder.result() for builder in self._builders.values()),
+            coverage, tuple(self._problems), self._problem_count,
+            loading=None if self._census is None else tuple(self._census.findings()),
+        )  # fmt: skip
+
+
+class _CopiesCheck(_LogCheck):
+    """The same where a log lies in several copies: the files of each were read before, the steps are of all together.
+
+    Of the problems of a file, those that only decoding shows are problems of the partition too.
+    """
+
+    readings = 2
+
+    def __init__(self, copies: Copies, census: LoadCensus | None) -> None:
+        super().__init__(copies, census)
+        self.wants_rows = census is not None
+        self._held, self._alone, self._lost = (np.zeros(len(copies), np.int64) for _ in range(3))
+        self._bits = np.left_shift(1, np.arange(len(copies)))
+
+    def read_files(self, chunk_bytes: int, decoder: Decoder, meter: Meter) -> None:
+        """Each copy's files by themselves."""
+        for log in self._copies:
+            for _, frames in frames_from(log, chunk_bytes, Place(0, 0)):
+                builder = self._builders[frames.chunk.segment]
+                builder.add(frames)
+                for problem in frames.problems:
+                    builder.add_problem(problem)
+                for records in iter_records(frames, frames.crc_valid):
+                    chunk = decoder.decode(records, undecided(frames), np.ones(len(records), np.bool_))
+                    _count(builder, records, chunk)
+                    for problem in chunk.problems:
+                        builder.add_problem(problem)
+                        self._keep(problem)
+                meter(frames.size // self.readings, 0)
+
+    def take(self, step: Step, frames: Frames) -> None:
+        for problem in step.problems:
+            self._keep(problem)
+        for masks, count in _holders(frames):
+            if step.lost:
+                self._lost += [count[masks & bit != 0].sum() for bit in self._bits]
+            else:
+                self._held += [count[masks & bit != 0].sum() for bit in self._bits]
+                self._alone += [count[masks == bit].sum() for bit in self._bits]
+
+    def rows(self, records: Records, chunk: DecodedChunk) -> None:
+        origin = records.frames.origin
+        if self._census is not None and (origin is None or not origin.lost):
+            self._census.add(chunk)
+
+    def result(self, coverage: Coverage) -> PartitionCheck:
+        counted = zip(self._copies, self._held.tolist(), self._alone.tolist(), self._lost.tolist(), strict=True)
+        told = tuple(
+            CopyCheck(log.directory.text, broker_id(log.directory.parent), log.checkpoints, *counts)
+            for log, *counts in counted
+        )
+        return replace(super().result(coverage), copies=told)
+
+
+def _count(builder: InventoryBuilder, records: Records, chunk: DecodedChunk) -> None:
+    """Enter the records of a file, and what they became."""
+    builder.add_records(records.frames, records.frame)
+    for name, batch in chunk:
+        builder.add_rows(name, len(batch))
 
 
 def _holders(frames: Frames) -> Iterator[tuple[Vector, Vector]]:
@@ -291,50 +399,3 @@ def _holders(frames: Frames) -> Iterator[tuple[Vector, Vector]]:
                 yield records.copies, np.ones(len(records), np.int64)
     elif origin is not None:
         yield origin.copies[frames.crc_valid], np.maximum(frames.count[frames.crc_valid], 0)
-
-
-@dataclass(slots=True)
-class _Found:
-    """Problems of a partition: all are counted, so many are kept."""
-
-    problems: list[Problem] = field(default_factory=list)
-    count: int = 0
-
-    def add(self, problem: Problem) -> None:
-        self.count += 1
-        if self.count <= _LISTED_PROBLEMS:
-            self.problems.append(problem)
-
-
-def _check_log(
-    copies: Copies, chunk_bytes: int, decoder: Decoder, census: LoadCensus | None, meter: Meter
-) -> PartitionCheck:
-    (log,) = copies
-    builders = {segment.name: InventoryBuilder(segment.name) for segment in log.segments}
-    found = _Found()
-    offsets = offset_map(copies)
-    for frames, status in iter_log(copies, offsets, chunk_bytes):
-        builder = builders[frames.chunk.segment]
-        builder.add(frames)
-        for problem in (*frames.problems, *_decode(frames, status, decoder, builder, census)):
-            builders.get(problem.source, builder).add_problem(problem)
-            found.add(problem)
-        meter(frames.size, 0)
-    files = tuple(builder.result() for builder in builders.values())
-    return PartitionCheck(
-        log.log_partition, log.checkpoints, files, offsets.coverage, tuple(found.problems), found.count
-    )
-
-
-def _decode(
-    frames: Frames, status: Vector, decoder: Decoder, builder: InventoryBuilder, census: LoadCensus | None = None
-) -> Iterator[Problem]:
-    """Decode the records, count them, and give the problems that only decoding shows."""
-    for records in iter_records(frames, frames.crc_valid):
-        builder.add_records(frames, records.frame)
-        chunk = decoder.decode(records, status, np.ones(len(records), np.bool_))
-        for name, batch in chunk:
-            builder.add_rows(name, len(batch))
-        if census is not None:
-            census.add(chunk)
-        yield from chunk.problems

@@ -61,12 +61,14 @@ class LogWalk:
         self.membership = Membership(self._generations, names, shared.rows.since)
         self._test = key_tests(pushed(shared.rows, GROUPS)).get("group")
         self._wanted = np.empty(0, np.bool_)  # by group
+        self._begun: list[int] = []  # when the generations began that are not counted yet
         moves.on_steps.append(self._note_steps)
         moves.owners.on_generation.append(self._note_generation)
 
     def take(self, chunk: DecodedChunk, first_gap: int | None) -> None:
         """The next rows, which have sizes. first_gap: the first offset that the log lacks, if any."""
         movements = self.moves.take(chunk, first_gap)
+        self._count_generations()
         self._generations.end_chunk()
         self._overview.take(chunk, movements)
         self._tell(movements)
@@ -74,6 +76,7 @@ class LogWalk:
     def finish(self, coverage: Coverage) -> None:
         """The log is through."""
         movements = self.moves.finish()
+        self._count_generations()
         self._tell(movements)
         self.membership.finish()
         batch = self._overview.batch(movements, coverage)
@@ -108,7 +111,11 @@ class LogWalk:
         row = self.membership.tell(event)
         if row is not None and row["generation"] is not None:
             time = row["log_timestamp"]
-            self._shared.counts.add(GENERATIONS, np.array([ABSENT if time is None else time]))
+            self._begun.append(ABSENT if time is None else time)
+
+    def _count_generations(self) -> None:
+        self._shared.counts.add(GENERATIONS, np.array(self._begun, np.int64))
+        self._begun = []
 
     @cached_property
     def _by_group(self) -> tuple[Vector, Vector]:

@@ -1,4 +1,4 @@
-"""A run to what its report shows: the evidence is checked, then its rows are read once for all that is drawn."""
+"""A run to what its report shows: the evidence is read once, for its check and for all that is drawn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from offdecode.evidence import LogId, SegmentEvidence
+from offdecode.evidence import LogId, SegmentEvidence, Watch
 from offdecode.filtering import keep, key_mask, pushed
 from offdecode.history.movements.answer_columns import numbered
 from offdecode.history.movements.explanation import MovementRows
@@ -17,7 +17,7 @@ from offdecode.history.offsets.rules import Coordinator
 from offdecode.model import ABSENT, DecodedChunk, Problem, arrow, rows_of
 from offdecode.options import GROUPS, TIMES, ExplainOptions, ReportOptions, TopicIds, TransactionOptions
 from offdecode.questions.beside import Beside
-from offdecode.questions.check import check
+from offdecode.questions.check import Checking, check
 from offdecode.questions.producers import Producers
 from offdecode.questions.topic_deletions import TopicDeletions
 from offdecode.questions.transactions import transactions
@@ -42,12 +42,14 @@ def report(run: Run, asked: ReportOptions, known: ExplainOptions, names: TopicId
 
     Raises SourceError where there is no offsets log.
     """
-    checks = _checks(run)
+    before = _check_before(run)
+    checking = Checking(run) if _is_checked(run) and before is None else None
     problems = Problems()
     heard = Run(run.request, _telling(problems, run.report), run.stats, run.evidence)
     heard.meter = run.meter
     walk = _Walk(heard, known, names)
-    walk.read()
+    walk.read(checking)
+    checks = before if checking is None else [one.as_dict() for one in (*checking.found(), *checking.rest())]
     rows, stats = run.request.rows, run.stats
     logs = list(walk.logs.values())
     schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema.append(pa.field(LOG, pa.int64()))
@@ -81,13 +83,23 @@ def report(run: Run, asked: ReportOptions, known: ExplainOptions, names: TopicId
 
 
 def readings(run: Run) -> int:
-    """How often a report reads the evidence, but for transactions that are open: exported records are not checked."""
-    return 1 + isinstance(run.evidence, SegmentEvidence)
+    """How often a report reads the evidence, but for transactions that are open."""
+    return 1 + _is_checked_before(run)
 
 
-def _checks(run: Run) -> list[Row] | None:
-    """What `offdecode check` tells of the evidence; None of exported records."""
-    if not isinstance(run.evidence, SegmentEvidence):
+def _is_checked(run: Run) -> bool:
+    """Exported records are not."""
+    return isinstance(run.evidence, SegmentEvidence)
+
+
+def _is_checked_before(run: Run) -> bool:
+    """Whether a check needs more than the walk reads: each copy of a log by itself, or what came later."""
+    return _is_checked(run) and (run.evidence.merged or run.request.rows.until is not None)
+
+
+def _check_before(run: Run) -> list[Row] | None:
+    """What `offdecode check` tells of the evidence, where the walk does not tell it."""
+    if not _is_checked_before(run):
         return None
     checked = run.again()
     checked.meter = lambda read, rows: run.meter(read, 0)  # the rows are read a second time
@@ -131,9 +143,10 @@ class _Walk:
         self.logs: dict[LogId, LogWalk] = {}
         self.any_undecided = False
 
-    def read(self) -> None:
+    def read(self, watch: Watch | None) -> None:
+        """watch: looks on."""
         columns = replace(self._run.request.columns, sizes=True)
-        for item in self._run.rows_by_log(pushed(self._run.request.rows, ("until",)), columns):
+        for item in self._run.rows_by_log(pushed(self._run.request.rows, ("until",)), columns, watch=watch):
             log = self.logs.get(item.log) or self._begin(item.log)
             if isinstance(item, LogRows):
                 log.take(item.chunk, item.first_gap)

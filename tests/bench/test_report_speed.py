@@ -11,7 +11,7 @@ from tests.bench.measure import FOLDER, alternating, peak_memory
 from tests.bench.questions import command
 from tests.bench.shapes_groups import GROUP_SHAPES
 
-_MOST_TIMES = 3.6  # of decoding; the floor is 3, this leaves room for other work
+_MOST_TIMES = 3.0  # of decoding
 _MOST_PAGE_BYTES = 10_000_000
 _MOST_MEMORY = 400 << 20
 _COMMITS = 1_000_000

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,11 @@ import pytest
 import offdecode
 from offdecode import UsageError
 from offdecode.errors import SourceError
+from offdecode.options import ExplainOptions, Filter, ReportOptions, Source, TopicIds
 from offdecode.reporting.page import ECHARTS_VERSION
+from offdecode.reporting.walk import report
+from offdecode.request import Request
+from offdecode.run import Run
 from tests.command import run
 from tests.questions.test_lag import evidence, orders
 from tests.reporting.pages import Shown, read
@@ -125,9 +130,7 @@ def test_groups_and_times_that_are_asked_for(tmp_path: Path) -> None:
 def test_damage_is_told_and_the_rest_is_shown(tmp_path: Path) -> None:
     log = tmp_path / "log"
     shutil.copytree(CLASSIC, log)
-    segment = max(log.glob("*/*.log"), key=lambda path: path.stat().st_size)
-    data = segment.read_bytes()
-    segment.write_bytes(data[: len(data) // 2] + b"\xff" * 700 + data[len(data) // 2 + 700 : -37])
+    _damaged(log)
     asked = run("decode", log)
     shown = page(log, status=1)
     problems = [[cell.strip() for cell in row] for row in shown.tables["problems"][1:]]
@@ -139,6 +142,43 @@ def test_damage_is_told_and_the_rest_is_shown(tmp_path: Path) -> None:
     assert {state for state, _, _ in spans} & {"damaged", "missing"}
     assert all(row["complete"] in (True, False) for row in shown.groups)
     assert {row["complete"] for row in shown.groups} == {True, False}
+
+
+def _as_it_is(log: Path) -> None:
+    pass
+
+
+def _damaged(log: Path) -> None:
+    segment = max(log.glob("*/*.log"), key=lambda path: path.stat().st_size)
+    data = segment.read_bytes()
+    segment.write_bytes(data[: len(data) // 2] + b"\xff" * 700 + data[len(data) // 2 + 700 : -37])
+
+
+def _beside_what_is_no_offsets_log(log: Path) -> None:
+    write(log, batch([(b"key", b"value")], Header(0)), partition=49)
+
+
+def _with_a_leftover(log: Path) -> None:
+    segment = next(log.glob("*/*.log"))
+    shutil.copy(segment, f"{segment}.deleted")
+
+
+def _in_two_copies(log: Path) -> None:
+    shutil.copytree(log, log / "other", copy_function=shutil.copy)
+
+
+@pytest.mark.parametrize("until", [None, 1 << 60], ids=["all", "until"])
+@pytest.mark.parametrize(
+    "change", [_as_it_is, _damaged, _beside_what_is_no_offsets_log, _with_a_leftover, _in_two_copies]
+)
+def test_the_evidence_is_what_check_tells(change: Callable[[Path], None], until: int | None, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    shutil.copytree(CLASSIC, log)
+    change(log)
+    told = offdecode.check(log)
+    asked = Run(Request(Source((log,)), Filter(until=until)), lambda problem: None)
+    seen = report(asked, ReportOptions(), ExplainOptions(), TopicIds())
+    assert seen.checks == [one.as_dict() for one in told]
 
 
 def test_transactions_without_an_end_and_what_they_hold_back(tmp_path: Path) -> None:

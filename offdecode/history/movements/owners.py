@@ -5,6 +5,7 @@ A commit names neither. What is said here is inferred from the group's own recor
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import pyarrow as pa
 from offdecode.history.groups.group_records import GroupRecord, Role, iter_group_records
 from offdecode.history.groups.images import (
     STATIC_MEMBER_AWAY,
+    Assigned,
     Assignment,
     ClassicHolding,
     Generation,
@@ -62,6 +64,7 @@ _NEW_COORDINATORS_VERSION = 4  # of commit values: Kafka 4.1 writes it, which ha
 
 _NO_KEYS = np.empty(0, np.int64)
 _MOST_KNOWN = 1 << 16  # members and keys that are kept
+_FEW_KEYS = 64  # of a generation's new members: they are kept, and looked up one by one
 
 _Partition = tuple[str, int]  # topic by name, partition
 
@@ -298,15 +301,29 @@ class Owners:
     def _keys_of(self, group: int, assignments: list[Assignment]) -> list[Vector]:
         """The keys of each assignment."""
         items = [item for assignment in assignments for item in assignment]
+        partitions = [partition for item in items for partition in item.partitions]
+        keys = self._few_keys(group, items) if len(partitions) <= _FEW_KEYS else None
+        if keys is None:
+            keys = self._all_keys(group, items, np.array(partitions, np.int64))
+        ends = itertools.accumulate(sum(len(item.partitions) for item in assignment) for assignment in assignments)
+        return [keys[start:end] for start, end in itertools.pairwise((0, *ends))]
+
+    def _few_keys(self, group: int, items: list[Assigned]) -> Vector | None:
+        """The keys of a few partitions; None where one of them was not looked up before."""
+        numbers = self._key_numbers
+        known = [numbers.get((group, item.topic or "", partition)) for item in items for partition in item.partitions]
+        return None if None in known else np.array(known, np.int64)
+
+    def _all_keys(self, group: int, items: list[Assigned], partitions: Vector) -> Vector:
         topics = {item.topic or "": 0 for item in items}
         places = dict(zip(topics, range(len(topics)), strict=True))
         topic = np.array([places[item.topic or ""] for item in items], np.int64)
         pair = self._keys.all_pairs(np.full(len(items), group), list(topics), topic)
-        counts = [len(item.partitions) for item in items]
-        partitions = np.array([partition for item in items for partition in item.partitions], np.int64)
-        keys = self._keys.keys(np.repeat(pair, counts), partitions)
-        ends = np.cumsum([sum(len(item.partitions) for item in assignment) for assignment in assignments])
-        return np.split(keys, ends[:-1])
+        keys = self._keys.keys(np.repeat(pair, [len(item.partitions) for item in items]), partitions)
+        if len(keys) <= _FEW_KEYS:
+            named = [(group, item.topic or "", partition) for item in items for partition in item.partitions]
+            self._remember(dict(zip(named, keys.tolist(), strict=True)))
+        return keys
 
     def _one_by_one(self, group: int) -> None:
         """Know again which member holds what: the group's members are changed one by one from here on."""
@@ -351,12 +368,15 @@ class Owners:
     def _key(self, group: int, topic: str, partition: int) -> int:
         known = self._key_numbers.get((group, topic, partition))
         if known is None:
-            if len(self._key_numbers) > _MOST_KNOWN:
-                self._key_numbers.clear()
             pair = self._keys.pair(group, topic)
             known = int(self._keys.keys(np.array([pair]), np.array([partition]))[0])
-            self._key_numbers[group, topic, partition] = known
+            self._remember({(group, topic, partition): known})
         return known
+
+    def _remember(self, numbers: dict[tuple[int, str, int], int]) -> None:
+        if len(self._key_numbers) > _MOST_KNOWN:
+            self._key_numbers.clear()
+        self._key_numbers |= numbers
 
     def _count_unnamed(self, group: int, before: _Held | None, now: _Held) -> None:
         count = self._unnamed.get(group, 0) - (before.unnamed if before is not None else 0) + now.unnamed
