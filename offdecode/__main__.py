@@ -16,7 +16,7 @@ def main() -> None:
     """Run the command line and end the process."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads for matrices spin while we work
     gc.set_threshold(_NEW_OBJECTS)
-    with suppress(AttributeError, OSError):  # another C library than glibc
+    with suppress(AttributeError, OSError, TypeError):  # another C library than glibc
         # Freed memory is kept: the next chunk needs it again, and the system would have to clear every page.
         for parameter, size in _MALLOPT.items():
             ctypes.CDLL(None).mallopt(parameter, size)

@@ -7,7 +7,6 @@ from one process to another. Forked before threads exist; where there is no fork
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import pickle
@@ -23,11 +22,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from offdecode.errors import OffdecodeError
+from offdecode.system import widen_pipe
 
-CAN_SHARE = hasattr(os, "fork") and sys.platform == "linux"
 _TURN = b"."
 _HELD_BYTES = 32 << 20  # more than this is not held back while others write
-_PIPE_BYTES = 1 << 20
 _SLOTS = 2
 _SLOT_BYTES = 12 << 20  # a chunk of 4 MiB, and the vectors of its batches where each holds one small record
 _ALIGNED_BYTES = 64
@@ -239,8 +237,7 @@ def _read(pipe: int, size: int) -> memoryview:
 def _wide_pipe() -> tuple[int, int]:
     """Both ends of a pipe that holds much, where the system grants it."""
     ends = os.pipe()
-    with suppress(OSError):
-        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    widen_pipe(ends[1])
     return ends
 
 

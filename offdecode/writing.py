@@ -17,7 +17,7 @@ from offdecode.errors import OffdecodeError, UsageError
 from offdecode.evidence import SegmentEvidence, Step, StepReader, touches_evidence
 from offdecode.model import DecodedChunk, Problem
 from offdecode.options import Output
-from offdecode.parallel import CAN_SHARE, Turns, TurnStream, share
+from offdecode.parallel import Turns, TurnStream, share
 from offdecode.request import Report, Request, Stats
 from offdecode.run import Run
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
@@ -26,6 +26,7 @@ from offdecode.sinks.carried import Carried, CarryingSink, InOrder
 from offdecode.sinks.files import complete_file
 from offdecode.sinks.jsonl import JsonLinesSink, Writable
 from offdecode.sinks.parquet import ParquetSink, parquet_files
+from offdecode.system import CAN_FORK, cpu_count
 
 
 class Sink(Protocol):
@@ -87,9 +88,9 @@ def write_rows(run: Run, output: Output, problems: BinaryIO) -> None:
     """Write the decoded rows of a run; several processes share the work where they can."""
     jobs = 1
     # What stops at a problem must not have gone beyond it.
-    if CAN_SHARE and isinstance(run.evidence, SegmentEvidence) and not output.strict:
+    if CAN_FORK and isinstance(run.evidence, SegmentEvidence) and not output.strict:
         pieces = max(run.evidence.size // run.evidence.chunk_bytes, 1)
-        jobs = min(output.jobs or len(os.sched_getaffinity(0)), pieces)
+        jobs = min(output.jobs or cpu_count(), pieces)
     if jobs > 1:
         _write_shared(run, output, problems, jobs)
     else:

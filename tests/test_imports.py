@@ -17,15 +17,16 @@ PACKAGE = Path(offdecode.__file__).parent
 # questions their rows, writing brings answers to sinks; api and cli are faces of the questions.
 MAY_IMPORT = {
     "errors": set[str](),
+    "system": set(),
     "options": {"errors"},
     "model": {"errors"},
     "byte_vectors": {"model"},
-    "sources": {"errors", "options", "model"},
+    "sources": {"errors", "options", "model", "system"},
     "log": {"errors", "model", "byte_vectors"},
     "schemas": {"errors", "model"},
     "engines": {"errors", "model", "byte_vectors", "log", "schemas"},
     "history": {"errors", "options", "model", "filtering", "schemas"},
-    "sinks": {"errors", "model", "schemas"},
+    "sinks": {"errors", "model", "schemas", "system"},
     "filtering": {"model", "options", "schemas"},
     "request": {"errors", "model", "options", "filtering", "log", "schemas", "engines"},
     "logs": {"errors", "model", "sources", "log", "engines"},
@@ -50,8 +51,8 @@ MAY_IMPORT = {
         "carving",
         "sources",  # check takes stock of files, tail follows a topic
     },
-    "parallel": {"errors"},
-    "writing": {"errors", "model", "options", "request", "evidence", "run", "schemas", "sinks", "parallel"},
+    "parallel": {"errors", "system"},
+    "writing": {"errors", "model", "options", "request", "evidence", "run", "schemas", "sinks", "parallel", "system"},
     "pieces": {"errors", "model", "request", "evidence", "sources"},
     "reporting": {
         "errors",

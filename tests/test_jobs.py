@@ -18,13 +18,14 @@ from offdecode.cli.run import run_decode
 from offdecode.errors import OffdecodeError
 from offdecode.model import DecodedChunk, Vector
 from offdecode.options import Output
-from offdecode.parallel import CAN_SHARE, Turns, WorkerError, share
+from offdecode.parallel import Turns, WorkerError, share
 from offdecode.sinks.carried import Carried, CarryingSink, InOrder
+from offdecode.system import CAN_FORK
 from tests.asking import a_request
 from tests.segment_builder import TRANSACTIONAL as IN_TRANSACTION
 from tests.segment_builder import Header, batch, commit, log, marker
 
-pytestmark = pytest.mark.skipif(not CAN_SHARE, reason="work is shared by fork, on Linux only")
+pytestmark = pytest.mark.skipif(not CAN_FORK, reason="work is shared by fork, on Linux only")
 
 
 _CHUNK_BYTES = 1 << 16  # so that small files have many

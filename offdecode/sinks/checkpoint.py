@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import BinaryIO
 import orjson
 
 from offdecode.errors import UsageError
+from offdecode.system import lock_file, sync_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +54,10 @@ def load_checkpoint(path: Path) -> TailCheckpoint | None:
         raise UsageError(f"{path}: is no checkpoint of offdecode; name another file") from None
 
 
-def sync_directory(path: Path) -> None:
-    """Make renames in a directory survive a crash of the machine."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_alone(path: Path, descriptor: int) -> None:
     """Keep other runs off an output that is open, until it is closed or the process ends. Raises UsageError."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UsageError(f"{path}: another run is writing it") from None
-    except OSError:
-        pass  # a file system without locks
+    if not lock_file(descriptor):
+        raise UsageError(f"{path}: another run is writing it")
 
 
 class ResumedFile:

@@ -14,8 +14,9 @@ from pathlib import Path
 from offdecode.errors import UsageError
 from offdecode.model import DecodedChunk, Problem
 from offdecode.schemas.rows import RowOptions, row_type
-from offdecode.sinks.checkpoint import sync_directory, write_alone
+from offdecode.sinks.checkpoint import write_alone
 from offdecode.sinks.parquet import TypeFile, within_calendar
+from offdecode.system import open_directory_to_lock, sync_directory
 
 _PART = re.compile(r"(\d+)-(\d+)-(\d+)\.parquet")
 
@@ -30,7 +31,7 @@ class ParquetParts:
         self._report = report
         self._files: dict[tuple[str, int], TypeFile] = {}
         _make_directory(directory)
-        self._descriptor = os.open(directory, os.O_RDONLY)
+        self._descriptor = open_directory_to_lock(directory)
         try:
             write_alone(directory, self._descriptor)
         except UsageError:

@@ -37,7 +37,7 @@ class Containers:
             return LocalLocation(local)
         from offdecode.sources.remote import remote_location  # most runs need none of what it imports
 
-        remote = remote_location(str(path))
+        remote = remote_location(path.as_posix())
         return LocalLocation(path) if remote is None else self._known(("remote", str(path)), lambda: remote)
 
     def _standard_input(self) -> Location:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from offdecode.model import path_text
-from offdecode.sources.opening import read_side_file
 from offdecode.sources.readers import FileReader, Reader
+from offdecode.system import open_to_read
 
 Complain = Callable[["Location", OSError], None]
-_URL = re.compile(r"[a-z0-9]+:/")
+_URL = re.compile(r"[a-z0-9]{2,}:/")  # one letter and a colon are a drive
 
 
 def is_standard_input(path: Path) -> bool:
@@ -28,7 +29,7 @@ def is_standard_input(path: Path) -> bool:
 
 def is_url(path: Path) -> bool:
     """Whether a path looks like a URL. A file of such a name goes first."""
-    return _URL.match(str(path)) is not None and not path.exists()
+    return _URL.match(path.as_posix()) is not None and not path.exists()
 
 
 def local_path(path: Path) -> Path | None:
@@ -37,8 +38,12 @@ def local_path(path: Path) -> Path | None:
         return None
     if not is_url(path):
         return path
-    text = str(path)
-    return Path(unquote(urlsplit(text).path)) if text.startswith("file:/") else None
+    text = path.as_posix()
+    if not text.startswith("file:/"):
+        return None
+    from urllib.request import url2pathname  # takes long to import
+
+    return Path(url2pathname(urlsplit(text).path))
 
 
 class Location(ABC):
@@ -183,7 +188,23 @@ class LocalLocation(Location):
             names[:] = [name for name in names if not pattern.fullmatch(name)]
 
     def side_file(self, name: str, most_bytes: int) -> bytes | None:
-        return read_side_file(self.path / name, most_bytes)
+        """As above, of a regular file only."""
+        try:
+            if not (self.path / name).is_file():
+                return None
+            descriptor = open_to_read(self.path / name)
+        except OSError:
+            return None
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > most_bytes:
+                return None
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read()
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
 
 
 def listed(directory: Location) -> list[str]:

@@ -8,9 +8,8 @@ import stat
 from pathlib import Path
 from typing import Protocol, Self
 
-from offdecode.sources.opening import open_evidence
+from offdecode.system import next_data, open_to_read, read_at, read_into_at
 
-_SEEK_DATA: int | None = getattr(os, "SEEK_DATA", None)  # not every system has it
 SECTOR_BYTES = 4096  # of a disk, as the system reads it
 
 
@@ -47,7 +46,7 @@ class FileReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._descriptor = open_evidence(path)
+        self._descriptor = open_to_read(path)
         self.size = _size(self._descriptor)
 
     def __enter__(self) -> Self:
@@ -57,20 +56,18 @@ class FileReader:
         os.close(self._descriptor)
 
     def read(self, position: int, size: int) -> bytes:
-        return os.pread(self._descriptor, size, position)
+        return read_at(self._descriptor, size, position)
 
     def read_into(self, target: memoryview, position: int) -> int:
         filled = self._hole(position, len(target))
         target[:filled] = bytes(filled)
-        return filled + read_descriptor(self._descriptor, target[filled:], position + filled)
+        return filled + read_into_at(self._descriptor, target[filled:], position + filled)
 
     def _hole(self, position: int, wanted: int) -> int:
         """How many bytes from `position` on are zeros that the file does not even hold: to read them takes as long."""
-        if _SEEK_DATA is None:
-            return 0
         end = min(position + wanted, self.size)
         try:
-            data = os.lseek(self._descriptor, position, _SEEK_DATA)
+            data = next_data(self._descriptor, position)
         except OSError as error:
             return max(end - position, 0) if error.errno == errno.ENXIO else 0
         return max(min(data, end) - position, 0)
@@ -115,14 +112,3 @@ class WindowReader:
 
     def changed(self, size: int) -> str | None:
         return self._outer.changed(self._outer_size)
-
-
-def read_descriptor(descriptor: int, target: memoryview, position: int) -> int:
-    """Fill `target` from an open file; fewer bytes only at its end."""
-    filled = 0
-    while filled < len(target):
-        got = os.preadv(descriptor, [target[filled:]], position + filled)
-        if not got:
-            break
-        filled += got
-    return filled

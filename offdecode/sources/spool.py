@@ -8,7 +8,8 @@ import weakref
 from typing import Self
 
 from offdecode.errors import SourceError
-from offdecode.sources.readers import SECTOR_BYTES, read_descriptor
+from offdecode.sources.readers import SECTOR_BYTES
+from offdecode.system import free_bytes, read_at, read_into_at, temporary_folder, write_at
 
 LIMIT_VARIABLE = "OFFDECODE_SPOOL_BYTES"
 _DEFAULT_LIMIT = 64 << 30
@@ -33,11 +34,12 @@ class Spool:
                 self._create()
             self._find_room(len(data), source)
             while view:
-                written = os.pwrite(self.descriptor, view, self.end)
+                written = write_at(self.descriptor, view, self.end)
                 self.end += written
                 view = view[written:]
         except OSError as error:
-            raise SourceError(source, f"cannot be unpacked into {tempfile.gettempdir()}: {error.strerror}") from None
+            reason = f"cannot be unpacked into {temporary_folder()}: {error.strerror}"
+            raise SourceError(source, reason) from None
 
     def _create(self) -> None:
         with tempfile.TemporaryFile(prefix="offdecode-", buffering=0) as file:
@@ -51,9 +53,8 @@ class Spool:
         if self.end - self._looked_at < _LOOK_EACH:
             return
         self._looked_at = self.end
-        found = os.fstatvfs(self.descriptor)
-        if found.f_bavail * found.f_frsize < size + _LEFT_FREE + _LOOK_EACH:
-            reason = f"there is no room in {tempfile.gettempdir()} to unpack it; TMPDIR names another place"
+        if free_bytes(temporary_folder()) < size + _LEFT_FREE + _LOOK_EACH:
+            reason = f"there is no room in {temporary_folder()} to unpack it; TMPDIR names another place"
             raise SourceError(source, reason)
 
 
@@ -80,11 +81,11 @@ class SpoolReader:
 
     def read(self, position: int, size: int) -> bytes:
         room = max(min(size, self.size - position), 0)
-        return os.pread(self._spool.descriptor, room, self._start + position) if room else b""
+        return read_at(self._spool.descriptor, room, self._start + position) if room else b""
 
     def read_into(self, target: memoryview, position: int) -> int:
         room = max(min(len(target), self.size - position), 0)
-        return read_descriptor(self._spool.descriptor, target[:room], self._start + position)
+        return read_into_at(self._spool.descriptor, target[:room], self._start + position)
 
     def changed(self, size: int) -> str | None:
         return None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from offdecode.sinks.text.lines import printable
-from offdecode.sinks.text.words import digest_words, offsets_words
+from offdecode.sinks.text.words import digest_words, offsets_words, time_words
 
 Row = dict[str, Any]
 
@@ -110,13 +109,7 @@ def _times(first: int | None, last: int | None) -> str:
 
 
 def _time(milliseconds: int | None) -> str:
-    if milliseconds is None:
-        return "not known"
-    try:
-        moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return str(milliseconds)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
+    return "not known" if milliseconds is None else time_words(milliseconds)
 
 
 _LINES: dict[str, Callable[[Row], Iterator[str]]] = {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 _FIRST_SAYABLE_MS = -62_135_596_800_000
 _LAST_SAYABLE_MS = 253_402_300_799_999
 _LONGEST_NAME = 48
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def time_words(milliseconds: int | None) -> str:
@@ -18,7 +19,7 @@ def time_words(milliseconds: int | None) -> str:
         return "(no time)"
     if not _FIRST_SAYABLE_MS <= milliseconds <= _LAST_SAYABLE_MS:
         return str(milliseconds)
-    moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    moment = _EPOCH + timedelta(seconds=milliseconds // 1000)  # what Windows' C library could not tell, too
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
 
 
