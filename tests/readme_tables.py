@@ -1,8 +1,9 @@
-"""README's tables that follow from the code. `python -m tests.readme_tables` writes them anew."""
+"""The tables of README and docs/ that follow from the code. `python -m tests.readme_tables` writes them anew."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -26,6 +27,9 @@ from offdecode.schemas.rows import (
 from offdecode.sinks.text.words import range_words
 
 README = Path(__file__).parent.parent / "README.md"
+DOCS = README.parent / "docs"
+PAGES = (README, *sorted(DOCS.glob("*.md")))
+_OF_MOST = 5  # commands, and an option is told once for all of them
 
 TABLE = re.compile(r"(?P<head><!-- table: (?P<name>[a-z -]+) -->\n)(?P<table>.*?)(?P<tail><!-- end of table -->)", re.S)
 
@@ -60,6 +64,26 @@ def _option_row(command: click.Command, option: click.Option) -> tuple[str, str]
     last = f"`{option.opts[-1]}{value}`"
     default = f" Default: `{option.default}`." if option.show_default else ""
     return f"{names}, {last}" if names else last, f"{option.help or ''}{default}"
+
+
+def command_table() -> str:
+    """A line for each command: its page, what it does, its own options; then those that most have."""
+    named = {name: [flag for option in options(command) for flag in _flags(option)] for name, command in commands()}
+    counts = Counter(flag for flags in named.values() for flag in flags)
+    common = [flag for flag in counts if counts[flag] >= _OF_MOST]
+
+    def words(flags: Iterable[str]) -> str:
+        return ", ".join(f"`{flag}`" for flag in flags)
+
+    return _table(("command", "what it does", "options of its own"), [
+        *((f"[`{name}`](docs/{name}.md)", COMMANDS[name][1], words(flag for flag in flags if flag not in common))
+          for name, flags in named.items()),
+        ("most of them", "Which evidence, which rows, how they are written.", words(common)),
+    ])  # fmt: skip
+
+
+def _flags(option: click.Option) -> list[str]:
+    return [*option.opts, *option.secondary_opts]
 
 
 def row_table() -> str:
@@ -103,8 +127,9 @@ def _versions(release: Release) -> str:
 
 
 def tables() -> dict[str, str]:
-    """Every table by its name in README."""
+    """Every table by its name."""
     return {
+        "commands": command_table(),
         **{f"options of {name}": option_table(command) for name, command in commands()},
         "row types": row_table(),
         "columns of every row": column_table((*COMMON, *TRAILING)),
@@ -117,8 +142,9 @@ def tables() -> dict[str, str]:
 
 def main() -> None:
     found = tables()
-    text = README.read_text("utf-8")
-    README.write_text(TABLE.sub(lambda match: match["head"] + found[match["name"]] + match["tail"], text), "utf-8")
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        page.write_text(TABLE.sub(lambda match: match["head"] + found[match["name"]] + match["tail"], text), "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""README covers every command, option, row type and problem kind, and its examples print what it shows.
+"""README and docs/ cover every command, option, row type and problem kind; their examples print what they show.
 
 Blocks marked `console`: lines that start with "$ " are run by bash, what follows is what they print; a line "..."
-stands for any lines. Blocks marked `pycon` are doctests. All run in one folder, in README's order.
+stands for any lines. Blocks marked `pycon` are doctests. Those of a page run in one folder, in the page's order.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ import pytest
 
 from offdecode.schemas.rows import row_type_names
 from tests.command import ROOT, SECONDS, on_path
-from tests.readme_tables import README, TABLE, commands, options, tables
+from tests.readme_tables import DOCS, PAGES, README, TABLE, commands, options, tables
 
 TEXT = README.read_text("utf-8")
+MOST_LINES = 200  # of README: what a newcomer reads
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 CALLS_THAT_REPORT = {"Problem", "problem", "Lost"}
 KIND = re.compile(r"[a-z]+(_[a-z]+)+|unreadable")
 
 
-def blocks(*languages: str) -> list[tuple[str, str]]:
-    return [(match[1], match[2]) for match in BLOCK.finditer(TEXT) if match[1] in languages]
+def blocks(text: str, *languages: str) -> list[tuple[str, str]]:
+    return [(match[1], match[2]) for match in BLOCK.finditer(text) if match[1] in languages]
 
 
 # Coverage
@@ -38,16 +39,22 @@ def blocks(*languages: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("name", "table"), tables().items(), ids=list(tables()))
 def test_tables_follow_from_the_code(name: str, table: str) -> None:
     """After a change: python -m tests.readme_tables."""
-    found = {match["name"]: match["table"] for match in TABLE.finditer(TEXT)}
-    assert found.get(name) == table
+    found = [match["table"] for page in PAGES for match in TABLE.finditer(page.read_text("utf-8"))
+             if match["name"] == name]  # fmt: skip
+    assert found
+    assert set(found) == {table}
 
 
 def test_every_command_and_option_is_there() -> None:
     for name, command in commands():
-        assert f"\n## offdecode {name}\n" in TEXT
+        assert f"| [`{name}`](docs/{name}.md) |" in TEXT
+        assert re.search(rf"^\$ offdecode {name} ", TEXT, re.M), "an example of it"
+        page = (DOCS / f"{name}.md").read_text("utf-8")
+        assert page.startswith(f"# offdecode {name}\n")
         for option in options(command):
             for flag in (*option.opts, *option.secondary_opts):
-                assert re.search(rf"`{re.escape(flag)}[` ]", TEXT), f"{flag} of {name}"
+                for text in (TEXT, page):
+                    assert re.search(rf"`{re.escape(flag)}[` ]", text), f"{flag} of {name}"
     for flag in ("-h", "--help", "--version"):
         assert f"`{flag}`" in TEXT
 
@@ -87,15 +94,14 @@ def _kinds(node: ast.AST) -> Iterator[str]:
 
 
 def test_every_problem_kind_is_there() -> None:
-    section = TEXT.split("\n## Problems\n")[1].split("\n## ")[0]
-    listed = set(re.findall(r"^\| `(\w+)` \|", section, re.M))
+    listed = set(re.findall(r"^\| `(\w+)` \|", (DOCS / "problems.md").read_text("utf-8"), re.M))
     found = kinds_in_code()
     assert {"bad_crc", "bad_record", "zero_tail", "unreadable", "not_an_offsets_log"} <= found
     assert listed == found
 
 
 def test_ci_runs_the_command_that_readme_gives() -> None:
-    decoding, testing = (text.strip() for _, text in blocks("sh"))
+    decoding, testing = (text.strip() for _, text in blocks(TEXT, "sh"))
     script = (ROOT / ".ci" / "run").read_text("utf-8")
     assert decoding in script
     assert testing in script
@@ -107,23 +113,64 @@ def test_ci_runs_the_command_that_readme_gives() -> None:
 # Examples
 
 
-def test_the_examples_print_what_readme_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_the_examples_print_what_the_page_shows(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if shutil.which("jq") is None:
         pytest.skip("the examples need jq")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
     environment = on_path(tmp_path)
-    examples = blocks("console", "pycon")
-    assert {language for language, _ in examples} == {"console", "pycon"}
-    for index, (language, text) in enumerate(examples):
+    for index, (language, text) in enumerate(blocks(page.read_text("utf-8"), "console", "pycon")):
         if language == "pycon":
-            run_doctest(text, f"example {index}")
+            run_doctest(text, f"example {index}", page)
         else:
             for command, shown in shell_examples(text):
                 done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, encoding="utf-8",
                                       timeout=SECONDS, check=False)  # fmt: skip
                 printed = done.stdout + done.stderr
                 assert as_pattern(shown).fullmatch(printed), f"$ {command}\n{printed}"
+
+
+def test_every_page_has_examples() -> None:
+    """But those that only a server or a cluster could run, and tables."""
+    without = {page.stem for page in PAGES if not blocks(page.read_text("utf-8"), "console", "pycon")}
+    assert without <= {"tail", "problems", "speed", "spark"}
+    assert {language for page in PAGES for language, _ in blocks(page.read_text("utf-8"), "console", "pycon")} == {
+        "console", "pycon"
+    }  # fmt: skip
+
+
+# Form
+
+
+def test_readme_is_short() -> None:
+    assert TEXT.count("\n") <= MOST_LINES
+
+
+def anchors(page: Path) -> set[str]:
+    """What a heading's link is, as GitHub makes it."""
+    text = BLOCK.sub("", page.read_text("utf-8"))
+    heads = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+LINKING = (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
+
+
+@pytest.mark.parametrize("page", LINKING, ids=[page.stem for page in LINKING])
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", page.read_text("utf-8"))):
+        if link.startswith("https://"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_is_linked() -> None:
+    for page in PAGES[1:]:
+        assert f"(docs/{page.name}" in TEXT
 
 
 def shell_examples(text: str) -> Iterator[tuple[str, str]]:
@@ -138,8 +185,8 @@ def as_pattern(shown: str) -> re.Pattern[str]:
     return re.compile("".join(lines))
 
 
-def run_doctest(text: str, name: str) -> None:
-    example = doctest.DocTestParser().get_doctest(text, {}, name, str(README), 0)
+def run_doctest(text: str, name: str, page: Path) -> None:
+    example = doctest.DocTestParser().get_doctest(text, {}, name, str(page), 0)
     said: list[str] = []
     doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example, out=said.append)
     assert not said, "".join(said)
