@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import Field, dataclass, replace
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -19,8 +19,18 @@ _LARGEST_INT32 = (1 << 31) - 1  # not offdecode.model's: that imports what takes
 Command = Callable[..., Any]
 T = TypeVar("T")
 
+if TYPE_CHECKING:
+    from click import ParamType as ParamType
+else:
 
-class Parsed(click.ParamType[T]):
+    class ParamType(click.ParamType):
+        """click's own, which has a type argument in its newest versions only."""
+
+        def __class_getitem__(cls, argument: object) -> type[ParamType]:
+            return cls
+
+
+class Parsed(ParamType[T]):
     """What a function makes of the text; its UsageError says what is wrong with it."""
 
     def __init__(self, name: str, parse: Callable[[str], T]) -> None:
@@ -34,7 +44,7 @@ class Parsed(click.ParamType[T]):
             self.fail(str(error), param, ctx)
 
 
-class LogPlace(click.ParamType[tuple[int, int]]):
+class LogPlace(ParamType[tuple[int, int]]):
     """A place in the offsets topic: PARTITION:OFFSET."""
 
     name = "place"

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from offdecode.cli.options import Parsed, Taken, output_of, takes
+from offdecode.cli.options import ParamType, Parsed, Taken, output_of, takes
 from offdecode.options import ROWS, Columns, Filter, Output, Reading, Source, milliseconds
 
 _UNITS = {"b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
@@ -21,7 +21,7 @@ def _beginning(text: str) -> str | int:
     return text if text in ("earliest", "latest") else milliseconds(text)
 
 
-class Rotation(click.ParamType[tuple[int | None, float | None]]):
+class Rotation(ParamType[tuple[int | None, float | None]]):
     """A size in bytes or a time in seconds: (size, None) or (None, time)."""
 
     name = "rotation"
