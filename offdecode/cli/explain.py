@@ -25,7 +25,7 @@ from offdecode.options import (
 @paths_argument
 @takes(
     Source, Taken(Filter, (*GROUPS, *COMMITS, *TIMES)), MovementOptions, ExplainOptions, TopicIds, Reading,
-    output_of(("text",)),
+    output_of(("text", "timesketch")),
 )  # fmt: skip
 def command(  # noqa: PLR0913 - a value for each group of options
     source: Source, rows: Filter, chosen: MovementOptions, asked: ExplainOptions, names: TopicIds, reading: Reading,
@@ -33,7 +33,8 @@ def command(  # noqa: PLR0913 - a value for each group of options
 ) -> int:  # fmt: skip
     """Tell how each committed offset moved: advances, rewinds, resets, deletions, and who held the partition.
 
-    PATH as for decode. A row is printed when its movement ends; --format text sorts them into timelines.
+    PATH as for decode. A row is printed when its movement ends; --format text sorts them into timelines, --format
+    timesketch makes events of them, as CSV.
     Why is inferred: each row names the signals and how sure they make it.
     """
     from offdecode.cli.run import run_answer
@@ -42,6 +43,7 @@ def command(  # noqa: PLR0913 - a value for each group of options
     from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW
     from offdecode.sinks.text.lines import TextSink
     from offdecode.sinks.text.movements import Timeline
+    from offdecode.sinks.text.timesketch import MOVEMENT_EVENTS, EventSink
     from offdecode.writing import Answer
 
     row_types = (MOVEMENT_ROW,) if output.one_file else (MOVEMENT_ROW, HIDDEN_RANGE_ROW)
@@ -49,6 +51,9 @@ def command(  # noqa: PLR0913 - a value for each group of options
     answer = Answer(
         row_types,
         (lambda run: by_key(chunks(run))) if output.format == "text" else chunks,
-        {"text": partial(TextSink, lines=Timeline())},
+        {
+            "text": partial(TextSink, lines=Timeline()),
+            "timesketch": partial(EventSink, events=MOVEMENT_EVENTS),
+        },
     )
     return run_answer(answer, Request(source, rows, reading=reading), output)

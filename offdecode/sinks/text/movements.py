@@ -68,6 +68,11 @@ def _offsets(row: Row) -> str:
     return moved if row["commits"] == 1 else f"{moved} in {row['commits']} commits until {_until(row)}"
 
 
+def movement_words(row: Row) -> list[str]:
+    """What happened, to which offset, by whom, and what speaks for it."""
+    return [word for word in (_kind(row), _offsets(row), _owner(row), _why(row)) if word]
+
+
 def _until(row: Row) -> str:
     return time_words(row["last_log_timestamp"])
 
