@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from io import BufferedReader
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +17,7 @@ from offdecode.options import OFFSETS_TOPIC
 from offdecode.sources.codecs import HEAD_BYTES, Damage, codec_of, iter_decompressed
 from offdecode.sources.containers import Containers
 from offdecode.sources.locations import LocalLocation, Location, is_standard_input, is_url, local_path
+from offdecode.sources.readers import Reader
 from offdecode.sources.spool import Spool, SpoolReader
 
 _READ_BYTES = 4 << 20
@@ -23,17 +26,48 @@ _MAX_LINE_BYTES = 256 << 20  # hex of the largest record that a batch can hold, 
 
 
 def head_of(path: Path) -> bytes:
-    """What a local file begins with, decompressed; nothing where there is no such file, or none that can be read."""
-    local = local_path(path)
+    """What a local file or standard input begins with, decompressed, in UTF-8.
+
+    Nothing where there is no such file, or none that can be read. What standard input has told it tells again.
+    """
     try:
+        if is_standard_input(path):
+            return b"" if sys.stdin is None else _head(_peeked(cast(BufferedReader, sys.stdin.buffer)))
+        local = local_path(path)
         if local is None or not local.is_file():
             return b""
         with LocalLocation(local).open() as reader:
-            head = reader.read(0, _HEAD_BYTES)
-            codec = codec_of(head[:HEAD_BYTES])
-            return head if codec is None else next(iter_decompressed(reader, codec), b"")[:_HEAD_BYTES]
+            return _head(reader)
     except (OSError, Damage):
         return b""
+
+
+def _head(reader: Reader) -> bytes:
+    head = reader.read(0, _HEAD_BYTES)
+    codec = codec_of(head[:HEAD_BYTES])
+    if codec is not None:
+        head = next(iter_decompressed(reader, codec), b"")[:_HEAD_BYTES]
+    return next(_utf8(iter((head,))), b"")
+
+
+def _peeked(stream: BufferedReader) -> Reader:
+    """What comes first in a stream, which is not moved."""
+    spool = Spool()
+    spool.write(stream.peek(_HEAD_BYTES)[:_HEAD_BYTES], "-")
+    return SpoolReader(spool, 0, spool.end)
+
+
+def _utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Text in UTF-8 without a mark of byte order: what Windows' shells write to a file has one, and may be UTF-16."""
+    first = next(pieces, b"")
+    if first.startswith(codecs.BOM_UTF8):
+        first = first[len(codecs.BOM_UTF8) :]
+    elif first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        decoder = codecs.getincrementaldecoder("utf-16")("replace")
+        for piece in chain((first,), pieces):
+            yield decoder.decode(piece).encode("utf-8")
+        return
+    yield from chain((first,), pieces)
 
 
 def exported_bytes(path: Path) -> int:
@@ -51,7 +85,7 @@ def iter_lines(path: Path, seam: bytes) -> Iterator[tuple[int, list[bytes]]]:
     seam: where a long line may be cut, behind its first byte. Raises SourceError for a file that cannot be read.
     """
     try:
-        yield from _whole_lines(_pieces(path), path, seam)
+        yield from _whole_lines(_utf8(_pieces(path)), path, seam)
     except Damage as damage:
         raise SourceError(export_name(path), f"{damage.reason}, at byte {damage.position}") from None
     except OSError as error:

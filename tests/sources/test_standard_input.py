@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import TRANSACTIONS, decode, shell
+from tests.command import TRANSACTIONS, decode, run, shell
 from tests.containers import ARCHIVES, COMPRESS
-from tests.truth import Row
+from tests.truth import FIXTURES, Row
 
 LOG = TRANSACTIONS / "log"
 
@@ -59,3 +59,33 @@ def test_no_standard_input() -> None:
 def test_nothing_comes() -> None:
     done = shell('"$@" < /dev/null', "decode", "-")
     assert (done.status, done.stdout, done.stderr) == (0, b"", "")
+
+
+EXPORTS = FIXTURES.parent / "printed"
+PRINTED = ("console-groups-3.8.1.txt", "console-offsets-3.8.1.txt", "consumed/kcat.jsonl", "consumed/rpk.json")
+
+
+@pytest.mark.parametrize("suffix", ["", *COMPRESS])
+@pytest.mark.parametrize("name", PRINTED)
+def test_what_tools_print_is_told_by_what_comes(name: str, suffix: str, tmp_path: Path) -> None:
+    data = (EXPORTS / name).read_bytes()
+    file = tmp_path / "file"
+    file.write_bytes(COMPRESS[suffix](data) if suffix else data)
+    wanted = run("decode", EXPORTS / name).rows
+    assert wanted
+    for line in (f'cat {file} | "$@"', f'"$@" < {file}'):
+        assert shell(line, "decode", "-").rows == wanted
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("name", ["console-groups-3.8.1.txt", "dump-log-2.8.2.txt", "console-consumer-4.3.1.json"])
+def test_what_windows_shells_write(name: str, encoding: str, tmp_path: Path) -> None:
+    """With the mark of byte order that they begin a file with."""
+    text = (EXPORTS / name).read_bytes().decode("utf-8")
+    file = tmp_path / "file"
+    file.write_bytes((text if encoding != "utf-16-be" else f"\ufeff{text}").encode(encoding))
+    wanted = run("decode", EXPORTS / name).rows
+    assert wanted
+    assert run("decode", file).rows == wanted
+    given = shell(f'cat {file} | "$@"', "decode", "-").rows
+    assert [row["log_offset"] for row in given] == [row["log_offset"] for row in wanted]
