@@ -130,7 +130,7 @@ def tables() -> dict[str, str]:
     """Every table by its name."""
     return {
         "commands": command_table(),
-        **{f"options of {name}": option_table(command) for name, command in commands()},
+        **{f"options of {name}": option_table(command) for name, command in commands() if options(command)},
         "row types": row_table(),
         "columns of every row": column_table((*COMMON, *TRAILING)),
         "columns of with-batch": column_table(WITH_BATCH),

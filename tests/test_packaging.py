@@ -91,7 +91,8 @@ def test_what_is_in_them(built: dict[str, Path]) -> None:
     names = zipfile.ZipFile(built[".whl"]).namelist()
     inside = {name for name in names if not name.split("/")[0].endswith(".dist-info")}
     ours = {str(path.relative_to(ROOT)) for path in (ROOT / "offdecode").rglob("*") if path.is_file()}
-    assert inside == {name for name in ours if "__pycache__" not in name}
+    pages = {f"offdecode/docs/{path.name}" for path in (ROOT / "docs").iterdir()}
+    assert inside == {name for name in ours if "__pycache__" not in name} | pages
     assert {"offdecode/py.typed", "offdecode/reporting/assets/echarts.min.js"} <= inside
     assert any(name.endswith("licenses/LICENSE") for name in names)
     with tarfile.open(built[".gz"]) as sdist:
@@ -107,6 +108,8 @@ def test_it_runs_with_other_pythons(
 ) -> None:
     python = installed(PYTHONS[name], tmp_path / "venv", built[".whl"])
     assert told(python, tmp_path) == expected
+    pages = subprocess.run([python, "-m", "offdecode", "help", "rows"], cwd=tmp_path, capture_output=True)
+    assert pages.stdout == (ROOT / "docs" / "rows.md").read_bytes()
     script = subprocess.run([python.parent / "offdecode", "--version"], capture_output=True, text=True)
     assert script.stdout.split()[-1] == offdecode.__version__
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "partition-for": ("offdecode.cli.partition_for", "Print the partition of the offsets topic that holds a group."),
     "tail": ("offdecode.cli.tail", "Decode the live topic, without touching a broker's disk."),
     "schema": ("offdecode.cli.schema", "Print the row reference."),
+    "help": ("offdecode.cli.help", "Print a page of the documentation."),
 }
 
 # The overview by purpose; each command is in one of these.
@@ -44,7 +45,7 @@ PURPOSES = {
         "transactions",
     ),
     "The evidence itself": ("check", "growth"),
-    "Reference": ("schema", "partition-for"),
+    "Reference": ("schema", "partition-for", "help"),
 }
 _EXAMPLES = """\b
 Examples:

@@ -740,3 +740,15 @@ def test_shells_complete(kind: str) -> None:
     environment = {**ENVIRONMENT, "_OFFDECODE_COMPLETE": f"{kind}_source"}
     done = subprocess.run(COMMAND, env=environment, capture_output=True, encoding="utf-8", check=False)
     assert "_OFFDECODE_COMPLETE" in done.stdout
+
+
+def test_help_prints_the_pages() -> None:
+    pages = sorted(path.stem for path in (ROOT / "docs").glob("*.md"))
+    listed = [line.split()[0] for line in run("help").stdout.decode().splitlines()]
+    assert listed == pages
+    assert set(COMMANDS) <= set(pages)
+    for name in pages:
+        assert run("help", name).stdout == (ROOT / "docs" / f"{name}.md").read_bytes()
+    done = run("help", "evidense")
+    assert done.status == 2
+    assert "Did you mean evidence?" in done.words

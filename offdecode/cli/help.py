@@ -1,0 +1,49 @@
+"""offdecode help: the pages of the documentation, where there is no network."""
+
+from __future__ import annotations
+
+import sys
+from difflib import get_close_matches
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import click
+
+from offdecode.errors import UsageError
+
+
+@click.command("help")
+@click.argument("topic", metavar="[TOPIC]", required=False)
+def command(topic: str | None) -> None:
+    """Print a page of the documentation: of a command, or about evidence, rows, problems, python, spark, speed.
+
+    Without a TOPIC, list the pages.
+    """
+    found = _pages()
+    if topic is None:
+        width = max(map(len, found))
+        click.echo("".join(f"{name:<{width}}  {_title(page)}\n" for name, page in sorted(found.items())), nl=False)
+        return
+    if topic not in found:
+        near = get_close_matches(topic, found, 2)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise UsageError(f"there is no page {topic!r}.{hint} The pages are {', '.join(sorted(found))}")
+    text = found[topic].read_text("utf-8")
+    if sys.stdout.isatty():
+        click.echo_via_pager(text)
+    else:
+        click.echo(text, nl=False)
+
+
+def _pages() -> dict[str, Traversable]:
+    """By name. An installed package has them in it, a checkout beside it."""
+    inside = files("offdecode").joinpath("docs")
+    folder = inside if inside.is_dir() else Path(__file__).parents[2] / "docs"
+    if not folder.is_dir():
+        raise UsageError("the pages are not here: this installation has left them out")
+    return {page.name.removesuffix(".md"): page for page in folder.iterdir() if page.name.endswith(".md")}
+
+
+def _title(page: Traversable) -> str:
+    return page.read_text("utf-8").partition("\n")[0].lstrip("# ")
