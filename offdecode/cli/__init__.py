@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
@@ -74,6 +75,14 @@ class _ReaderGone(Exception):
     """Nobody reads the output any more. click would make a failure of a BrokenPipeError."""
 
 
+def did_you_mean(name: str, among: Iterable[str]) -> str:
+    """A sentence behind one that says that there is no such name; empty where none is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(among), 2)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
 class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -99,11 +108,7 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:  # fmt: skip
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], COMMANDS, 2)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            ctx.fail(f"No such command {args[0]!r}.{hint}")
+            ctx.fail(f"No such command {args[0]!r}.{did_you_mean(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from difflib import get_close_matches
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import click
 
+from offdecode.cli import did_you_mean
 from offdecode.errors import UsageError
 
 
@@ -26,8 +26,7 @@ def command(topic: str | None) -> None:
         click.echo("".join(f"{name:<{width}}  {_title(page)}\n" for name, page in sorted(found.items())), nl=False)
         return
     if topic not in found:
-        near = get_close_matches(topic, found, 2)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        hint = did_you_mean(topic, found)
         raise UsageError(f"there is no page {topic!r}.{hint} The pages are {', '.join(sorted(found))}")
     text = found[topic].read_text("utf-8")
     if sys.stdout.isatty():
