@@ -20,7 +20,8 @@ from offdecode.filtering import names_in, names_of
 from offdecode.log.batches import Frames
 from offdecode.log.copies import iter_records_once
 from offdecode.log.dumped import DUMP_HEAD, DumpedTransactions
-from offdecode.log.exported import Exports, is_export
+from offdecode.log.export_forms import is_export
+from offdecode.log.exported import Exports
 from offdecode.log.json_exports import SEAM
 from offdecode.log.records import Records
 from offdecode.log.transactions import undecided
