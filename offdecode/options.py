@@ -389,9 +389,10 @@ class Output:
         "--format", kind=OptionKind.CHOICE, choices=("jsonl", "parquet"),
         help="Default: parquet where -o is a directory or ends in .parquet, else jsonl.",
     )  # fmt: skip
-    timestamps: Literal["ms", "iso"] = option(
-        "--timestamps", kind=OptionKind.CHOICE, choices=("ms", "iso"), default="ms",
-        help="Times in JSON as stored milliseconds, or as RFC 3339 text.",
+    timestamps: Literal["ms", "iso", "local"] = option(
+        "--timestamps", kind=OptionKind.CHOICE, choices=("ms", "iso", "local"), default="ms",
+        help="Times in JSON as stored milliseconds, or as RFC 3339 text in UTC or in local time, which texts and "
+        "tables then have too.",
     )  # fmt: skip
     problems_file: Path | None = option(
         "--problems", kind=OptionKind.FILE, metavar="FILE",

@@ -16,7 +16,7 @@ from offdecode.questions.names import Missing, missing_names
 from offdecode.request import Meter, Request, Stats, unmetered
 from offdecode.run import Run
 from offdecode.sinks.text.lines import printable
-from offdecode.sinks.text.words import name_words
+from offdecode.sinks.text.words import local_times, name_words
 from offdecode.writing import (
     Answer,
     ProblemLines,
@@ -60,7 +60,7 @@ def _run(
     stats = Stats()
     with problem_stream(output) as problems:
         run = Run(request, ProblemLines(problems, stats, output.strict), stats)
-        with progress(run.evidence.size * readings(run)) as run.meter:
+        with progress(run.evidence.size * readings(run)) as run.meter, local_times(output.timestamps == "local"):
             write(run, problems)
     for missing in missing_names(run):
         click.echo(f"offdecode: {printable(_missing_words(missing))}", err=True)

@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 
 from offdecode.model import Column, DecodedChunk, Kind, arrow
 from offdecode.schemas.rows import RowOptions, row_type
+from offdecode.sinks.local_time import IN_UTC, all_minutes_east, zone_text
 from offdecode.sinks.pieces import Coded, Piece, Pieces
 
-Timestamps = Literal["ms", "iso"]
+Timestamps = Literal["ms", "iso", "local"]
 
 # Milliseconds of the years 1 to 9999: what RFC 3339 and most calendars can say.
 FIRST_CALENDAR_MS = -62_135_596_800_000
@@ -42,7 +43,7 @@ class JsonLinesSink:
     def __init__(self, stream: Writable, options: RowOptions, timestamps: Timestamps = "ms") -> None:
         self._stream = stream
         self._options = options
-        self._iso = timestamps == "iso"
+        self._timestamps = timestamps
 
     def write(self, chunk: DecodedChunk) -> None:
         lines = [self._lines(name, batch) for name, batch in chunk.batches.items()]
@@ -140,14 +141,17 @@ class JsonLinesSink:
 
     def _time_text(self, milliseconds: pa.Array) -> pa.Array:
         numbers = _number_text(milliseconds)
-        if not self._iso:
+        if self._timestamps == "ms":
             return numbers
         sayable = pc.and_(
             pc.greater_equal(milliseconds, FIRST_CALENDAR_MS), pc.less_equal(milliseconds, LAST_CALENDAR_MS)
         )
-        times = pc.if_else(sayable, milliseconds, None).cast(pa.timestamp("ms"))
-        texts = pc.binary_join_element_wise('"', pc.strftime(times, format="%Y-%m-%dT%H:%M:%S"), 'Z"', "")
-        return pc.coalesce(texts, numbers)
+        times = pc.if_else(sayable, milliseconds, None)
+        zones: str | pa.Array = "Z"
+        if self._timestamps == "local":
+            times, zones = _in_local_time(times)
+        told = pc.strftime(times.cast(pa.timestamp("ms")), format="%Y-%m-%dT%H:%M:%S")
+        return pc.coalesce(pc.binary_join_element_wise('"', told, zones, '"', ""), numbers)
 
     def _elements(self, column: Column, array: pa.Array, flat: pa.Array) -> pa.Array:
         """The elements of each list, joined. flat: those of all."""
@@ -172,6 +176,18 @@ class JsonLinesSink:
         if hexadecimal.null_count:
             other = pc.if_else(hexadecimal.is_valid(), other, self._object(column.children, arrays, len(array)))
         pieces.add(other)
+
+
+def _in_local_time(times: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Milliseconds as a clock here showed them, and the zone of each."""
+    utc = times.fill_null(0).to_numpy()
+    minutes = all_minutes_east(utc)
+    shown = utc + np.where(minutes == IN_UTC, 0, minutes) * 60_000
+    outside = (shown < FIRST_CALENDAR_MS) | (shown > LAST_CALENDAR_MS)
+    shown, minutes = np.where(outside, utc, shown), np.where(outside, IN_UTC, minutes)
+    known, index = np.unique(minutes, return_inverse=True)
+    zones = pa.array([zone_text(one) for one in known.tolist()], pa.string()).take(arrow(index))
+    return pc.if_else(times.is_valid(), arrow(shown), None), zones
 
 
 def _number_text(numbers: pa.Array) -> pa.Array:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from offdecode.sinks.local_time import IN_UTC, minutes_east, zone_text
 
 _FIRST_SAYABLE_MS = -62_135_596_800_000
 _LAST_SAYABLE_MS = 253_402_300_799_999
 _LONGEST_NAME = 48
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_local = ContextVar("local", default=False)
 
 
 def time_words(milliseconds: int | None) -> str:
@@ -19,8 +24,22 @@ def time_words(milliseconds: int | None) -> str:
         return "(no time)"
     if not _FIRST_SAYABLE_MS <= milliseconds <= _LAST_SAYABLE_MS:
         return str(milliseconds)
-    moment = _EPOCH + timedelta(seconds=milliseconds // 1000)  # what Windows' C library could not tell, too
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
+    minutes = minutes_east(milliseconds) if _local.get() else IN_UTC
+    shown = milliseconds + (0 if minutes == IN_UTC else minutes * 60_000)
+    if not _FIRST_SAYABLE_MS <= shown <= _LAST_SAYABLE_MS:
+        minutes, shown = IN_UTC, milliseconds
+    moment = _EPOCH + timedelta(seconds=shown // 1000)  # what Windows' C library could not tell, too
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{shown % 1000:03}{zone_text(minutes)}"
+
+
+@contextmanager
+def local_times(wanted: bool) -> Iterator[None]:
+    """Within, times are told in local time, if that is wanted; else in UTC."""
+    before = _local.set(wanted)
+    try:
+        yield
+    finally:
+        _local.reset(before)
 
 
 def digest_words(file: Mapping[str, Any]) -> str:
