@@ -46,7 +46,7 @@ _JSON = json.JSONDecoder()
 def is_export(head: bytes) -> bool:
     """Whether a file that begins so is an export."""
     head = head.lstrip()
-    line = head.partition(b"\n")[0]
+    line = head.partition(b"\n")[0].removesuffix(b"\r")
     if b"\0" in line:
         return False
     if head.startswith(DUMP_HEAD) or _CONSOLE_HEAD.match(line):

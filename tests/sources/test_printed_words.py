@@ -382,3 +382,12 @@ def test_every_record_that_older_tools_print(log_set: LogSet, tmp_path: Path) ->
         same(rows, wanted, dumped)
         if done.returncode == 0 and not log_set.folder.name.startswith("kafka-4."):
             assert len(rows) == len(rows_of(segment)[0])
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("line", ["[g,orders,3]::NULL", "g::NULL"])
+def test_a_file_that_begins_with_a_tombstone(line: str, end: str, tmp_path: Path) -> None:
+    file = tmp_path / "printed.txt"
+    file.write_bytes(f"{line}{end}{line}{end}".encode())
+    rows = list(offdecode.decode(file).rows())
+    assert [(row["group"], row["tombstone"]) for row in rows] == [("g", True)] * 2

@@ -338,6 +338,30 @@ def test_a_small_object_that_never_comes(store: tuple[Path, list[str], set[str]]
     assert [problem.kind for problem in problems if problem.kind == "unreadable"] == ["unreadable"]
 
 
+def test_an_object_store_that_stalls(store: tuple[Path, list[str], set[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again when what the user has configured, else a minute, is over."""
+    folder, _, _ = store
+    data = small_segments(folder, 5)
+    (folder / "a.tar").write_bytes(ARCHIVES["tar"](LOG))
+    monkeypatch.setitem(pytest.importorskip("fsspec.config").conf, "s3", {"config_kwargs": {"read_timeout": 0.5}})
+    really, left = ObjectStore._answer, ["a.tar", f"-0/{2:020}.log", f"-1/{4:020}.log"]
+
+    def stalling(self: ObjectStore, *, with_body: bool) -> None:
+        for name in [name for name in left if with_body and name in self.path and "list-type" not in self.path]:
+            left.remove(name)
+            time.sleep(1.5)
+            self.close_connection = True
+            return
+        really(self, with_body=with_body)
+
+    monkeypatch.setattr(ObjectStore, "_answer", stalling)
+    rows, problems = rows_of(Path("s3://evidence/data"))
+    assert (nameless(rows), problems) == (nameless(rows_of(data)[0]), [])
+    rows, problems = rows_of(Path("s3://evidence/a.tar"))
+    assert (nameless(rows), problems) == (nameless(rows_of(LOG)[0]), [])
+    assert left == []
+
+
 def test_a_spool_without_room_is_done_without(
     store: tuple[Path, list[str], set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
