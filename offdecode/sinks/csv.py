@@ -1,10 +1,11 @@
-"""Columns of one row type to lines of comma-separated values, without a header."""
+"""Rows to lines of comma-separated values: columns of one row type, without a header."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from offdecode.model import DecodedChunk, rows_of
 from offdecode.sinks.jsonl import Writable
@@ -21,7 +22,12 @@ class CsvSink:
     def write(self, chunk: DecodedChunk) -> None:
         batch = chunk.batches.get(self._row_type)
         if batch is not None:
-            text = io.StringIO()
-            writer = csv.writer(text, lineterminator="\n")
-            writer.writerows([row[name] for name in self._columns] for row in rows_of(batch, self._columns))
-            self._stream.write(text.getvalue().encode("utf-8", "backslashreplace"))
+            rows = rows_of(batch, self._columns)
+            self._stream.write(csv_lines([row[name] for name in self._columns] for row in rows))
+
+
+def csv_lines(lines: Iterable[Sequence[Any]]) -> bytes:
+    """Lines of values; what is no UTF-8 as escapes."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue().encode("utf-8", "backslashreplace")

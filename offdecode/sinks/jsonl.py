@@ -16,14 +16,10 @@ import pyarrow.compute as pc
 
 from offdecode.model import Column, DecodedChunk, Kind, arrow
 from offdecode.schemas.rows import RowOptions, row_type
-from offdecode.sinks.local_time import IN_UTC, all_minutes_east, zone_text
 from offdecode.sinks.pieces import Coded, Piece, Pieces
+from offdecode.sinks.times import FIRST_CALENDAR_MS, LAST_CALENDAR_MS, UTC_ZONE, all_local_times
 
 Timestamps = Literal["ms", "iso", "local"]
-
-# Milliseconds of the years 1 to 9999: what RFC 3339 and most calendars can say.
-FIRST_CALENDAR_MS = -62_135_596_800_000
-LAST_CALENDAR_MS = 253_402_300_799_999
 
 _ROWS_PER_CHANGE = 4  # looking for equal numbers pays while each serves so many rows
 _NEEDS_ESCAPE = r'["\\\x00-\x1f]'
@@ -147,7 +143,7 @@ class JsonLinesSink:
             pc.greater_equal(milliseconds, FIRST_CALENDAR_MS), pc.less_equal(milliseconds, LAST_CALENDAR_MS)
         )
         times = pc.if_else(sayable, milliseconds, None)
-        zones: str | pa.Array = "Z"
+        zones: str | pa.Array = UTC_ZONE
         if self._timestamps == "local":
             times, zones = _in_local_time(times)
         told = pc.strftime(times.cast(pa.timestamp("ms")), format="%Y-%m-%dT%H:%M:%S")
@@ -180,14 +176,8 @@ class JsonLinesSink:
 
 def _in_local_time(times: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Milliseconds as a clock here showed them, and the zone of each."""
-    utc = times.fill_null(0).to_numpy()
-    minutes = all_minutes_east(utc)
-    shown = utc + np.where(minutes == IN_UTC, 0, minutes) * 60_000
-    outside = (shown < FIRST_CALENDAR_MS) | (shown > LAST_CALENDAR_MS)
-    shown, minutes = np.where(outside, utc, shown), np.where(outside, IN_UTC, minutes)
-    known, index = np.unique(minutes, return_inverse=True)
-    zones = pa.array([zone_text(one) for one in known.tolist()], pa.string()).take(arrow(index))
-    return pc.if_else(times.is_valid(), arrow(shown), None), zones
+    shown, zones, index = all_local_times(times.fill_null(0).to_numpy())
+    return pc.if_else(times.is_valid(), arrow(shown), None), pa.array(zones, pa.string()).take(arrow(index))
 
 
 def _number_text(numbers: pa.Array) -> pa.Array:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from offdecode.model import DecodedChunk, Problem
 from offdecode.schemas.rows import RowOptions, row_type
 from offdecode.sinks.files import CompleteFile
-from offdecode.sinks.jsonl import FIRST_CALENDAR_MS, LAST_CALENDAR_MS
+from offdecode.sinks.times import FIRST_CALENDAR_MS, LAST_CALENDAR_MS
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

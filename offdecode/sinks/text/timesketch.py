@@ -5,13 +5,12 @@ Source: Timesketch's guide "Import from JSON or CSV"; its `timestamp` is in micr
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from offdecode.model import DecodedChunk, rows_of
 from offdecode.schemas.history_rows import GENERATION_ROW, MOVEMENT_ROW
+from offdecode.sinks.csv import csv_lines
 from offdecode.sinks.jsonl import Writable
 from offdecode.sinks.text.generations import generation_lines
 from offdecode.sinks.text.lines import printable
@@ -40,12 +39,12 @@ class EventSink:
     def __init__(self, stream: Writable, events: Events) -> None:
         self._stream = stream
         self._events = events
-        self._write([(*_OF_EACH, *_PLACE, *events.fields)])
+        stream.write(csv_lines([(*_OF_EACH, *_PLACE, *events.fields)]))
 
     def write(self, chunk: DecodedChunk) -> None:
         batch = chunk.batches.get(self._events.row_type)
         if batch is not None:
-            self._write(map(self._event, rows_of(batch, batch.schema.names)))
+            self._stream.write(csv_lines(map(self._event, rows_of(batch, batch.schema.names))))
 
     def _event(self, row: Row) -> Sequence[Any]:
         events, time = self._events, row["log_timestamp"]
@@ -53,11 +52,6 @@ class EventSink:
         when = ("", "") if time is None else (time * 1000, time_words(time).replace("Z", "+00:00"))
         own = (values[name] for name in (*_PLACE, *events.fields))
         return (printable(events.message(row)), *when, "Record Written", f"kafka:offdecode:{events.row_type}", *own)
-
-    def _write(self, lines: Iterable[Sequence[Any]]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(lines)
-        self._stream.write(text.getvalue().encode("utf-8", "backslashreplace"))
 
 
 def _movement_message(row: Row) -> str:

@@ -6,15 +6,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from offdecode.sinks.local_time import IN_UTC, minutes_east, zone_text
+from offdecode.sinks.times import EPOCH, FIRST_CALENDAR_MS, LAST_CALENDAR_MS, UTC_ZONE, local_time
 
-_FIRST_SAYABLE_MS = -62_135_596_800_000
-_LAST_SAYABLE_MS = 253_402_300_799_999
 _LONGEST_NAME = 48
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _local = ContextVar("local", default=False)
 
 
@@ -22,14 +19,11 @@ def time_words(milliseconds: int | None) -> str:
     """A time as RFC 3339 text; a number outside the calendar as it is."""
     if milliseconds is None:
         return "(no time)"
-    if not _FIRST_SAYABLE_MS <= milliseconds <= _LAST_SAYABLE_MS:
+    if not FIRST_CALENDAR_MS <= milliseconds <= LAST_CALENDAR_MS:
         return str(milliseconds)
-    minutes = minutes_east(milliseconds) if _local.get() else IN_UTC
-    shown = milliseconds + (0 if minutes == IN_UTC else minutes * 60_000)
-    if not _FIRST_SAYABLE_MS <= shown <= _LAST_SAYABLE_MS:
-        minutes, shown = IN_UTC, milliseconds
-    moment = _EPOCH + timedelta(seconds=shown // 1000)  # what Windows' C library could not tell, too
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{shown % 1000:03}{zone_text(minutes)}"
+    shown, zone = local_time(milliseconds) if _local.get() else (milliseconds, UTC_ZONE)
+    moment = EPOCH + timedelta(seconds=shown // 1000)  # what Windows' C library could not tell, too
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{shown % 1000:03}{zone}"
 
 
 @contextmanager
