@@ -97,20 +97,23 @@ class Watch:
         """Rows of the step, and the records that they are of."""
 
 
+UNWATCHED = Watch()
+
+
 class StepReader:
     """Reads the rows of steps. Any step may be left out or be another process's. stats: what was met is added.
 
     named: the filter whose names are looked out for, where it is not the request's. watch: is told of rows.
     """
 
-    def __init__(self, request: Request, stats: Stats, named: Filter | None = None, watch: Watch | None = None) -> None:
+    def __init__(self, request: Request, stats: Stats, named: Filter | None = None, watch: Watch = UNWATCHED) -> None:
         self._request = request
         self._stats = stats
         self._named = names_in(request.rows if named is None else named)
         selection = request.selection()
         self._marks = selection.keys.marks if request.reading.engine == "auto" else None
         self._decoder = Decoder(selection, request.reading.engine)
-        self._watch = Watch() if watch is None else watch
+        self._watch = watch
 
     def read(self, step: Step) -> Iterator[DecodedChunk]:
         stats, frames = self._stats, step.frames

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from offdecode.evidence import Evidence, LogId, StepReader, Watch, open_evidence
+from offdecode.evidence import UNWATCHED, Evidence, LogId, StepReader, Watch, open_evidence
 from offdecode.model import Coverage, DecodedChunk
 from offdecode.options import ALL_ROWS, ExplainOptions, Filter
 from offdecode.request import Meter, Report, Request, Stats, unmetered
@@ -82,7 +82,7 @@ class Run:
                 yield item.chunk
 
     def rows_by_log(
-        self, wanted: Filter, columns: RowOptions | None = None, *, lost: bool = False, watch: Watch | None = None
+        self, wanted: Filter, columns: RowOptions | None = None, *, lost: bool = False, watch: Watch = UNWATCHED
     ) -> Iterator[LogRows | LogEnd]:
         """The same with the log of each chunk, and where each log ends. lost: rows of lost branches are wanted too.
 
@@ -90,7 +90,6 @@ class Run:
         files: they all end after the last one.
         """
         request = replace(self.request, rows=wanted, columns=self.request.columns if columns is None else columns)
-        watch = Watch() if watch is None else watch
         reader = StepReader(request, self.stats, self.request.rows, watch)
         for step in self.evidence.steps(self.stats):
             watch.begin(step)

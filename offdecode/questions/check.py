@@ -301,18 +301,26 @@ class _LogCheck:
     def take(self, step: Step, frames: Frames) -> None:
         builder = self._builders[frames.chunk.segment]
         builder.add(frames)
-        for problem in step.problems:
-            self._builders.get(problem.source, builder).add_problem(problem)
-            self._keep(problem)
+        self._add(step.problems, builder)
 
     def rows(self, records: Records, chunk: DecodedChunk) -> None:
-        builder = self._builders[records.frames.chunk.segment]
-        _count(builder, records, chunk)
-        for problem in chunk.problems:
-            self._builders.get(problem.source, builder).add_problem(problem)
-            self._keep(problem)
+        self._count(records, chunk)
         if self._census is not None:
             self._census.add(chunk)
+
+    def _count(self, records: Records, chunk: DecodedChunk) -> None:
+        """Enter the records of a file, and what they became."""
+        builder = self._builders[records.frames.chunk.segment]
+        builder.add_records(records.frames, records.frame)
+        for name, batch in chunk:
+            builder.add_rows(name, len(batch))
+        self._add(chunk.problems, builder)
+
+    def _add(self, problems: Iterable[Problem], builder: InventoryBuilder) -> None:
+        """Problems of the file that they name, else of this one, and of the partition."""
+        for problem in problems:
+            self._builders.get(problem.source, builder).add_problem(problem)
+            self._keep(problem)
 
     def _keep(self, problem: Problem) -> None:
         """A problem of the partition: all are counted, so many are kept."""
@@ -351,12 +359,9 @@ class _CopiesCheck(_LogCheck):
                 builder.add(frames)
                 for problem in frames.problems:
                     builder.add_problem(problem)
+                status = undecided(frames)
                 for records in iter_records(frames, frames.crc_valid):
-                    chunk = decoder.decode(records, undecided(frames), np.ones(len(records), np.bool_))
-                    _count(builder, records, chunk)
-                    for problem in chunk.problems:
-                        builder.add_problem(problem)
-                        self._keep(problem)
+                    self._count(records, decoder.decode(records, status, np.ones(len(records), np.bool_)))
                 meter(frames.size // self.readings, 0)
 
     def take(self, step: Step, frames: Frames) -> None:
@@ -381,13 +386,6 @@ class _CopiesCheck(_LogCheck):
             for log, *counts in counted
         )
         return replace(super().result(coverage), copies=told)
-
-
-def _count(builder: InventoryBuilder, records: Records, chunk: DecodedChunk) -> None:
-    """Enter the records of a file, and what they became."""
-    builder.add_records(records.frames, records.frame)
-    for name, batch in chunk:
-        builder.add_rows(name, len(batch))
 
 
 def _holders(frames: Frames) -> Iterator[tuple[Vector, Vector]]:

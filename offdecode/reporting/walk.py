@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from offdecode.evidence import LogId, SegmentEvidence, Watch
+from offdecode.evidence import UNWATCHED, LogId, SegmentEvidence, Watch
 from offdecode.filtering import keep, key_mask, pushed
 from offdecode.history.movements.answer_columns import numbered
 from offdecode.history.movements.explanation import MovementRows
@@ -42,14 +42,11 @@ def report(run: Run, asked: ReportOptions, known: ExplainOptions, names: TopicId
 
     Raises SourceError where there is no offsets log.
     """
-    before = _check_before(run)
-    checking = Checking(run) if _is_checked(run) and before is None else None
     problems = Problems()
     heard = Run(run.request, _telling(problems, run.report), run.stats, run.evidence)
     heard.meter = run.meter
     walk = _Walk(heard, known, names)
-    walk.read(checking)
-    checks = before if checking is None else [one.as_dict() for one in (*checking.found(), *checking.rest())]
+    checks = _read(walk, run)
     rows, stats = run.request.rows, run.stats
     logs = list(walk.logs.values())
     schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema.append(pa.field(LOG, pa.int64()))
@@ -87,23 +84,26 @@ def readings(run: Run) -> int:
     return 1 + _is_checked_before(run)
 
 
-def _is_checked(run: Run) -> bool:
-    """Exported records are not."""
-    return isinstance(run.evidence, SegmentEvidence)
-
-
 def _is_checked_before(run: Run) -> bool:
     """Whether a check needs more than the walk reads: each copy of a log by itself, or what came later."""
-    return _is_checked(run) and (run.evidence.merged or run.request.rows.until is not None)
+    return isinstance(run.evidence, SegmentEvidence) and (run.evidence.merged or run.request.rows.until is not None)
 
 
-def _check_before(run: Run) -> list[Row] | None:
-    """What `offdecode check` tells of the evidence, where the walk does not tell it."""
-    if not _is_checked_before(run):
+def _read(walk: _Walk, run: Run) -> list[Row] | None:
+    """Read all that is shown: what `offdecode check` tells of the evidence, None of exported records."""
+    if not isinstance(run.evidence, SegmentEvidence):
+        walk.read()
         return None
-    checked = run.again()
-    checked.meter = lambda read, rows: run.meter(read, 0)  # the rows are read a second time
-    return [one.as_dict() for one in check(checked)]
+    if _is_checked_before(run):
+        checked = run.again()
+        checked.meter = lambda read, rows: run.meter(read, 0)  # the rows are read a second time
+        found = list(check(checked))
+        walk.read()
+    else:
+        checking = Checking(run)
+        walk.read(checking)
+        found = [*checking.found(), *checking.rest()]
+    return [one.as_dict() for one in found]
 
 
 def _telling(problems: Problems, report: Report) -> Report:
@@ -143,7 +143,7 @@ class _Walk:
         self.logs: dict[LogId, LogWalk] = {}
         self.any_undecided = False
 
-    def read(self, watch: Watch | None) -> None:
+    def read(self, watch: Watch = UNWATCHED) -> None:
         """watch: looks on."""
         columns = replace(self._run.request.columns, sizes=True)
         for item in self._run.rows_by_log(pushed(self._run.request.rows, ("until",)), columns, watch=watch):
