@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class OffdecodeError(Exception):
     """Base of every error that offdecode raises."""
@@ -90,3 +92,10 @@ class UnknownCodecError(UnsupportedError):
     def __init__(self, codec: int) -> None:
         self.codec = codec
         super().__init__(f"unknown compression codec {codec}")
+
+
+def near(name: str, among: Iterable[str]) -> str:
+    """The names that are most like one that there is not, as "a or b"; empty where none is."""
+    from difflib import get_close_matches  # nobody waits for it who has not erred
+
+    return " or ".join(get_close_matches(name, list(among), 2))

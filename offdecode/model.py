@@ -154,6 +154,15 @@ class RowType:
         return pa.schema([pa.field(column.name, column.arrow_type) for column in self.columns])
 
 
+def is_utf8(data: bytes) -> bool:
+    """Whether bytes are text, as Kafka has it."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def path_text(path: Path) -> str:
     """A path as text for rows and messages; bytes of it that are no UTF-8 as escapes."""
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 
 import numpy as np
 
 from offdecode.engines.selection import KeyFilter, Selection
-from offdecode.errors import UsageError
+from offdecode.errors import UsageError, near
 from offdecode.filtering import Name, group_bytes, key_tests
 from offdecode.log.batches import Frames
 from offdecode.log.compression import CODECS
@@ -58,8 +57,8 @@ def row_request(source: Source, rows: Filter, columns: Columns, reading: Reading
 def checked_row_type(name: str, among: Sequence[str] = row_type_names()) -> str:
     """The name of a row type; UsageError where there is none of that name."""
     if name not in among:
-        near = get_close_matches(name, among, 2)
-        hint = f" did you mean {' or '.join(near)}?" if near else ""
+        found = near(name, among)
+        hint = f" did you mean {found}?" if found else ""
         raise UsageError(f"there is no row type {name!r};{hint} the row types are {', '.join(among)}")
     return name
 

@@ -6,9 +6,7 @@ Nothing else in the package asks which system this is.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -95,16 +93,6 @@ def next_data(descriptor: int, position: int) -> int:
         return position
     with _moving:
         return os.lseek(descriptor, position, _SEEK_DATA)
-
-
-def free_bytes(folder: Path) -> int:
-    """What can still be written to the file system of a folder."""
-    return shutil.disk_usage(folder).free
-
-
-def temporary_folder() -> Path:
-    """Where temporary files lie: TMPDIR or its like says."""
-    return Path(tempfile.gettempdir())
 
 
 def cpu_count() -> int:

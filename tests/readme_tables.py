@@ -68,7 +68,7 @@ def _option_row(command: click.Command, option: click.Option) -> tuple[str, str]
 
 def command_table() -> str:
     """A line for each command: its page, what it does, its own options; then those that most have."""
-    named = {name: [flag for option in options(command) for flag in _flags(option)] for name, command in commands()}
+    named = {name: [flag for option in options(command) for flag in flags_of(option)] for name, command in commands()}
     counts = Counter(flag for flags in named.values() for flag in flags)
     common = [flag for flag in counts if counts[flag] >= _OF_MOST]
 
@@ -82,7 +82,7 @@ def command_table() -> str:
     ])  # fmt: skip
 
 
-def _flags(option: click.Option) -> list[str]:
+def flags_of(option: click.Option) -> list[str]:
     return [*option.opts, *option.secondary_opts]
 
 

@@ -20,7 +20,7 @@ import pytest
 
 from offdecode.schemas.rows import row_type_names
 from tests.command import ROOT, SECONDS, on_path
-from tests.readme_tables import DOCS, PAGES, README, TABLE, commands, options, tables
+from tests.readme_tables import DOCS, PAGES, README, TABLE, commands, flags_of, options, tables
 
 TEXT = README.read_text("utf-8")
 MOST_LINES = 200  # of README: what a newcomer reads
@@ -52,7 +52,7 @@ def test_every_command_and_option_is_there() -> None:
         page = (DOCS / f"{name}.md").read_text("utf-8")
         assert page.startswith(f"# offdecode {name}\n")
         for option in options(command):
-            for flag in (*option.opts, *option.secondary_opts):
+            for flag in flags_of(option):
                 for text in (TEXT, page):
                     assert re.search(rf"`{re.escape(flag)}[` ]", text), f"{flag} of {name}"
     for flag in ("-h", "--help", "--version"):

@@ -15,6 +15,7 @@ import pytest
 from offdecode import system
 from offdecode.sources.locations import is_url
 from offdecode.sources.remote import remote_location
+from tests.command import Done, finished, run
 from tests.truth import FIXTURES
 
 CLASSIC = FIXTURES / "kafka-3.9.1-classic" / "log"
@@ -50,21 +51,17 @@ COMMANDS = (
 )  # fmt: skip
 
 
-def without(*words: str | Path, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+def without(*words: str | Path, given: bytes | None = None) -> Done:
     """A command where only what every system has is there."""
     command = [sys.executable, "-c", WITHOUT, *map(str, words)]
-    return subprocess.run(command, input=given, capture_output=True)
-
-
-def plainly(*words: str | Path) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-m", "offdecode", *map(str, words)], capture_output=True)
+    return finished(subprocess.run(command, input=given, capture_output=True))
 
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_commands_give_the_same(words: str) -> None:
-    theirs, ours = plainly(*words.split(), CLASSIC), without(*words.split(), CLASSIC)
+    theirs, ours = run(*words.split(), CLASSIC), without(*words.split(), CLASSIC)
     assert theirs.stdout
-    assert (ours.returncode, ours.stderr, ours.stdout) == (theirs.returncode, theirs.stderr, theirs.stdout)
+    assert (ours.status, ours.stderr, ours.stdout) == (theirs.status, theirs.stderr, theirs.stdout)
 
 
 def test_what_is_taken_away_was_used(tmp_path: Path) -> None:
@@ -83,7 +80,7 @@ def test_archives_and_standard_input(tmp_path: Path) -> None:
     archive = tmp_path / "log.tgz"
     with tarfile.open(archive, "w:gz") as made:
         made.add(CLASSIC, "log")
-    theirs, ours = plainly("decode", archive), without("decode", archive)
+    theirs, ours = run("decode", archive), without("decode", archive)
     assert theirs.stdout
     assert (ours.stdout, ours.stderr) == (theirs.stdout, theirs.stderr)
     assert without("decode", "-", given=archive.read_bytes()).stdout == theirs.stdout
@@ -93,10 +90,10 @@ def test_outputs_are_put_in_place(tmp_path: Path) -> None:
     for name in ("rows.jsonl", "page.html"):
         words = ("decode", CLASSIC, "-o") if name == "rows.jsonl" else ("report", CLASSIC, "-o")
         done = without(*words, tmp_path / name)
-        assert done.returncode == 0, done.stderr
+        assert done.status == 0, done.stderr
         assert (tmp_path / name).stat().st_size > 10_000
     done = without("decode", CLASSIC, "-o", tmp_path / "rows", "--format", "parquet")
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     assert {path.name for path in (tmp_path / "rows").iterdir()} >= {"offset_commit.parquet", "group_metadata.parquet"}
 
 
@@ -104,9 +101,9 @@ def test_carving_writes_the_same(tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(bytes(4096) + max(CLASSIC.glob("*/*.log"), key=lambda path: path.stat().st_size).read_bytes())
     written = []
-    for name, command in (("theirs", plainly), ("ours", without)):
+    for name, command in (("theirs", run), ("ours", without)):
         done = command("carve", image, "-o", tmp_path / name)
-        assert done.returncode == 0, done.stderr
+        assert done.status == 0, done.stderr
         found = sorted(path for path in (tmp_path / name).rglob("*.log"))
         written.append([(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in found])
     assert written[0]

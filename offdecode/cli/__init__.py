@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from offdecode import __version__
-from offdecode.errors import OffdecodeError
+from offdecode.errors import OffdecodeError, near
 
 # Command name: (module, one line for the overview).
 COMMANDS = {
@@ -77,10 +77,8 @@ class _ReaderGone(Exception):
 
 def did_you_mean(name: str, among: Iterable[str]) -> str:
     """A sentence behind one that says that there is no such name; empty where none is near."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, list(among), 2)
-    return f" Did you mean {' or '.join(near)}?" if near else ""
+    found = near(name, among)
+    return f" Did you mean {found}?" if found else ""
 
 
 class _Commands(click.Group):

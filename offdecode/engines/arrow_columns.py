@@ -28,7 +28,7 @@ from offdecode.engines.readings import (
     UnknownTags,
     Uuids,
 )
-from offdecode.model import Column, Kind, Mask, Vector, arrow
+from offdecode.model import Column, Kind, Mask, Vector, arrow, is_utf8
 from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS, USER_DATA, OpaqueFormat
 from offdecode.schemas.rows import DECODED, USER_DATA_DECODED
 
@@ -171,14 +171,14 @@ class ArrowColumns:
             try:
                 texts = encoded.dictionary.cast(pa.string())
             except pa.ArrowInvalid:
-                bad = [_is_no_text(item) for item in encoded.dictionary.to_pylist()]
+                bad = [not is_utf8(item) for item in encoded.dictionary.to_pylist()]
                 indices = encoded.indices.fill_null(0).to_numpy()
                 raise DoubtfulRows(np.unique(rows[np.asarray(bad)[indices] & (ranges.length >= 0)])) from None
             return pa.DictionaryArray.from_arrays(encoded.indices, texts)
         try:
             return binary.cast(pa.string())
         except pa.ArrowInvalid:
-            bad = [item is not None and _is_no_text(item) for item in binary.cast(pa.binary()).to_pylist()]
+            bad = [item is not None and not is_utf8(item) for item in binary.cast(pa.binary()).to_pylist()]
             raise DoubtfulRows(np.unique(rows[np.asarray(bad)])) from None
 
     def equal_ones(self, position: Vector, length: Vector) -> Vector:
@@ -249,11 +249,3 @@ def _of_distinct(data: pa.Array, text_of: Callable[[bytes], str | None]) -> pa.A
     encoded = data.cast(pa.binary()).dictionary_encode()
     texts = pa.array([text_of(item) for item in encoded.dictionary.to_pylist()], pa.string())
     return texts.take(encoded.indices)
-
-
-def _is_no_text(data: bytes) -> bool:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return True
-    return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from typing import Any
 
 from offdecode.errors import CorruptError
@@ -61,7 +62,7 @@ def form_of(line: bytes, printed: Printed) -> Form:
     return Objects(printed) if line.lstrip().startswith(_BEGINS) else Words(printed)
 
 
-class Form:
+class Form(ABC):
     """How the lines of an export are put together and read. partition: what was told of it last."""
 
     partition: int | None = None
@@ -97,9 +98,9 @@ class Form:
         """The texts of the records of a line that is of none before it."""
         return [line]
 
+    @abstractmethod
     def read(self, text: bytes) -> ToldRecord | None:
         """The record of a text, None where it tells of none. Raises CorruptError."""
-        raise NotImplementedError
 
 
 class Objects(Form):
@@ -159,7 +160,7 @@ class Dump(Form):
 
     def is_head(self, line: bytes) -> bool:
         if line.startswith(DUMP_HEAD):
-            self.partition, self._batch = partition_of(line), None
+            self.partition = partition_of(line)
         elif line.startswith(BATCH_HEAD):
             self._batch = batch_of(line)
         else:

@@ -19,6 +19,7 @@ import orjson
 
 from offdecode.errors import CorruptError
 from offdecode.log.told import Place, Printed, Told, ToldRecord
+from offdecode.model import is_utf8
 
 SEAM = b'}{"key":'
 _LONG_LINE_BYTES = 1 << 16
@@ -75,20 +76,12 @@ def _parsed(line: bytes) -> tuple[dict[str, Any], bool]:
     try:
         entry, is_text = json_of(line), True
     except CorruptError:
-        if _is_utf8(line):
+        if is_utf8(line):
             raise
         entry, is_text = _json_of_bytes(line), False
     if not isinstance(entry, dict):
         raise CorruptError("the line is no JSON object")
     return entry, is_text
-
-
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _json_of_bytes(line: bytes) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from io import BufferedReader
 from itertools import chain
@@ -32,29 +32,33 @@ def head_of(path: Path) -> bytes:
     """
     try:
         if is_standard_input(path):
-            return b"" if sys.stdin is None else _head(_peeked(cast(BufferedReader, sys.stdin.buffer)))
+            return b"" if sys.stdin is None else _head_of_stream(cast(BufferedReader, sys.stdin.buffer))
         local = local_path(path)
         if local is None or not local.is_file():
             return b""
         with LocalLocation(local).open() as reader:
-            return _head(reader)
+            return _head(reader.read(0, _HEAD_BYTES), lambda: reader)
     except (OSError, Damage):
         return b""
 
 
-def _head(reader: Reader) -> bytes:
-    head = reader.read(0, _HEAD_BYTES)
+def _head_of_stream(stream: BufferedReader) -> bytes:
+    """The stream is not moved."""
+    head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
+
+    def spooled() -> Reader:
+        spool = Spool()
+        spool.write(head, "-")
+        return SpoolReader(spool, 0, spool.end)
+
+    return _head(head, spooled)
+
+
+def _head(head: bytes, reader: Callable[[], Reader]) -> bytes:
     codec = codec_of(head[:HEAD_BYTES])
     if codec is not None:
-        head = next(iter_decompressed(reader, codec), b"")[:_HEAD_BYTES]
+        head = next(iter_decompressed(reader(), codec), b"")[:_HEAD_BYTES]
     return next(_utf8(iter((head,))), b"")
-
-
-def _peeked(stream: BufferedReader) -> Reader:
-    """What comes first in a stream, which is not moved."""
-    spool = Spool()
-    spool.write(stream.peek(_HEAD_BYTES)[:_HEAD_BYTES], "-")
-    return SpoolReader(spool, 0, spool.end)
 
 
 def _utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:

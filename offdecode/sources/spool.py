@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import weakref
 from typing import Self
 
 from offdecode.errors import SourceError
 from offdecode.sources.readers import SECTOR_BYTES
-from offdecode.system import free_bytes, read_at, read_into_at, temporary_folder, write_at
+from offdecode.system import read_at, read_into_at, write_at
 
 LIMIT_VARIABLE = "OFFDECODE_SPOOL_BYTES"
 _DEFAULT_LIMIT = 64 << 30
@@ -38,7 +39,7 @@ class Spool:
                 self.end += written
                 view = view[written:]
         except OSError as error:
-            reason = f"cannot be unpacked into {temporary_folder()}: {error.strerror}"
+            reason = f"cannot be unpacked into {tempfile.gettempdir()}: {error.strerror}"
             raise SourceError(source, reason) from None
 
     def _create(self) -> None:
@@ -53,8 +54,8 @@ class Spool:
         if self.end - self._looked_at < _LOOK_EACH:
             return
         self._looked_at = self.end
-        if free_bytes(temporary_folder()) < size + _LEFT_FREE + _LOOK_EACH:
-            reason = f"there is no room in {temporary_folder()} to unpack it; TMPDIR names another place"
+        if shutil.disk_usage(tempfile.gettempdir()).free < size + _LEFT_FREE + _LOOK_EACH:
+            reason = f"there is no room in {tempfile.gettempdir()} to unpack it; TMPDIR names another place"
             raise SourceError(source, reason)
 
 

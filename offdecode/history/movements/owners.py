@@ -302,28 +302,27 @@ class Owners:
         """The keys of each assignment."""
         items = [item for assignment in assignments for item in assignment]
         partitions = [partition for item in items for partition in item.partitions]
-        keys = self._few_keys(group, items) if len(partitions) <= _FEW_KEYS else None
-        if keys is None:
-            keys = self._all_keys(group, items, np.array(partitions, np.int64))
+        find = self._few_keys if len(partitions) <= _FEW_KEYS else self._all_keys
+        keys = find(group, items, np.array(partitions, np.int64))
         ends = itertools.accumulate(sum(len(item.partitions) for item in assignment) for assignment in assignments)
         return [keys[start:end] for start, end in itertools.pairwise((0, *ends))]
 
-    def _few_keys(self, group: int, items: list[Assigned]) -> Vector | None:
-        """The keys of a few partitions; None where one of them was not looked up before."""
-        numbers = self._key_numbers
-        known = [numbers.get((group, item.topic or "", partition)) for item in items for partition in item.partitions]
-        return None if None in known else np.array(known, np.int64)
+    def _few_keys(self, group: int, items: list[Assigned], partitions: Vector) -> Vector:
+        """The keys of a few partitions, most of which were looked up before."""
+        names = [(group, item.topic or "", partition) for item in items for partition in item.partitions]
+        known = list(map(self._key_numbers.get, names))
+        if None not in known:
+            return np.array(known, np.int64)
+        keys = self._all_keys(group, items, partitions)
+        self._remember(dict(zip(names, keys.tolist(), strict=True)))
+        return keys
 
     def _all_keys(self, group: int, items: list[Assigned], partitions: Vector) -> Vector:
         topics = {item.topic or "": 0 for item in items}
         places = dict(zip(topics, range(len(topics)), strict=True))
         topic = np.array([places[item.topic or ""] for item in items], np.int64)
         pair = self._keys.all_pairs(np.full(len(items), group), list(topics), topic)
-        keys = self._keys.keys(np.repeat(pair, [len(item.partitions) for item in items]), partitions)
-        if len(keys) <= _FEW_KEYS:
-            named = [(group, item.topic or "", partition) for item in items for partition in item.partitions]
-            self._remember(dict(zip(named, keys.tolist(), strict=True)))
-        return keys
+        return self._keys.keys(np.repeat(pair, [len(item.partitions) for item in items]), partitions)
 
     def _one_by_one(self, group: int) -> None:
         """Know again which member holds what: the group's members are changed one by one from here on."""
