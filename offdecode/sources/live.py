@@ -128,7 +128,8 @@ class LiveTopic:
             if jump is None or offset < jump.at:
                 return None
             partition.jump = None
-            return jump.to, jump.problem
+        self._loop.call_soon_threadsafe(self._notify_fetchers)
+        return jump.to, jump.problem
 
     def kept_until(self, number: int) -> int:
         """End offset of the buffered data, 0 if the buffer is empty."""
@@ -308,7 +309,7 @@ class LiveTopic:
         assert self._wake is not None
         while any(partition.leader == node for partition in self._partitions.values()):
             self._wake.clear()
-            wanted = {p.number: p.position for p in self._partitions.values() if p.leader == node and self._has_room(p)}
+            wanted = {p.number: p.position for p in self._partitions.values() if p.leader == node and self._fetched(p)}
             if not wanted:
                 await self._wake.wait()
                 continue
@@ -378,6 +379,10 @@ class LiveTopic:
             partition.jump = Jump(at, to, problem)
             partition.position, partition.high_watermark = to, last
             self._changed.notify_all()
+
+    def _fetched(self, partition: Partition) -> bool:
+        # What lies behind a jump is no continuation of what is kept: it comes when the reader has jumped.
+        return partition.jump is None and self._has_room(partition)
 
     def _has_room(self, partition: Partition) -> bool:
         if not partition.pieces:

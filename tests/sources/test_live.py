@@ -1,0 +1,67 @@
+"""What is fetched ahead of a live topic: the reader may come as late as it likes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from offdecode.log.headers import entry_with, whole_entries
+from offdecode.model import Problem
+from offdecode.questions.tail import Tail
+from offdecode.sources.client_config import Security
+from offdecode.sources.kafka_client import EARLIEST, OFFSET_OUT_OF_RANGE, Fetched, TopicLayout
+from offdecode.sources.live import LiveTopic
+from tests.asking import a_request
+from tests.segment_builder import batch, commit
+
+
+class ShortenedLog:
+    """A broker with one partition: one batch of 200 offsets, of which the first 150 are gone."""
+
+    FIRST, END = 150, 200
+
+    def __init__(self) -> None:
+        self.log = batch([commit("group", offset=number) for number in range(self.END)])
+
+    async def open(self) -> None:
+        pass
+
+    close = open
+
+    async def layout(self) -> TopicLayout:
+        return TopicLayout({0: 1}, None)
+
+    async def reachable(self, node: int) -> bool:
+        return True
+
+    async def offsets(self, node: int, timestamps: Mapping[int, int]) -> dict[int, int]:
+        return {number: self.FIRST if asked == EARLIEST else self.END for number, asked in timestamps.items()}
+
+    async def fetch(self, node: int, positions: Mapping[int, int], partition_bytes: int, wait_ms: int) -> object:
+        offset = positions[0]
+        if offset < self.FIRST:
+            return {0: Fetched(OFFSET_OUT_OF_RANGE, -1, b"")}
+        await asyncio.sleep(0.01)
+        return {0: Fetched(0, self.END, self.log if offset < self.END else b"")}
+
+
+def test_a_late_reader_finds_a_gap_where_it_is() -> None:
+    """By when it reads, the fetching thread has long met the gap, and would have what comes behind it."""
+    topic = LiveTopic("nowhere:9092", Security(), "copy", whole_entries, entry_with)
+    topic._client = ShortenedLog()  # type: ignore[assignment]
+    tail = Tail(topic, a_request(), hold_seconds=0)
+    problems: list[Problem] = []
+    offsets: list[int] = []
+    try:
+        tail.open("earliest", {0: 100}, wait_topic=False)
+        time.sleep(0.3)
+        for item in tail.catch_up():
+            problems += item.step.problems
+            for chunk in tail.reader.read(item.step):
+                offsets += chunk.batches["offset_commit"]["log_offset"].to_pylist()
+        assert tail.offsets == {0: 200}
+    finally:
+        tail.close()
+    assert offsets == list(range(150, 200))
+    assert [(problem.kind, problem.log_offset) for problem in problems] == [("offset_out_of_range", 100)]
