@@ -81,11 +81,14 @@ def _of_kinds(chosen: MovementOptions, chunk: DecodedChunk) -> DecodedChunk:
 def by_key(chunks: Iterator[DecodedChunk]) -> Iterator[DecodedChunk]:
     """All movements in one chunk, one key's after the other's; then the rest."""
     hidden: list[DecodedChunk] = []
-    movements: list[DecodedChunk] = []
+    movements: list[pa.RecordBatch] = []
     for chunk in chunks:
-        (hidden if HIDDEN_RANGE_ROW in chunk.batches else movements).append(chunk)
+        if HIDDEN_RANGE_ROW in chunk.batches:
+            hidden.append(chunk)
+        elif MOVEMENT_ROW in chunk.batches:
+            movements.append(chunk.batches[MOVEMENT_ROW])
     schema = row_type(MOVEMENT_ROW).arrow_schema
-    rows = pa.Table.from_batches([chunk.batches[MOVEMENT_ROW] for chunk in movements], schema).unify_dictionaries()
+    rows = pa.Table.from_batches(movements, schema).unify_dictionaries()
     keys = {name: rows.column(name).cast(pa.string()) for name in ("group", "topic")}
     keys |= {name: rows.column(name) for name in ("partition", "log_partition", "log_offset")}
     order = pc.sort_indices(pa.table(keys), [(name, "ascending") for name in keys])
