@@ -386,8 +386,8 @@ class Output:
         help="Write rows to PATH: a file, or for Parquet a directory. Default: stdout.",
     )  # fmt: skip
     format: str | None = option(
-        "--format", kind=OptionKind.CHOICE, choices=("jsonl", "parquet"),
-        help="Default: parquet where -o is a directory or ends in .parquet, else jsonl.",
+        "--format", kind=OptionKind.CHOICE, choices=("jsonl", "parquet", "csv", "table"),
+        help="How rows are written. Default: parquet where -o is a directory or ends in .parquet, else jsonl.",
     )  # fmt: skip
     timestamps: Literal["ms", "iso", "local"] = option(
         "--timestamps", kind=OptionKind.CHOICE, choices=("ms", "iso", "local"), default="ms",
@@ -411,8 +411,10 @@ class Output:
     )  # fmt: skip
 
     @property
-    def one_file(self) -> bool:
-        """Whether it is one Parquet file, which has one row type."""
+    def one_type(self) -> bool:
+        """Whether it is CSV or one Parquet file, which have rows of one type."""
+        if self.format is not None and self.format != "parquet":
+            return self.format == "csv"
         return self.path is not None and self.path.suffix == ".parquet" and not self.path.is_dir()
 
     @property

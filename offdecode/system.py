@@ -146,3 +146,10 @@ def widen_pipe(descriptor: int) -> None:
     with suppress(OSError, AttributeError):
         if _fcntl is not None:
             _fcntl.fcntl(descriptor, _fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+def terminals_have_colours() -> bool:
+    """Whether a terminal here takes colours: on Windows the newer one does, the console must be asked to."""
+    if sys.platform == "win32":
+        return "WT_SESSION" in os.environ
+    return os.environ.get("TERM") != "dumb"

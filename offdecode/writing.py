@@ -35,16 +35,22 @@ class Sink(Protocol):
     def write(self, chunk: DecodedChunk) -> None: ...
 
 
+class LineSink(Sink, Protocol):
+    """Writes rows to a stream, once what stands before all of them is there."""
+
+    def begin(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a question makes of a run: rows of these types, None = those that the request asks for.
 
-    formats: sinks beside those of JSON lines and Parquet.
+    formats: sinks beside those of JSON lines, CSV and Parquet.
     """
 
     row_types: tuple[str, ...] | None
     chunks: Callable[[Run], Iterator[DecodedChunk]]
-    formats: Mapping[str, Callable[[Writable], Sink]] = field(default_factory=dict)
+    formats: Mapping[str, Callable[[Writable], LineSink]] = field(default_factory=dict)
 
 
 class StrictStop(OffdecodeError):
@@ -73,22 +79,45 @@ class ProblemLines:
 def write_answer(answer: Answer, run: Run, output: Output) -> None:
     """Write the rows of an answer."""
     with _opened(run.request, output, run.report, answer.row_types) as target:
-        sink: Sink
-        if isinstance(target, ParquetSink):
-            sink = target
-        elif output.format is not None and output.format in answer.formats:
-            sink = answer.formats[output.format](target)
-        else:
-            sink = JsonLinesSink(target, run.request.columns, output.timestamps)
+        sink: Sink = target if isinstance(target, ParquetSink) else begun(_answer_sink(target, answer, run, output))
         for chunk in answer.chunks(run):
             sink.write(chunk)
+
+
+def _answer_sink(target: Writable, answer: Answer, run: Run, output: Output) -> LineSink:
+    if output.format is not None and output.format in answer.formats:
+        return answer.formats[output.format](target)
+    return line_sink(target, run.request, output, answer.row_types)
+
+
+def line_sink(target: Writable, request: Request, output: Output, row_types: tuple[str, ...] | None = None) -> LineSink:
+    """Rows as the output's format has them. row_types: those that there are, None = those that the request asks for."""
+    if output.format == "table":
+        from offdecode.sinks.text.lines import ListingSink
+        from offdecode.sinks.text.records import RECORD_LISTING
+
+        return ListingSink(target, RECORD_LISTING)
+    if output.format != "csv":
+        return JsonLinesSink(target, request.columns, output.timestamps)
+    from offdecode.sinks.csv import CsvSink
+
+    types = request.rows.row_types if row_types is None else row_types
+    if types is None or len(types) != 1:
+        raise UsageError("CSV holds rows of one type: choose it with --type, as --type offset_commit")
+    return CsvSink(target, types[0], request.columns, output.timestamps)
+
+
+def begun(sink: LineSink) -> LineSink:
+    """A sink that has written what stands before all rows."""
+    sink.begin()
+    return sink
 
 
 def write_rows(run: Run, output: Output, problems: BinaryIO) -> None:
     """Write the decoded rows of a run; several processes share the work where they can."""
     jobs = 1
-    # What stops at a problem must not have gone beyond it.
-    if CAN_FORK and isinstance(run.evidence, SegmentEvidence) and not output.strict:
+    # What stops at a problem must not have gone beyond it; the columns of a table are as wide as all before them.
+    if CAN_FORK and isinstance(run.evidence, SegmentEvidence) and not (output.strict or output.format == "table"):
         pieces = max(run.evidence.size // run.evidence.chunk_bytes, 1)
         jobs = min(output.jobs or cpu_count(), pieces)
     if jobs > 1:
@@ -100,7 +129,7 @@ def write_rows(run: Run, output: Output, problems: BinaryIO) -> None:
 def _write_alone(run: Run, output: Output) -> None:
     request = run.request
     with _opened(request, output, run.report, request.rows.row_types) as target:
-        sink = target if isinstance(target, ParquetSink) else JsonLinesSink(target, request.columns, output.timestamps)
+        sink: Sink = target if isinstance(target, ParquetSink) else begun(line_sink(target, request, output))
         reader = StepReader(request, run.stats)
         for step in run.evidence.steps(run.stats):
             run.meter(step.size, _write_step(step, reader, sink, run.report))
@@ -113,6 +142,7 @@ def _write_shared(run: Run, output: Output, problems: BinaryIO, jobs: int) -> No
     """
     request = run.request
     with _opened(request, output, run.report, request.rows.row_types) as target:
+        _begin_for_all(target, request, output)
 
         def feed(give: Callable[[Step], None]) -> Stats:
             stats = Stats()
@@ -133,7 +163,7 @@ def _write_shared(run: Run, output: Output, problems: BinaryIO, jobs: int) -> No
                 end_step = carrying.end_step
             else:
                 rows_out = TurnStream(target, turns)
-                sink, end_step = JsonLinesSink(rows_out, request.columns, output.timestamps), rows_out.flush
+                sink, end_step = line_sink(rows_out, request, output), rows_out.flush
             for step in steps:
                 rows = _write_step(step, reader, sink, report)
                 end_step()
@@ -152,6 +182,13 @@ def _write_shared(run: Run, output: Output, problems: BinaryIO, jobs: int) -> No
 
         for stats in share(jobs, feed, work, on_note):
             run.stats.add(stats)
+
+
+def _begin_for_all(target: ParquetSink | BinaryIO, request: Request, output: Output) -> None:
+    """Write what stands before all rows; no process is to have it in its buffer too."""
+    if not isinstance(target, ParquetSink):
+        line_sink(target, request, output).begin()
+        target.flush()
 
 
 def _send(turns: Turns, note: Callable[[Carried], None], carried: Carried) -> None:
@@ -185,7 +222,7 @@ def problem_stream(output: Output) -> Iterator[BinaryIO]:
 def _opened(
     request: Request, output: Output, report: Report, row_types: tuple[str, ...] | None
 ) -> AbstractContextManager[ParquetSink] | AbstractContextManager[BinaryIO]:
-    return parquet_sink(request, output, report, row_types) if output.parquet else json_stream(output)
+    return parquet_sink(request, output, report, row_types) if output.parquet else line_stream(output)
 
 
 @contextmanager
@@ -204,7 +241,7 @@ def parquet_sink(
 
 
 @contextmanager
-def json_stream(output: Output) -> Iterator[BinaryIO]:
+def line_stream(output: Output) -> Iterator[BinaryIO]:
     """Stdout, or a file that gets its name when the run is through and vanishes when it fails."""
     if output.path is None:
         if sys.stdout is None:

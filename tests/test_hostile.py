@@ -89,6 +89,10 @@ def hostile_names() -> bytes:
     ["explain", "--format", "text"],
     ["transactions", "--format", "text"],
     ["groups", "--format", "table"],
+    *(
+        [*words, "--format", "table"]
+        for words in (["decode"], ["generations"], ["generations", "--summary"], ["explain"], ["transactions"])
+    ),
     ["growth", "--by", "group", "--by", "topic", "--format", "table"],
 ], ids=" ".join)  # fmt: skip
 def test_names_never_reach_a_terminal_raw(arguments: list[str], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from offdecode.cli.options import Taken, paths_argument, takes
+from offdecode.cli.options import Taken, paths_argument, report_format, takes
 from offdecode.options import CarveOptions, Output, Source
 
 
@@ -20,8 +20,8 @@ from offdecode.options import CarveOptions, Output, Source
     required=True,
     help="Write segments and manifest.jsonl to this new or empty directory.",
 )
+@report_format("How the summary is printed; jsonl is one object.")
 @takes(Taken(Source, ("topic_name",)), CarveOptions)
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as a JSON object.")
 def command(source: Source, asked: CarveOptions, output: Path, as_json: bool) -> int:
     """Look through any bytes for batches of the offsets topic, and write them as segments that every command reads.
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
-from offdecode.cli.options import paths_argument, takes
+from offdecode.cli.options import paths_argument, report_format, takes
 from offdecode.options import CheckOptions, Source
 
 
 @click.command("check")
 @paths_argument
+@report_format("jsonl is an object for each partition, leftover file, archive and unused path.")
 @takes(Source, CheckOptions)
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="A JSON object for each partition, leftover file, archive and unused path.",
-)
 def command(source: Source, asked: CheckOptions, as_json: bool) -> int:
     """Check segment files: an inventory with checksums, damage, and which offsets and times are complete.
 
@@ -31,14 +28,15 @@ def command(source: Source, asked: CheckOptions, as_json: bool) -> int:
     from offdecode.request import Request
     from offdecode.run import Run
     from offdecode.sinks.text.check import report_lines
+    from offdecode.sinks.text.lines import fitted_to, shown
 
     problems = 0
     run = Run(Request(source), lambda problem: None)
-    with progress(run.evidence.size) as run.meter:
+    with progress(run.evidence.size) as run.meter, fitted_to(sys.stdout):
         for found in check(run, asked):
             problems += found.problem_count
             if as_json:
                 click.echo(orjson.dumps(found.as_dict()))
             else:
-                click.echo("\n".join(report_lines(found.as_dict())))
+                click.echo("\n".join(map(shown, report_lines(found.as_dict()))), color=True)
     return DAMAGED if problems else 0

@@ -41,18 +41,19 @@ def command(  # noqa: PLR0913 - a value for each group of options
     from offdecode.questions.explain import by_key, explain
     from offdecode.request import Request
     from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW
-    from offdecode.sinks.text.lines import TextSink
-    from offdecode.sinks.text.movements import Timeline
+    from offdecode.sinks.text.lines import ListingSink, TextSink
+    from offdecode.sinks.text.movements import MOVEMENT_LISTING, Timeline
     from offdecode.sinks.text.timesketch import MOVEMENT_EVENTS, EventSink
     from offdecode.writing import Answer
 
-    row_types = (MOVEMENT_ROW,) if output.one_file else (MOVEMENT_ROW, HIDDEN_RANGE_ROW)
+    row_types = (MOVEMENT_ROW,) if output.one_type else (MOVEMENT_ROW, HIDDEN_RANGE_ROW)
     chunks = partial(explain, asked=asked, names=names, chosen=chosen)
     answer = Answer(
         row_types,
         (lambda run: by_key(chunks(run))) if output.format == "text" else chunks,
         {
             "text": partial(TextSink, lines=Timeline()),
+            "table": partial(ListingSink, listing=MOVEMENT_LISTING),
             "timesketch": partial(EventSink, events=MOVEMENT_EVENTS),
         },
     )

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import click
 
 from offdecode.cli import DAMAGED
-from offdecode.cli.run import print_stats
+from offdecode.cli.run import for_a_person, print_stats
 from offdecode.errors import UsageError
 from offdecode.model import DecodedChunk
 from offdecode.options import Output
@@ -24,7 +24,7 @@ from offdecode.sinks.checkpoint import ResumedFile, TailCheckpoint, load_checkpo
 from offdecode.sinks.jsonl import JsonLinesSink
 from offdecode.sinks.parquet import ParquetSink
 from offdecode.sinks.parts import ParquetParts
-from offdecode.writing import ProblemLines, json_stream, parquet_sink, problem_stream
+from offdecode.writing import ProblemLines, begun, line_sink, line_stream, parquet_sink, problem_stream
 
 _SAVE_SECONDS = 1.0
 _STATUS_SECONDS = 0.5
@@ -63,7 +63,7 @@ def run_tail(request: Request, following: Following, output: Output, *, terminal
     security = Security() if following.command_config is None else read_security(following.command_config)
     saved = None if following.checkpoint is None else load_checkpoint(following.checkpoint)
     tail = Tail.of(following.servers, security, request, following.hold_seconds)
-    with problem_stream(output) as problems, _signals(tail):
+    with problem_stream(output) as problems, _signals(tail), for_a_person(output):
         report = ProblemLines(problems, tail.stats, output.strict)
         try:
             tail.open(following.beginning, saved.offsets if saved else {}, wait_topic=following.wait_topic)
@@ -172,13 +172,15 @@ def _target(  # noqa: C901 - a refusal each for what a checkpoint cannot go on f
     tail: Tail,
 ) -> Iterator[_Target]:
     if following.checkpoint is None:
-        with parquet_sink(request, output, report) if output.parquet else json_stream(output) as sink:
+        with parquet_sink(request, output, report) if output.parquet else line_stream(output) as sink:
             yield (
                 _Plain(sink, None)
                 if isinstance(sink, ParquetSink)
-                else _Plain(JsonLinesSink(sink, request.columns, output.timestamps), sink)
+                else _Plain(begun(line_sink(sink, request, output)), sink)
             )
         return
+    if output.format not in (None, "jsonl", "parquet"):
+        raise UsageError("--checkpoint goes on in JSON lines or Parquet: give --format jsonl or parquet")
     path = output.path
     if path is None:
         raise UsageError("--checkpoint needs -o: what went to a pipe cannot be taken back")

@@ -28,8 +28,8 @@ def command(
     from offdecode.questions.generations import generations
     from offdecode.request import Request
     from offdecode.schemas.history_rows import GENERATION_ROW, GENERATION_SUMMARY_ROW
-    from offdecode.sinks.text.generations import generation_lines, summary_lines
-    from offdecode.sinks.text.lines import TextSink
+    from offdecode.sinks.text.generations import GENERATION_LISTING, SUMMARY_LISTING, generation_lines, summary_lines
+    from offdecode.sinks.text.lines import ListingSink, TextSink
     from offdecode.sinks.text.timesketch import GENERATION_EVENTS, EventSink
     from offdecode.writing import Answer
 
@@ -37,9 +37,14 @@ def command(
         raise UsageError("a summary is no event of a timeline: leave out --summary or --format timesketch")
     row_type = GENERATION_SUMMARY_ROW if asked.summary else GENERATION_ROW
     lines = summary_lines if asked.summary else generation_lines
+    listing = SUMMARY_LISTING if asked.summary else GENERATION_LISTING
     answer = Answer(
         (row_type,),
         partial(generations, asked=asked, names=names),
-        {"text": partial(TextSink, lines=lines), "timesketch": partial(EventSink, events=GENERATION_EVENTS)},
+        {
+            "text": partial(TextSink, lines=lines),
+            "table": partial(ListingSink, listing=listing),
+            "timesketch": partial(EventSink, events=GENERATION_EVENTS),
+        },
     )
     return run_answer(answer, Request(source, rows, reading=reading), output)

@@ -12,9 +12,7 @@ from offdecode.options import GROUPS, ExplainOptions, Filter, Output, OverviewOp
 
 @click.command("groups")
 @paths_argument
-@takes(
-    Source, Taken(Filter, (*GROUPS, "until")), OverviewOptions, ExplainOptions, TopicIds, Reading, output_of(("table",))
-)
+@takes(Source, Taken(Filter, (*GROUPS, "until")), OverviewOptions, ExplainOptions, TopicIds, Reading, output_of())
 def command(  # noqa: PLR0913 - a value for each group of options
     source: Source, rows: Filter, asked: OverviewOptions, known: ExplainOptions, names: TopicIds, reading: Reading,
     output: Output,

@@ -12,7 +12,7 @@ from offdecode.options import EACH_LOG, GROUPS, Filter, GrowthOptions, Output, R
 
 @click.command("growth")
 @paths_argument
-@takes(Taken(Source, EACH_LOG), Taken(Filter, (*GROUPS, "topics")), GrowthOptions, Reading, output_of(("table",)))
+@takes(Taken(Source, EACH_LOG), Taken(Filter, (*GROUPS, "topics")), GrowthOptions, Reading, output_of())
 def command(source: Source, rows: Filter, asked: GrowthOptions, reading: Reading, output: Output) -> int:
     """Tell where the bytes of the offsets topic are, and what keeps the log cleaner from removing them.
 
@@ -26,6 +26,6 @@ def command(source: Source, rows: Filter, asked: GrowthOptions, reading: Reading
     from offdecode.sinks.text.lines import TableSink
     from offdecode.writing import Answer
 
-    row_types = (GROWTH_ROW,) if output.one_file else GROWTH_ROW_TYPES
+    row_types = (GROWTH_ROW,) if output.one_type else GROWTH_ROW_TYPES
     answer = Answer(row_types, partial(growth, asked=asked), {"table": partial(TableSink, lines=growth_lines)})
     return run_answer(answer, growth_request(source, rows, reading), output)

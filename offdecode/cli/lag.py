@@ -12,7 +12,7 @@ from offdecode.options import COMMITS, GROUPS, TIMES, Filter, LagOptions, Output
 
 @click.command("lag")
 @paths_argument
-@takes(Source, LagOptions, Taken(Filter, (*GROUPS, *COMMITS, *TIMES)), Reading, output_of(("table",)))
+@takes(Source, LagOptions, Taken(Filter, (*GROUPS, *COMMITS, *TIMES)), Reading, output_of())
 def command(source: Source, asked: LagOptions, rows: Filter, reading: Reading, output: Output) -> int:
     """Tell how far each committed offset is behind the end of its partition, at the end or at earlier moments.
 

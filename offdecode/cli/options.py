@@ -133,6 +133,23 @@ def paths_argument(function: Command) -> Command:
     )(function)
 
 
+def report_format(json_help: str) -> Callable[[Command], Command]:
+    """How a command that has no rows prints what it found: it is called with as_json. json_help: what JSON holds."""
+
+    def decorate(function: Command) -> Command:
+        @click.option("--format", "form", type=click.Choice(("text", "jsonl")), default="text", show_default=True,
+                      help=json_help)  # fmt: skip
+        @click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl.")
+        @wraps(function)
+        def command(form: str, as_json: bool, **values: Any) -> Any:
+            return function(as_json=as_json or form == "jsonl", **values)
+
+        wrapped: Command = command
+        return wrapped
+
+    return decorate
+
+
 def output_of(formats: Iterable[str] = (), *, jobs: bool = False) -> Taken:
     """Where rows and problems go. formats: those beside jsonl and parquet. jobs: whether processes share the work."""
     names = [item.name for item, _ in options_of(Output) if jobs or item.name != "jobs"]

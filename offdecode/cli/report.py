@@ -39,10 +39,10 @@ def command(  # noqa: PLR0913 - a value for each group of options
     from offdecode.reporting.walk import readings, report
     from offdecode.request import Request
     from offdecode.run import Run
-    from offdecode.writing import json_stream
+    from offdecode.writing import line_stream
 
     def write(run: Run) -> None:
-        with json_stream(output) as stream:
+        with line_stream(output) as stream:
             for chunk in chunks(report(run, asked, known, names)):
                 stream.write(chunk)
 

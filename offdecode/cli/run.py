@@ -15,7 +15,7 @@ from offdecode.options import Output
 from offdecode.questions.names import Missing, missing_names
 from offdecode.request import Meter, Request, Stats, unmetered
 from offdecode.run import Run
-from offdecode.sinks.text.lines import printable
+from offdecode.sinks.text.lines import fitted_to, printable
 from offdecode.sinks.text.words import local_times, name_words
 from offdecode.writing import (
     Answer,
@@ -60,13 +60,20 @@ def _run(
     stats = Stats()
     with problem_stream(output) as problems:
         run = Run(request, ProblemLines(problems, stats, output.strict), stats)
-        with progress(run.evidence.size * readings(run)) as run.meter, local_times(output.timestamps == "local"):
+        with progress(run.evidence.size * readings(run)) as run.meter, for_a_person(output):
             write(run, problems)
     for missing in missing_names(run):
         click.echo(f"offdecode: {printable(_missing_words(missing))}", err=True)
     if output.show_stats:
         print_stats(stats, time.monotonic() - start)
     return DAMAGED if stats.problems else 0
+
+
+@contextmanager
+def for_a_person(output: Output) -> Iterator[None]:
+    """Within, times are told as the output asks, and lines are made for the terminal if rows go there."""
+    with local_times(output.timestamps == "local"), fitted_to(sys.stdout if output.path is None else None):
+        yield
 
 
 def _missing_words(missing: Missing) -> str:

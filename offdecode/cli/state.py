@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -13,27 +14,28 @@ from offdecode.options import COMMITS, GROUPS, Filter, Output, Reading, Source, 
 
 @click.command("state")
 @paths_argument
-@takes(Source, StateOptions, Taken(Filter, (*GROUPS, *COMMITS)), TopicIds, Reading, output_of(("table", "csv")))
+@takes(Source, StateOptions, Taken(Filter, (*GROUPS, *COMMITS)), TopicIds, Reading, output_of())
 def command(
     source: Source, asked: StateOptions, rows: Filter, names: TopicIds, reading: Reading, output: Output
 ) -> int:
     """Tell the committed and pending offsets and the groups, as of a moment.
 
-    PATH as for decode. --format csv is what kafka-consumer-groups --reset-offsets --from-file reads.
+    PATH as for decode. --format csv without --type is what kafka-consumer-groups --reset-offsets --from-file reads.
     """
     from offdecode.cli.run import run_answer
     from offdecode.questions.state import state, state_request
     from offdecode.schemas.state_rows import STATE_ROW_TYPES
-    from offdecode.sinks.csv import CsvSink
+    from offdecode.sinks.csv import ValuesSink
+    from offdecode.sinks.jsonl import Writable
     from offdecode.sinks.text.lines import TableSink
     from offdecode.sinks.text.state import RESET_COLUMNS, RESET_ROW, state_lines
-    from offdecode.writing import Answer
+    from offdecode.writing import Answer, LineSink
 
     if output.format == "table" and asked.as_of_offset is None:
         asked = replace(asked, with_lag=True)
     request = state_request(source, asked, rows, reading)
-    answer = Answer(asked.types or STATE_ROW_TYPES, partial(state, asked=asked, names=names), {
-        "table": partial(TableSink, lines=state_lines),
-        "csv": partial(CsvSink, row_type=RESET_ROW, columns=RESET_COLUMNS),
-    })  # fmt: skip
+    formats: dict[str, Callable[[Writable], LineSink]] = {"table": partial(TableSink, lines=state_lines)}
+    if not asked.types:
+        formats["csv"] = partial(ValuesSink, name=RESET_ROW, columns=RESET_COLUMNS)
+    answer = Answer(asked.types or STATE_ROW_TYPES, partial(state, asked=asked, names=names), formats)
     return run_answer(answer, request, output)

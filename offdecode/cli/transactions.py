@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import click
@@ -22,10 +23,14 @@ def command(source: Source, rows: Filter, asked: TransactionOptions, reading: Re
     from offdecode.questions.transactions import transactions
     from offdecode.request import Request
     from offdecode.schemas.state_rows import TRANSACTION_ROW
-    from offdecode.sinks.text.lines import TextSink
-    from offdecode.sinks.text.state import transaction_lines
-    from offdecode.writing import Answer
+    from offdecode.sinks.jsonl import Writable
+    from offdecode.sinks.text.lines import ListingSink, TextSink
+    from offdecode.sinks.text.state import TRANSACTION_LISTING, transaction_lines
+    from offdecode.writing import Answer, LineSink
 
-    formats = {"text": partial(TextSink, lines=transaction_lines)}
+    formats: dict[str, Callable[[Writable], LineSink]] = {
+        "text": partial(TextSink, lines=transaction_lines),
+        "table": partial(ListingSink, listing=TRANSACTION_LISTING),
+    }
     answer = Answer((TRANSACTION_ROW,), partial(transactions, asked=asked), formats)
     return run_answer(answer, Request(source, rows, reading=reading), output)

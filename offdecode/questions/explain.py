@@ -22,10 +22,9 @@ from offdecode.questions.producers import Producers
 from offdecode.questions.rows import chunk_of
 from offdecode.questions.topic_deletions import TopicDeletions
 from offdecode.run import LogRows, Run
-from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW
+from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW, PROGRESS
 from offdecode.schemas.rows import MARKER_ROW, row_type
 
-_PROGRESS = ("first", "advance", "repeat")
 ALL_MOVEMENTS = MovementOptions()
 
 
@@ -74,7 +73,7 @@ def _of_kinds(chosen: MovementOptions, chunk: DecodedChunk) -> DecodedChunk:
     if chosen.kinds:
         stays &= np.asarray(pc.is_in(kind, pa.array(chosen.kinds, pa.string())))
     if chosen.notable:
-        stays &= ~np.asarray(pc.is_in(kind, pa.array(_PROGRESS)))
+        stays &= ~np.asarray(pc.is_in(kind, pa.array(PROGRESS)))
     return chunk.where(stays)
 
 

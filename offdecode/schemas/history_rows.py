@@ -8,6 +8,7 @@ from __future__ import annotations
 from offdecode.model import Column, Kind
 
 DEAD = "Dead"  # the state of a group that was deleted
+PROGRESS = ("first", "advance", "repeat")  # kinds of movements that are nothing out of the ordinary
 
 GENERATION_ROW = "generation"
 GENERATION_SUMMARY_ROW = "generation_summary"

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from offdecode.model import Column, DecodedChunk, Kind, arrow
 from offdecode.schemas.rows import RowOptions, row_type
 from offdecode.sinks.pieces import Coded, Piece, Pieces
-from offdecode.sinks.times import FIRST_CALENDAR_MS, LAST_CALENDAR_MS, UTC_ZONE, all_local_times
+from offdecode.sinks.times import time_texts
 
 Timestamps = Literal["ms", "iso", "local"]
 
@@ -40,6 +40,9 @@ class JsonLinesSink:
         self._stream = stream
         self._options = options
         self._timestamps = timestamps
+
+    def begin(self) -> None:
+        """Nothing stands before the rows."""
 
     def write(self, chunk: DecodedChunk) -> None:
         lines = [self._lines(name, batch) for name, batch in chunk.batches.items()]
@@ -71,12 +74,12 @@ class JsonLinesSink:
                 pieces.add(f'{separator}"{column.name}":')
                 self._add_value(pieces, column, array)
             elif array.null_count < len(array):
-                shown = pc.binary_join_element_wise(f',"{column.name}":', self._text(column, array), "")
+                shown = pc.binary_join_element_wise(f',"{column.name}":', self.text(column, array), "")
                 pieces.add(pc.if_else(array.is_valid(), shown, "") if array.null_count else shown)
             separator = ","
         pieces.add(close)
 
-    def _text(self, column: Column, array: pa.Array) -> pa.Array:
+    def text(self, column: Column, array: pa.Array) -> pa.Array:
         """The JSON text of each value."""
         pieces = Pieces(len(array))
         self._add_value(pieces, column, array)
@@ -139,15 +142,8 @@ class JsonLinesSink:
         numbers = _number_text(milliseconds)
         if self._timestamps == "ms":
             return numbers
-        sayable = pc.and_(
-            pc.greater_equal(milliseconds, FIRST_CALENDAR_MS), pc.less_equal(milliseconds, LAST_CALENDAR_MS)
-        )
-        times = pc.if_else(sayable, milliseconds, None)
-        zones: str | pa.Array = UTC_ZONE
-        if self._timestamps == "local":
-            times, zones = _in_local_time(times)
-        told = pc.strftime(times.cast(pa.timestamp("ms")), format="%Y-%m-%dT%H:%M:%S")
-        return pc.coalesce(pc.binary_join_element_wise('"', told, zones, '"', ""), numbers)
+        told = time_texts(milliseconds, local=self._timestamps == "local")
+        return pc.coalesce(pc.binary_join_element_wise('"', told, '"', ""), numbers)
 
     def _elements(self, column: Column, array: pa.Array, flat: pa.Array) -> pa.Array:
         """The elements of each list, joined. flat: those of all."""
@@ -156,7 +152,7 @@ class JsonLinesSink:
             offsets = arrow(np.concatenate((np.zeros(1, np.int32), np.cumsum(lengths.to_numpy(), dtype=np.int32))))
         else:
             offsets = array.offsets
-        return pc.binary_join(pa.ListArray.from_arrays(offsets, self._text(column, flat)), ",")
+        return pc.binary_join(pa.ListArray.from_arrays(offsets, self.text(column, flat)), ",")
 
     def _add_embedded(self, pieces: Pieces, column: Column, array: pa.Array) -> None:
         """Add the structure that the bytes hold, or `{"hex": ...}` and what else is optional."""
@@ -172,12 +168,6 @@ class JsonLinesSink:
         if hexadecimal.null_count:
             other = pc.if_else(hexadecimal.is_valid(), other, self._object(column.children, arrays, len(array)))
         pieces.add(other)
-
-
-def _in_local_time(times: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Milliseconds as a clock here showed them, and the zone of each."""
-    shown, zones, index = all_local_times(times.fill_null(0).to_numpy())
-    return pc.if_else(times.is_valid(), arrow(shown), None), pa.array(zones, pa.string()).take(arrow(index))
 
 
 def _number_text(numbers: pa.Array) -> pa.Array:

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from offdecode.model import Vector
+from offdecode.model import Vector, arrow
 
 # Milliseconds of the years 1 to 9999: what RFC 3339 and most calendars can say.
 FIRST_CALENDAR_MS = -62_135_596_800_000
@@ -44,9 +46,22 @@ def local_time(milliseconds: int) -> tuple[int, str]:
     return milliseconds + ahead, zone
 
 
-def all_local_times(milliseconds: Vector) -> tuple[Vector, list[str], Vector]:
-    """The same of many times: as shown, zones, and which of the zones each has."""
+def time_texts(milliseconds: pa.Array, *, local: bool) -> pa.Array:
+    """Times as RFC 3339 text, in UTC or as a clock here showed them; null where they are null or in no calendar."""
+    sayable = pc.and_(pc.greater_equal(milliseconds, FIRST_CALENDAR_MS), pc.less_equal(milliseconds, LAST_CALENDAR_MS))
+    times = pc.if_else(sayable, milliseconds, None)
+    zones: str | pa.Array = UTC_ZONE
+    if local:
+        times, zones = _in_local_time(times)
+    told = pc.strftime(times.cast(pa.timestamp("ms")), format="%Y-%m-%dT%H:%M:%S")
+    return pc.binary_join_element_wise(told, zones, "")
+
+
+def _in_local_time(times: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Milliseconds as shown here, and the zone of each."""
+    milliseconds = times.fill_null(0).to_numpy()
     steps, index = np.unique(milliseconds // _STEP_MS, return_inverse=True)
     zones = [_zone_at(step) for step in steps.tolist()]
-    ahead = np.array([ahead for ahead, _ in zones], np.int64)
-    return milliseconds + ahead[index], [zone for _, zone in zones], index
+    shown = milliseconds + np.array([ahead for ahead, _ in zones], np.int64)[index]
+    names: Vector = index
+    return pc.if_else(times.is_valid(), arrow(shown), None), pa.array([zone for _, zone in zones]).take(arrow(names))

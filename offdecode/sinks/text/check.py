@@ -1,19 +1,21 @@
-"""A check's findings to lines for a person. Names are shown with control and escape characters escaped."""
+"""A check's findings to lines for a person."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from offdecode.sinks.text.lines import printable
+from offdecode.model import SpanState
+from offdecode.sinks.text.lines import Line, Style, Styled
 from offdecode.sinks.text.words import digest_words, offsets_words, time_words
 
 Row = dict[str, Any]
 
+_EXPECTED = (SpanState.COMPLETE, SpanState.COMPACTED)
 _LISTED = 20  # problems a partition; --json has them all
 
 
-def report_lines(found: Row) -> Iterator[str]:
+def report_lines(found: Row) -> Iterator[Line]:
     """The report on a partition, a file that is left over, an archive, or a path that was not used.
 
     found: its `as_dict`.
@@ -21,19 +23,19 @@ def report_lines(found: Row) -> Iterator[str]:
     yield from _LINES[found["type"]](found)
 
 
-def _unused_lines(found: Row) -> Iterator[str]:
+def _unused_lines(found: Row) -> Iterator[Line]:
     prefix = "not used: " if found["type"] == "unused" else ""
-    yield f"{prefix}{printable(found['source'])}: {printable(found['message'])}"
+    yield Styled(f"{prefix}{found['source']}: {found['message']}", Style.NOTABLE)
 
 
 def _container_lines(found: Row) -> Iterator[str]:
-    yield f"read from {printable(found['path'])}"
+    yield f"read from {found['path']}"
     yield f"    {digest_words(found)}"
 
 
-def _partition_lines(found: Row) -> Iterator[str]:
+def _partition_lines(found: Row) -> Iterator[Line]:
     name = "of no known number" if found["log_partition"] is None else str(found["log_partition"])
-    yield f"partition {name}"
+    yield Styled(f"partition {name}", Style.TITLE)
     marks = found["checkpoints"]
     yield (
         f"  high watermark {_number(marks['high_watermark'])}, log start {_number(marks['log_start'])}, "
@@ -43,27 +45,27 @@ def _partition_lines(found: Row) -> Iterator[str]:
         broker = "" if copy["broker"] is None else f" of broker {copy['broker']}"
         counts = f"{copy['records']:,} records, {copy['alone']:,} of them in no other copy"
         lost = f"{copy['lost_branch']:,} of a branch that did not stand"
-        yield f"  copy{broker} {printable(copy['directory'])}: {counts}, {lost}"
+        yield f"  copy{broker} {copy['directory']}: {counts}, {lost}"
     for file in found["files"]:
         yield from _file_lines(file)
     yield "  completeness"
     for span in found["completeness"]:
-        yield f"    {_span(span)}"
+        yield Styled(f"    {_span(span)}", Style.PLAIN if span["state"] in _EXPECTED else Style.WARNING)
     for finding in found.get("loading") or ():
-        yield f"  {_finding(finding)}"
+        yield Styled(f"  {_finding(finding)}", Style.WARNING)
     if found.get("loading") == []:
         yield "  that release would read every record"
     yield f"  problems: {found['problem_count']:,}"
     for problem in found["problems"][:_LISTED]:
         at = "" if problem["position"] is None else f" at byte {problem['position']:,}"
-        yield f"    {problem['kind']}{at} of {printable(problem['source'])}: {printable(problem['message'])}"
+        yield Styled(f"    {problem['kind']}{at} of {problem['source']}: {problem['message']}", Style.WARNING)
     if found["problem_count"] > _LISTED:
         yield f"    and {found['problem_count'] - _LISTED:,} more (--json lists them)"
 
 
 def _leftover_lines(found: Row) -> Iterator[str]:
     file = found["file"]
-    yield f"left over, and read only with --leftovers: {printable(file['path'])} ({found['why']})"
+    yield f"left over, and read only with --leftovers: {file['path']} ({found['why']})"
     yield f"    {digest_words(file)}"
     yield (
         f"    offsets {offsets_words(file['first_offset'], file['last_offset'])}, {file['batches']:,} batches, "
@@ -72,7 +74,7 @@ def _leftover_lines(found: Row) -> Iterator[str]:
 
 
 def _file_lines(file: Row) -> Iterator[str]:
-    yield f"  {printable(file['path'])}"
+    yield f"  {file['path']}"
     yield f"    {digest_words(file)}"
     times = _times(file["first_timestamp"], file["last_timestamp"])
     yield f"    offsets {offsets_words(file['first_offset'], file['last_offset'])}, {times}"
@@ -112,7 +114,7 @@ def _time(milliseconds: int | None) -> str:
     return "not known" if milliseconds is None else time_words(milliseconds)
 
 
-_LINES: dict[str, Callable[[Row], Iterator[str]]] = {
+_LINES: dict[str, Callable[[Row], Iterator[Line]]] = {
     "partition": _partition_lines,
     "leftover": _leftover_lines,
     "container": _container_lines,

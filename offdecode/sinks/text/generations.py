@@ -6,18 +6,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from offdecode.schemas.history_rows import DEAD
+from offdecode.sinks.text.lines import Cells, Line, Listing, Style, Styled
 from offdecode.sinks.text.words import assignment_words, duration_words, name_words, time_words
 
 Row = dict[str, Any]
 
 
-def generation_lines(row: Row) -> Iterator[str]:
+def generation_lines(row: Row) -> Iterator[Line]:
     """One line for the generation, one for each member that came, went or changed what it has."""
     title = "deleted" if row["state"] == DEAD else f"{_counted(row)} {row['generation']}, {row['state']}"
     place = f"{row['log_partition']}:{row['log_offset']}"
-    yield f"{time_words(row['log_timestamp'])}  {name_words(row['group'])}  {title}  [{place}]{_notes(row)}"
+    text = f"{time_words(row['log_timestamp'])}  {name_words(row['group'])}  {title}  [{place}]{_notes(row)}"
+    yield Styled(text, Style.NOTABLE if row["state"] == DEAD else Style.TITLE)
     if row["missing_before"]:
-        yield f"    ? {row['missing_before']} before it missing: {row['missing_reason']}"
+        yield Styled(f"    ? {row['missing_before']} before it missing: {row['missing_reason']}", Style.WARNING)
     if row["turned_from"]:
         yield f"    = was a {row['turned_from']} group"
     replaced = {item["member_id"]: item for item in row["replaced"]}
@@ -51,6 +53,48 @@ def summary_lines(row: Row) -> Iterator[str]:
         f"{'' if stable is None else ', longest stable ' + duration_words(stable)}"
         f"{', missing ' + str(row['missing']) if row['missing'] else ''}"
     )
+
+
+def _generation_cells(row: Row) -> Cells:
+    counts = (len(row[name]) for name in ("members", "joined", "left", "replaced", "changed"))
+    return (
+        time_words(row["log_timestamp"]), f"{row['log_partition']}:{row['log_offset']}", name_words(row["group"]),
+        row["group_type"], "-" if row["generation"] is None else str(row["generation"]), row["state"],
+        *(str(count) if count else "-" for count in counts),
+        f"{row['missing_before']:,}" if row["missing_before"] else "-",
+        "-" if row["since_previous_ms"] is None else duration_words(row["since_previous_ms"]),
+    )  # fmt: skip
+
+
+def _generation_style(row: Row) -> Style:
+    if row["missing_before"]:
+        return Style.WARNING
+    return Style.NOTABLE if row["state"] == DEAD else Style.PLAIN
+
+
+def _summary_cells(row: Row) -> Cells:
+    rate, stable = row["rebalances_per_hour"], row["longest_stable_ms"]
+    numbers = (row[name] for name in ("rebalances", "joins", "leaves", "replacements", "most_members", "missing"))
+    return (
+        name_words(row["group"]), row["group_type"], row["state"], *(f"{number:,}" for number in numbers),
+        "-" if rate is None else f"{rate:.1f}", "-" if stable is None else duration_words(stable),
+    )  # fmt: skip
+
+
+GENERATION_LISTING = Listing(
+    (
+        "TIME", "LOG OFFSET", "GROUP", "TYPE", "GENERATION", "STATE", "MEMBERS", "JOINED", "LEFT", "RESTARTED",
+        "CHANGED", "MISSING", "AFTER",
+    ),
+    _generation_cells, _generation_style,
+)  # fmt: skip
+SUMMARY_LISTING = Listing(
+    (
+        "GROUP", "TYPE", "STATE", "REBALANCES", "JOINED", "LEFT", "RESTARTED", "MOST MEMBERS", "MISSING", "AN HOUR",
+        "LONGEST STABLE",
+    ),
+    _summary_cells,
+)  # fmt: skip
 
 
 def _counted(row: Row) -> str:

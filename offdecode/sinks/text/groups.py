@@ -1,26 +1,29 @@
-"""Rows of groups to a table that fits a terminal."""
+"""Rows of groups to a table."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from offdecode.schemas.history_rows import GROUP_OVERVIEW_ROW
-from offdecode.sinks.text.lines import table_lines
-from offdecode.sinks.text.words import short_name, time_words
+from offdecode.sinks.text.lines import Line, Style, table_lines
+from offdecode.sinks.text.words import name_words, time_words
 
 Row = dict[str, Any]
 
 _TITLES = ("GROUP", "TYPE", "STATE", "MEMBERS", "OFFSETS", "COMMITS", "GENERATIONS", "LAST RECORD", "NOTABLE")
 
 
-def overview_lines(rows: dict[str, list[Row]]) -> Iterator[str]:
-    """A line a group; lines are cut to the width of the terminal, where there is one."""
-    width = shutil.get_terminal_size().columns if os.isatty(1) else None
-    for line in table_lines(_TITLES, [_cells(row) for row in rows[GROUP_OVERVIEW_ROW]], indent=""):
-        yield line if width is None or len(line) <= width else line[: max(width - 1, 1)] + "…"
+def overview_lines(rows: dict[str, list[Row]]) -> Iterator[Line]:
+    """A line a group."""
+    found = rows[GROUP_OVERVIEW_ROW]
+    yield from table_lines(_TITLES, [_cells(row) for row in found], indent="", styles=map(_style, found))
+
+
+def _style(row: Row) -> Style:
+    if not row["complete"]:
+        return Style.WARNING
+    return Style.NOTABLE if row["why"] else Style.PLAIN
 
 
 def _cells(row: Row) -> Sequence[str]:
@@ -29,7 +32,7 @@ def _cells(row: Row) -> Sequence[str]:
         members += f" of {row['most_members']:,}"
     why = row["why"] or "-"
     return (
-        short_name(row["group"]), row["group_type"], row["state"],
+        name_words(row["group"]), row["group_type"], row["state"],
         members, f"{row['offsets']:,}", f"{row['commits']:,}", f"{row['generations']:,}",
         time_words(row["last_record"]), why if row["complete"] else f"{why} (the log is not whole)",
     )  # fmt: skip

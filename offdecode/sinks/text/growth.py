@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from offdecode.schemas.growth_rows import COMPACTION_ROW, GROWTH_ROW
-from offdecode.sinks.text.lines import table_lines
-from offdecode.sinks.text.words import short_name, time_words
+from offdecode.sinks.text.lines import Line, Style, Styled, table_lines
+from offdecode.sinks.text.words import name_words, time_words
 
 Row = dict[str, Any]
 
@@ -15,7 +15,7 @@ _PARTS = ("live", "superseded", "repeated", "tombstone", "aborted", "undecided")
 _DIMENSIONS = ("group", "topic", "row_type", "hour")
 
 
-def growth_lines(rows: dict[str, list[Row]]) -> Iterator[str]:
+def growth_lines(rows: dict[str, list[Row]]) -> Iterator[Line]:
     """What there is of a log, and a line for each of its parts."""
     for row in rows.get(COMPACTION_ROW, ()):
         yield from _compaction_lines(row)
@@ -30,20 +30,21 @@ def growth_lines(rows: dict[str, list[Row]]) -> Iterator[str]:
     yield ""
 
 
-def _compaction_lines(row: Row) -> Iterator[str]:
+def _compaction_lines(row: Row) -> Iterator[Line]:
     partition = "" if row["log_partition"] is None else f"partition {row['log_partition']}: "
     segments = "1 segment" if row["segments"] == 1 else f"{row['segments']:,} segments"
-    yield f"{partition}{row['bytes']:,} bytes, {row['records']:,} records in {segments}  ({row['log']})"
+    counts = f"{partition}{row['bytes']:,} bytes, {row['records']:,} records in {segments}  ({row['log']})"
+    yield Styled(counts, Style.TITLE)
     yield f"  {row['why']}"
     if row["open_offset"] is not None:
         since = f"since {time_words(row['open_since'])}, from offset {row['open_offset']} on"
-        yield f"  producer {row['open_producer_id']} has a transaction open {since}"
+        yield Styled(f"  producer {row['open_producer_id']} has a transaction open {since}", Style.NOTABLE)
     yield (
         f"  cleaning now would leave {row['left_bytes']:,} bytes; of all of it "
         f"{row['least_records']:,} records, {row['least_bytes']:,} bytes"
     )
     if not row["complete"]:
-        yield "  the log is not whole: see offdecode check"
+        yield Styled("  the log is not whole: see offdecode check", Style.WARNING)
 
 
 def _cells(row: Row, names: Sequence[str], total: int) -> Sequence[str]:
@@ -56,4 +57,4 @@ def _cells(row: Row, names: Sequence[str], total: int) -> Sequence[str]:
 
 
 def _name(row: Row, name: str) -> str:
-    return "-" if row[name] is None else short_name(row[name])
+    return "-" if row[name] is None else name_words(row[name])

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW
+from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, PROGRESS
+from offdecode.sinks.text.lines import Cells, Line, Listing, Style, Styled
 from offdecode.sinks.text.words import name_words, time_words
 
 Row = dict[str, Any]
 
 
+_HIDDEN = "Movements that are not in the evidence can have been in these offsets of the log:"
 _UNKNOWN_GROUP = "no record of the group up to here: it is simple, or its records are not in the evidence"
 
 
@@ -26,7 +28,7 @@ class Timeline:
         self._key: tuple[Any, ...] | None = None
         self._noted = False  # whether the heading says that the group has no records
 
-    def __call__(self, row: Row) -> Iterator[str]:
+    def __call__(self, row: Row) -> Iterator[Line]:
         if row["type"] == HIDDEN_RANGE_ROW:
             yield from self._hidden(row)
             return
@@ -38,19 +40,45 @@ class Timeline:
             note = f" ({_UNKNOWN_GROUP})" if _unknown(row) else ""
             self._noted = bool(note)
             names = f"group {name_words(row['group'])}, topic {name_words(row['topic'])}"
-            yield f"{names}, partition {row['partition']}{note}"
+            yield Styled(f"{names}, partition {row['partition']}{note}", Style.TITLE)
         words = [f"  {time_words(row['log_timestamp'])}", f"{_kind(row):<28}", _offsets(row)]
         words += ["" if self._noted and _unknown(row) else _owner(row), _why(row)]
         place = f"[{row['log_partition']}:{row['log_offset']}]"
-        yield "  ".join(word for word in [*words, place] if word)
+        yield Styled("  ".join(word for word in [*words, place] if word), _style(row))
 
-    def _hidden(self, row: Row) -> Iterator[str]:
+    def _hidden(self, row: Row) -> Iterator[Line]:
         if not self._any_hidden:
-            yield from ("", "Movements that are not in the evidence can have been in these offsets of the log:")
+            yield ""
+            yield Styled(_HIDDEN, Style.WARNING)
             self._any_hidden = True
-        first, last = row["first_log_offset"], row["last_log_offset"]
-        offsets = "unknown" if first is None else f"{first} to {'the end' if last is None else last}"
-        yield f"  log partition {row['log_partition']}, {offsets}: {row['reason']}"
+        yield f"  log partition {row['log_partition']}, {_hidden_offsets(row)}: {row['reason']}"
+
+
+def _hidden_offsets(row: Row) -> str:
+    first, last = row["first_log_offset"], row["last_log_offset"]
+    return "unknown" if first is None else f"{first} to {'the end' if last is None else last}"
+
+
+def _style(row: Row) -> Style:
+    if row["type"] == HIDDEN_RANGE_ROW:
+        return Style.WARNING
+    return Style.PLAIN if row["kind"] in PROGRESS else Style.NOTABLE
+
+
+def _cells(row: Row) -> Cells:
+    if row["type"] == HIDDEN_RANGE_ROW:
+        offsets = f"log offsets {_hidden_offsets(row)}"
+        return ("-", f"{row['log_partition']}:", "-", "-", "-", "may be hidden", offsets, "-", row["reason"])
+    return (
+        time_words(row["log_timestamp"]), f"{row['log_partition']}:{row['log_offset']}", name_words(row["group"]),
+        name_words(row["topic"]), str(row["partition"]), _kind(row), _offsets(row),
+        _owner(row) or "-", _why(row) or "-",
+    )  # fmt: skip
+
+
+MOVEMENT_LISTING = Listing(
+    ("TIME", "LOG OFFSET", "GROUP", "TOPIC", "PARTITION", "KIND", "OFFSETS", "OWNER", "WHY"), _cells, _style
+)
 
 
 def _kind(row: Row) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from offdecode.sinks.text.lines import Cells, Listing, Style
-from offdecode.sinks.text.words import name_words, short_name, time_words
+from offdecode.sinks.text.words import name_words, time_words
 
 Row = dict[str, Any]
 
@@ -21,7 +21,7 @@ def _cells(row: Row) -> Cells:
     return (
         time_words(row["log_timestamp"]), f"{_or_dash(row['log_partition'])}:{row['log_offset']}", row["type"],
         "-" if row["transaction"] is None else f"{row['transaction']}, producer {row['producer_id']}",
-        short_name(row["group"]) if row.get("group") is not None else "-", _values(row) or "-",
+        name_words(row["group"]) if row.get("group") is not None else "-", _values(row) or "-",
     )  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def _values(row: Row) -> str:
     """What the record says of itself: a commit in short, then values by their names, how many where they are lists."""
     words = ["deleted"] if row["tombstone"] else []
     told = _OF_EACH
-    if row["type"] == "offset_commit":
+    if all(name in row for name in _COMMIT):
         offset = "" if row["tombstone"] else f" -> {row['offset']}"
         words.append(f"{name_words(row['topic'])} {row['partition']}{offset}")
         told = told.union(_COMMIT)
@@ -46,7 +46,7 @@ def _word(name: str, value: Any) -> str:
         return str(len(value))
     if name.endswith("timestamp"):
         return time_words(value)
-    return short_name(value) if isinstance(value, str) else str(value)
+    return name_words(value) if isinstance(value, str) else str(value)
 
 
 def _or_dash(value: int | None) -> str:

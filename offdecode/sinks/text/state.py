@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW, PENDING_ROW
-from offdecode.sinks.text.lines import table_lines
+from offdecode.sinks.text.lines import Cells, Line, Listing, Style, Styled, table_lines
 from offdecode.sinks.text.words import assignment_words, duration_words, lag_words, name_words, time_words
 
 Row = dict[str, Any]
@@ -20,21 +20,27 @@ _OFFSETS = ("TOPIC", "PARTITION", "OFFSET", "COMMITTED", "LOG OFFSET", "TRANSACT
 _MEMBERS = ("CLIENT", "HOST", "MEMBER", "INSTANCE", "HAS")
 
 
-def state_lines(rows: Rows) -> Iterator[str]:
+def state_lines(rows: Rows) -> Iterator[Line]:
     """Each group with its members and offsets, as tables."""
-    offsets: dict[str, list[Row]] = defaultdict(list)
-    for name in (COMMITTED_ROW, PENDING_ROW):
+    found: dict[str, Rows] = defaultdict(lambda: defaultdict(list))
+    for name in (GROUP_ROW, COMMITTED_ROW, PENDING_ROW):
         for row in rows.get(name, ()):
-            offsets[row["group"]].append(row)
-    for group in rows.get(GROUP_ROW, ()):
-        yield from _group_lines(group)
-        members = group["members"] or ()
-        yield from table_lines(_MEMBERS, [_member_cells(member) for member in members])
-        yield from _offset_lines(offsets[group["group"]])
+            found[row["group"]][name].append(row)
+    for name, of_group in found.items():
+        for group in of_group[GROUP_ROW]:
+            yield from _group_lines(group)
+            members = group["members"] or ()
+            yield from table_lines(_MEMBERS, [_member_cells(member) for member in members])
+        if not of_group[GROUP_ROW]:
+            yield Styled(name_words(name), Style.TITLE)
+        yield from _offset_lines(of_group[COMMITTED_ROW])
+        if of_group[PENDING_ROW]:
+            yield Styled("  pending, without effect until their transaction commits", Style.NOTABLE)
+            yield from _offset_lines(of_group[PENDING_ROW])
         yield ""
 
 
-def _group_lines(group: Row) -> Iterator[str]:
+def _group_lines(group: Row) -> Iterator[Line]:
     words = [group["group_type"], group["state"]]
     if group["generation"] is not None:
         words.append(f"generation {group['generation']}")
@@ -42,18 +48,19 @@ def _group_lines(group: Row) -> Iterator[str]:
         words.append(f"epoch {group['epoch']}")
     if group["protocol"]:
         words.append(name_words(group["protocol"]))
-    yield f"{name_words(group['group'])}: {', '.join(words)}"
+    yield Styled(f"{name_words(group['group'])}: {', '.join(words)}", Style.TITLE)
     if not group["complete"]:
-        yield f"  INCOMPLETE: {group['incomplete_reason']}"
+        yield Styled(f"  INCOMPLETE: {group['incomplete_reason']}", Style.WARNING)
     for key in group["differences"] or ():
         offsets = ", ".join(
             f"{name.replace('_', '-')} {'none' if key[name] is None else key[name]}"
             for name in ("new", "old_live", "old_load")
         )
-        yield f"  the coordinators differ on {name_words(key['topic'])}-{key['partition']}: {offsets}"
+        where = f"{name_words(key['topic'])}-{key['partition']}"
+        yield Styled(f"  the coordinators differ on {where}: {offsets}", Style.NOTABLE)
 
 
-def _offset_lines(rows: list[Row]) -> Iterator[str]:
+def _offset_lines(rows: list[Row]) -> Iterator[Line]:
     titles: Sequence[str] = _OFFSETS
     cells: list[Sequence[str]] = [_offset_cells(row) for row in rows]
     if any(row.get("lag") is not None for row in rows):
@@ -82,21 +89,56 @@ def _member_cells(member: Row) -> Sequence[str]:
     return (*names, instance, assigned)
 
 
-def transaction_lines(row: Row) -> Iterator[str]:
+def transaction_lines(row: Row) -> Iterator[Line]:
     """One line for the transaction, and one with the command that would end it."""
     if row["first_offset"] is None:
         held = "no records"
     else:
         count = "1 commit" if row["commits"] == 1 else f"{row['commits']} commits"
         held = f"{count} at {row['first_offset']}-{row['last_offset']} for {', '.join(map(name_words, row['groups']))}"
-    since = row["first_timestamp"] if row["marker_offset"] is None else row["marker_timestamp"]
     took = "" if row["duration_ms"] is None else f" ({duration_words(row['duration_ms'])})"
-    when = f"{'since' if row['marker_offset'] is None else 'at'} {time_words(since)}{took}"
-    epoch = row["marker_epoch"] if row["producer_epoch"] is None else row["producer_epoch"]
+    when = f"{_when(row)}{took}"
     name = "" if row["transactional_id"] is None else f" ({name_words(row['transactional_id'])})"
-    yield f"{row['log_partition']}: producer {row['producer_id']}{name} epoch {epoch}: {row['status']} {when}, {held}"
+    who = f"{row['log_partition']}: producer {row['producer_id']}{name} epoch {_epoch(row)}"
+    yield Styled(f"{who}: {row['status']} {when}, {held}", _transaction_style(row))
     if row["coordinator_state"] is not None:
         timeout = duration_words(row["transaction_timeout_ms"])
         yield f"    its coordinator says {row['coordinator_state']}; timeout {timeout}"
     if row["held_back_records"] is not None:
         yield f"    holds back {row['held_back_records']} records; {row['abort_command'] or 'unknown partition'}"
+
+
+def _transaction_cells(row: Row) -> Cells:
+    offsets = "-" if row["first_offset"] is None else f"{row['first_offset']}-{row['last_offset']}"
+    return (
+        str(row["log_partition"]), str(row["producer_id"]), str(_epoch(row)),
+        "-" if row["transactional_id"] is None else name_words(row["transactional_id"]), row["status"], _when(row),
+        "-" if row["duration_ms"] is None else duration_words(row["duration_ms"]), str(row["commits"]), offsets,
+        "-" if row["held_back_records"] is None else f"{row['held_back_records']:,}",
+        ", ".join(map(name_words, row["groups"])) or "-",
+    )  # fmt: skip
+
+
+def _when(row: Row) -> str:
+    """When it ended, or since when it is open."""
+    if row["marker_offset"] is None:
+        return f"since {time_words(row['first_timestamp'])}"
+    return f"at {time_words(row['marker_timestamp'])}"
+
+
+def _epoch(row: Row) -> int:
+    epoch: int = row["marker_epoch"] if row["producer_epoch"] is None else row["producer_epoch"]
+    return epoch
+
+
+def _transaction_style(row: Row) -> Style:
+    return Style.PLAIN if row["status"] == "committed" else Style.NOTABLE
+
+
+TRANSACTION_LISTING = Listing(
+    (
+        "LOG PARTITION", "PRODUCER", "EPOCH", "TRANSACTIONAL ID", "STATUS", "WHEN", "TOOK", "COMMITS", "LOG OFFSETS",
+        "HOLDS BACK", "GROUPS",
+    ),
+    _transaction_cells, _transaction_style,
+)  # fmt: skip

@@ -13,7 +13,7 @@ from offdecode.schemas.history_rows import GENERATION_ROW, MOVEMENT_ROW
 from offdecode.sinks.csv import csv_lines
 from offdecode.sinks.jsonl import Writable
 from offdecode.sinks.text.generations import generation_lines
-from offdecode.sinks.text.lines import printable
+from offdecode.sinks.text.lines import printable, text_of
 from offdecode.sinks.text.movements import movement_words
 from offdecode.sinks.text.words import name_words, time_words
 
@@ -39,7 +39,10 @@ class EventSink:
     def __init__(self, stream: Writable, events: Events) -> None:
         self._stream = stream
         self._events = events
-        stream.write(csv_lines([(*_OF_EACH, *_PLACE, *events.fields)]))
+
+    def begin(self) -> None:
+        """The names of the fields."""
+        self._stream.write(csv_lines([(*_OF_EACH, *_PLACE, *self._events.fields)]))
 
     def write(self, chunk: DecodedChunk) -> None:
         batch = chunk.batches.get(self._events.row_type)
@@ -65,7 +68,7 @@ def _movement_values(row: Row) -> Row:
 
 
 def _generation_message(row: Row) -> str:
-    first, *changes = generation_lines(row)
+    first, *changes = map(text_of, generation_lines(row))
     return "; ".join([first.partition("  ")[2], *(line.strip() for line in changes)])
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from offdecode.sinks.times import EPOCH, FIRST_CALENDAR_MS, LAST_CALENDAR_MS, UTC_ZONE, local_time
 
-_LONGEST_NAME = 48
 _local = ContextVar("local", default=False)
 
 
@@ -60,12 +59,6 @@ def name_words(name: str | None) -> str:
     if name is None:
         return "?"
     return name if name.isprintable() and name.strip() == name and name else json.dumps(name)
-
-
-def short_name(name: str | None) -> str:
-    """The same, cut where it is long."""
-    words = name_words(name)
-    return words if len(words) <= _LONGEST_NAME else words[: _LONGEST_NAME - 1] + "…"
 
 
 def lag_words(row: Mapping[str, Any]) -> str:
