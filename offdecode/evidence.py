@@ -40,6 +40,7 @@ from offdecode.sources.segments import (
     data_directories,
     find_logs,
     in_order,
+    missing_partitions,
 )
 from offdecode.sources.standard_input import standard_input_is
 from offdecode.sources.topic_ids import data_directory_names, named_in_file
@@ -173,6 +174,11 @@ class Evidence:
     logs: tuple[PartitionLog, ...] = ()  # what there is of segments
 
     @property
+    def missing(self) -> tuple[Problem, ...]:
+        """Partitions of which there should be a log, by what lies beside the logs: one problem each."""
+        return ()
+
+    @property
     def size(self) -> int:
         """Bytes of segments or of exported records."""
         raise NotImplementedError
@@ -243,6 +249,14 @@ class SegmentEvidence(Evidence):
         self.problems = tuple(problems)
         self.merged = any(len(copies) > 1 for copies in self.histories)
         self._asked_chunk_bytes = request.reading.chunk_bytes
+        self._source = source
+
+    @cached_property
+    def missing(self) -> tuple[Problem, ...]:
+        source = self._source
+        if source.log_partitions:
+            return ()
+        return tuple(missing_partitions(self.logs, source.paths, source.topic_name))
 
     @property
     def size(self) -> int:

@@ -12,25 +12,20 @@ import os
 import re
 import shutil
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from offdecode.schemas.rows import row_type_names
-from tests.command import ROOT, SECONDS, on_path
+from tests.command import ROOT, on_path
+from tests.readme_examples import BLOCK, as_pattern, blocks, printed_by, shell_examples
 from tests.readme_tables import DOCS, PAGES, README, TABLE, commands, flags_of, options, tables
 
 TEXT = README.read_text("utf-8")
 MOST_LINES = 200  # of README: what a newcomer reads
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 CALLS_THAT_REPORT = {"Problem", "problem", "Lost"}
 KIND = re.compile(r"[a-z]+(_[a-z]+)+|unreadable")
-
-
-def blocks(text: str, *languages: str) -> list[tuple[str, str]]:
-    return [(match[1], match[2]) for match in BLOCK.finditer(text) if match[1] in languages]
 
 
 # Coverage
@@ -125,9 +120,7 @@ def test_the_examples_print_what_the_page_shows(page: Path, tmp_path: Path, monk
             run_doctest(text, f"example {index}", page)
         else:
             for command, shown in shell_examples(text):
-                done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, encoding="utf-8",
-                                      timeout=SECONDS, check=False)  # fmt: skip
-                printed = done.stdout + done.stderr
+                printed = printed_by(command, environment)
                 assert as_pattern(shown).fullmatch(printed), f"$ {command}\n{printed}"
 
 
@@ -171,18 +164,6 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_page_is_linked() -> None:
     for page in PAGES[1:]:
         assert f"(docs/{page.name}" in TEXT
-
-
-def shell_examples(text: str) -> Iterator[tuple[str, str]]:
-    """Commands, and what each prints."""
-    for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
-        command, _, shown = part.partition("\n")
-        yield command, shown
-
-
-def as_pattern(shown: str) -> re.Pattern[str]:
-    lines = ["(?:.*\n)*" if line == "..." else re.escape(line + "\n") for line in shown.split("\n")[:-1]]
-    return re.compile("".join(lines))
 
 
 def run_doctest(text: str, name: str, page: Path) -> None:

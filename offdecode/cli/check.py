@@ -27,16 +27,21 @@ def command(source: Source, asked: CheckOptions, as_json: bool) -> int:
     from offdecode.questions.check import check
     from offdecode.request import Request
     from offdecode.run import Run
-    from offdecode.sinks.text.check import report_lines
+    from offdecode.sinks.text.check import Verdict, report_lines
     from offdecode.sinks.text.lines import fitted_to, shown
 
     problems = 0
+    verdict = Verdict()
     run = Run(Request(source), lambda problem: None)
     with progress(run.evidence.size) as run.meter, fitted_to(sys.stdout):
         for found in check(run, asked):
             problems += found.problem_count
+            row = found.as_dict()
             if as_json:
-                click.echo(orjson.dumps(found.as_dict()))
+                click.echo(orjson.dumps(row))
             else:
-                click.echo("\n".join(map(shown, report_lines(found.as_dict()))), color=True)
+                click.echo("\n".join(map(shown, report_lines(row))), color=True)
+                verdict.note(row)
+        if not as_json:
+            click.echo("\n".join(map(shown, verdict.lines())), color=True)
     return DAMAGED if problems else 0

@@ -15,6 +15,7 @@ from offdecode.options import Output
 from offdecode.questions.names import Missing, missing_names
 from offdecode.request import Meter, Request, Stats, unmetered
 from offdecode.run import Run
+from offdecode.schemas.placement import partition_for
 from offdecode.sinks.text.lines import fitted_to, printable
 from offdecode.sinks.text.words import local_times, name_words
 from offdecode.writing import (
@@ -62,8 +63,10 @@ def _run(
         run = Run(request, ProblemLines(problems, stats, output.strict), stats)
         with progress(run.evidence.size * readings(run)) as run.meter, for_a_person(output):
             write(run, problems)
+    for problem in run.evidence.missing:
+        click.echo(f"offdecode: {printable(f'{problem.source}: {problem.message}')}", err=True)
     for missing in missing_names(run):
-        click.echo(f"offdecode: {printable(_missing_words(missing))}", err=True)
+        click.echo(f"offdecode: {printable(_missing_words(missing))}{_place_words(missing, run)}", err=True)
     if output.show_stats:
         print_stats(stats, time.monotonic() - start)
     return DAMAGED if stats.problems else 0
@@ -81,6 +84,16 @@ def _missing_words(missing: Missing) -> str:
     if missing.nearest:
         return f"{found}; the nearest: {', '.join(name_words(str(name)) for name in missing.nearest)}"
     return f"{found}; there {'is 1' if missing.others == 1 else f'are {missing.others:,}'}, none like it"
+
+
+def _place_words(missing: Missing, run: Run) -> str:
+    """That a group may lie in a partition of which there is no log."""
+    absent = {problem.log_partition for problem in run.evidence.missing} - {None}
+    if missing.what != "group" or not absent:
+        return ""
+    known = {log.log_partition for log in run.evidence.logs} | absent
+    place = partition_for(str(missing.name), max(number for number in known if number is not None) + 1)
+    return f"; it may be in partition {place}, whose log is not here" if place in absent else ""
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from offdecode.sources.locations import Location
 from offdecode.sources.segments import PartitionLog, Segment
 
 NOTHING_MORE = CheckOptions()
+_TYPES = {"partition_copies": "copies", "missing_partition": "missing_partition"}
 _HASHED_AT_ONCE = 4 << 20
 _LISTED_PROBLEMS = 100_000  # a damaged disk image must not fill the memory
 
@@ -83,7 +84,7 @@ class PartitionCheck:
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """A path that could not be used; or one that is used, and holds a partition that another has too."""
+    """A path that could not be used, that holds a partition that another has too, or that lacks one."""
 
     problem: Problem
 
@@ -92,7 +93,7 @@ class Unused:
         return 1
 
     def as_dict(self) -> dict[str, Any]:
-        return {"type": "copies" if self.problem.kind == "partition_copies" else "unused", **self.problem.as_dict()}
+        return {"type": _TYPES.get(self.problem.kind, "unused"), **self.problem.as_dict()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +217,9 @@ class Checking(Watch):
         return iter(found)
 
     def rest(self) -> Iterator[Found]:
-        """What lies beside the logs, and what they lie in, when they are through."""
+        """What lies beside the logs or should, and what they lie in, when they are through."""
         evidence = self._evidence
+        yield from map(Unused, evidence.missing)
         yield from _leftovers(evidence, self._run.request.source.topic_name, self._gaps)
         for container in _containers(evidence.logs):
             yield _check_container(container)

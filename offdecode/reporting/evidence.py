@@ -80,9 +80,10 @@ def _cards(seen: Seen, files: int) -> Iterator[Row]:
     if all(log.exported for log in logs):
         yield _card("Completeness", "not known", "exported records do not tell", "warn")
     else:
-        words = "complete" if whole == len(logs) else f"{whole:,} of {len(logs):,} complete"
-        look = "good" if whole == len(logs) else "warn"
-        yield _card("Completeness", words, f"{len(logs):,} partitions of {seen.request.source.topic_name}", look)
+        there_were = len(logs) + sum(one["type"] == "missing_partition" for one in seen.checks or ())
+        words = "complete" if whole == there_were else f"{whole:,} of {there_were:,} complete"
+        look = "good" if whole == there_were else "warn"
+        yield _card("Completeness", words, f"{there_were:,} partitions of {seen.request.source.topic_name}", look)
     yield _card("Problems", f"{seen.problems.count:,}", "", "bad" if seen.problems.count else "good")
     if seen.transaction_count:
         yield _card("Transactions without an end", f"{seen.transaction_count:,}", "", "warn")

@@ -47,6 +47,8 @@ def report(run: Run, asked: ReportOptions, known: ExplainOptions, names: TopicId
     heard.meter = run.meter
     walk = _Walk(heard, known, names)
     checks = _read(walk, run)
+    for problem in run.evidence.missing:
+        heard.report(problem)
     rows, stats = run.request.rows, run.stats
     logs = list(walk.logs.values())
     schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema.append(pa.field(LOG, pa.int64()))

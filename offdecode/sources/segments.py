@@ -15,10 +15,10 @@ import numpy as np
 from offdecode.errors import SourceError
 from offdecode.model import LARGEST_INT32, PADDING, Chunk, Problem, path_text
 from offdecode.options import OFFSETS_TOPIC
-from offdecode.sources.checkpoints import Checkpoints, read_checkpoints
+from offdecode.sources.checkpoints import CHECKPOINT_FILES, CheckpointFiles, Checkpoints, read_checkpoints
 from offdecode.sources.codecs import HEAD_BYTES, codec_of
 from offdecode.sources.containers import Containers
-from offdecode.sources.locations import Location, listed
+from offdecode.sources.locations import Location, listed, local_path
 from offdecode.sources.names import (
     ARCHIVE_NAME,
     CARVED_NOTE,
@@ -190,6 +190,24 @@ def in_order(logs: Iterable[PartitionLog]) -> list[PartitionLog]:
 def data_directories(logs: Iterable[PartitionLog]) -> list[Location]:
     """The directories in which the partitions of logs lie, each once."""
     return list({data.key: data for data in (log.directory.parent for log in logs)}.values())
+
+
+def missing_partitions(logs: Sequence[PartitionLog], paths: Iterable[Path], topic: str) -> Iterator[Problem]:
+    """A problem for each partition that a data directory's broker had records of, and that no log is of.
+
+    Of directories that the paths lead to as a whole: who names a partition does not ask for the others.
+    """
+    there = {log.log_partition for log in logs}
+    places = (path if (local := local_path(path)) is None else local.absolute() for path in paths)
+    named = {parent for place in places for parent in place.parents}
+    for directory in data_directories(logs):
+        if Path(directory.key) in named:
+            continue
+        for number, mark in sorted(CheckpointFiles(directory).high_watermarks(topic).items()):
+            if mark and number not in there:
+                there.add(number)
+                told = f"{CHECKPOINT_FILES['high_watermark']} names partition {number}, high watermark {mark}"
+                yield Problem("missing_partition", directory.text, f"{told}: its log is not here", number)
 
 
 def copies_together(logs: Iterable[PartitionLog]) -> list[tuple[PartitionLog, ...]]:

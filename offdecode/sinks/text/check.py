@@ -7,11 +7,12 @@ from typing import Any
 
 from offdecode.model import SpanState
 from offdecode.sinks.text.lines import Line, Style, Styled
-from offdecode.sinks.text.words import digest_words, offsets_words, time_words
+from offdecode.sinks.text.words import digest_words, offsets_words, range_words, time_words
 
 Row = dict[str, Any]
 
 _EXPECTED = (SpanState.COMPLETE, SpanState.COMPACTED)
+_NOT_HERE = "not in the evidence"
 _LISTED = 20  # problems a partition; --json has them all
 
 
@@ -21,6 +22,43 @@ def report_lines(found: Row) -> Iterator[Line]:
     found: its `as_dict`.
     """
     yield from _LINES[found["type"]](found)
+
+
+class Verdict:
+    """What all that was found comes to, when it is through."""
+
+    def __init__(self) -> None:
+        self._partitions: dict[str, list[int | None]] = {}  # by the state of some of their offsets
+        self._count = self._problems = 0
+
+    def note(self, found: Row) -> None:
+        """What a partition, or another thing that was found, adds. found: its `as_dict`."""
+        number = found.get("log_partition")
+        if found["type"] == "partition":
+            self._count += 1
+            self._problems += found["problem_count"]
+            states = {span["state"] for span in found["completeness"]}
+            for state in states - {SpanState.COMPLETE} or {SpanState.COMPLETE}:
+                self._partitions.setdefault(state, []).append(number)
+        elif found["type"] in ("unused", "copies", "missing_partition"):
+            self._problems += 1
+            if found["type"] == "missing_partition":
+                self._partitions.setdefault(_NOT_HERE, []).append(number)
+
+    def lines(self) -> Iterator[Line]:
+        """How many partitions there are, and which of them have offsets in which state."""
+        counts = (_counted(self._count, "partition"), _counted(self._problems, "problem"))
+        yield Styled(", ".join(counts), Style.WARNING if self._problems else Style.TITLE)
+        for state in (*SpanState, _NOT_HERE):
+            if numbers := self._partitions.get(state):
+                known = range_words(number for number in numbers if number is not None)
+                names = ", ".join([known] * bool(known) + ["of no known number"] * (None in numbers))
+                style = Style.PLAIN if state in _EXPECTED else Style.WARNING
+                yield Styled(f"  {state.replace('_', ' ')}: {names}", style)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _unused_lines(found: Row) -> Iterator[Line]:
@@ -120,4 +158,5 @@ _LINES: dict[str, Callable[[Row], Iterator[Line]]] = {
     "container": _container_lines,
     "unused": _unused_lines,
     "copies": _unused_lines,
+    "missing_partition": _unused_lines,
 }
