@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,23 +22,10 @@ from offdecode.errors import (
 )
 from offdecode.schemas.layout import Layout, RecordType
 from offdecode.schemas.registry import RECORD_TYPES
+from tests import kafka_vectors
 from tests.vectors import KEY_VERSION, differences, load
 
-DAMAGE = (
-    "key prefix",
-    "value prefix",
-    "trailing",
-    "flip",
-    "insert",
-    "delete",
-    "random",
-    "type",
-    "version",
-    "length 0",
-    "length -1",
-    "length max",
-    "overlong varint",
-)
+DAMAGE = tuple(kafka_vectors.DAMAGE)
 BY_KEY_TYPE = {record.key_type: record for record in RECORD_TYPES}
 GONE_KEY_TYPES = {9: "4.0's share groups; the classes that gave the verdicts are 4.4's and know it no more"}
 
@@ -148,7 +136,11 @@ def stricter(error: OffdecodeError) -> list[str]:
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_what_kafka_refuses_is_refused(damage: str) -> None:
-    for case in cases(damage):
+    assert_refused(cases(damage))
+
+
+def assert_refused(damaged: Iterable[dict[str, Any]]) -> None:
+    for case in damaged:
         if case["kafka"] == "error":
             result = outcome(case)
             if isinstance(result, Reading):
@@ -157,7 +149,20 @@ def test_what_kafka_refuses_is_refused(damage: str) -> None:
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_what_kafka_reads_is_equal_or_refused_for_a_listed_reason(damage: str) -> None:
-    for case in cases(damage):
+    assert_equal_or_stricter(cases(damage))
+
+
+@pytest.mark.slow
+@pytest.mark.broker
+def test_damage_done_now() -> None:
+    damaged = kafka_vectors.malformed(kafka_vectors.records(seed=1, each=10), seed=1, each=100)
+    assert {case["how"] for case in damaged} == set(DAMAGE)
+    assert_refused(damaged)
+    assert_equal_or_stricter(damaged)
+
+
+def assert_equal_or_stricter(damaged: Iterable[dict[str, Any]]) -> None:
+    for case in damaged:
         if case["kafka"] == "error":
             continue
         result = outcome(case)

@@ -11,6 +11,7 @@ from offdecode.model import Column
 from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS, Layout, RecordType, iter_structs, versions_of
 from offdecode.schemas.registry import RECORD_TYPES
 from offdecode.schemas.rows import columns_of, record_columns, row_type, row_type_names
+from tests import kafka_vectors
 from tests.definitions import snake_case
 from tests.vectors import KEY_VERSION, differences, load
 
@@ -44,7 +45,10 @@ def vectors_of(record: RecordType, version: int | None) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(("record", "version"), CASES, ids=CASE_IDS)
 def test_records_read_as_kafka_reads_them(record: RecordType, version: int | None) -> None:
-    vectors = vectors_of(record, version)
+    assert_read(record, version, vectors_of(record, version))
+
+
+def assert_read(record: RecordType, version: int | None, vectors: list[dict[str, Any]]) -> None:
     assert vectors
     for vector in vectors:
         key = bytes.fromhex(vector["key_hex"])
@@ -60,6 +64,15 @@ def test_records_read_as_kafka_reads_them(record: RecordType, version: int | Non
         unknown = [[tag, data.hex()] for tag, data in values.pop(UNKNOWN_TAGGED_FIELDS, [])]
         assert unknown == vector["unknown_tagged_fields"], vector["id"]
         assert list(differences(record.values[0].fields, version, values, vector["value"])) == [], vector["id"]
+
+
+@pytest.mark.slow
+@pytest.mark.broker
+def test_records_written_now() -> None:
+    rows = kafka_vectors.records(seed=1, each=40)
+    for record, version in CASES:
+        chosen = [row for row in rows if (row["key_type"], row["value_version"]) == (record.key_type, version)]
+        assert_read(record, version, chosen)
 
 
 def test_every_vector_belongs_to_a_case() -> None:
