@@ -103,15 +103,15 @@ class ProblemWarning(UserWarning):
 class Answer:
     """The rows that answer a question. The log is read when they are asked for, each time anew.
 
-    row_types: the types of rows that there may be. on_problem: is called with each Problem. piece: which part of the
-    logs is read, None = all of them. Iterating gives (row type, pyarrow.RecordBatch), within a row type in the order
-    of the log. Times outside the years 1 to 9999 are null, with a problem. Raises SourceError
-    where there is no offsets log.
+    row_types: the types of rows that there may be. on_problem: is called with each Problem. cut: where it may be cut
+    into pieces. piece: which part of the logs is read, None = all of them. Iterating gives (row type,
+    pyarrow.RecordBatch), within a row type in the order of the log. Times outside the years 1 to 9999 are null, with a
+    problem. Raises SourceError where there is no offsets log.
     """
 
     def __init__(
         self, request: Request, question: Question, row_types: Sequence[str], on_problem: OnProblem | None,
-        cut: Cut = Cut.LOGS, piece: Piece | None = None,
+        cut: Cut, piece: Piece | None = None,
     ) -> None:  # fmt: skip
         self.row_types = tuple(row_types)
         self._request = request
@@ -279,7 +279,7 @@ def generations(path: Paths, *, on_problem: OnProblem | None = None, **options: 
     source, rows, asked, names, reading = _groups(path, options, Source, Filter, GenerationOptions, TopicIds, Reading)
     name = GENERATION_SUMMARY_ROW if asked.summary else GENERATION_ROW
     request = Request(source, rows, reading=reading)
-    return Answer(request, partial(ask, asked=asked, names=names), (name,), on_problem)
+    return Answer(request, partial(ask, asked=asked, names=names), (name,), on_problem, Cut.LOGS)
 
 
 @_takes(
@@ -319,7 +319,9 @@ def lag(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) -> 
     from offdecode.questions.lag import lag_request
 
     source, asked, rows, reading = _groups(path, options, Source, LagOptions, Filter, Reading)
-    return Answer(lag_request(source, asked, rows, reading), partial(ask, asked=asked), (LAG_ROW,), on_problem)
+    return Answer(
+        lag_request(source, asked, rows, reading), partial(ask, asked=asked), (LAG_ROW,), on_problem, Cut.LOGS
+    )
 
 
 @_takes((Source, EACH_LOG), (Filter, (*GROUPS, "topics")), (GrowthOptions, None), _READING)
@@ -329,7 +331,9 @@ def growth(path: Paths, *, on_problem: OnProblem | None = None, **options: Any) 
     from offdecode.questions.growth import growth_request
 
     source, rows, asked, reading = _groups(path, options, Source, Filter, GrowthOptions, Reading)
-    return Answer(growth_request(source, rows, reading), partial(ask, asked=asked), GROWTH_ROW_TYPES, on_problem)
+    return Answer(
+        growth_request(source, rows, reading), partial(ask, asked=asked), GROWTH_ROW_TYPES, on_problem, Cut.LOGS
+    )
 
 
 @_takes(_SOURCE, (Filter, (*GROUPS, *TIMES)), (TransactionOptions, None), _READING)

@@ -15,7 +15,7 @@ from offdecode.cluster import Cluster
 from offdecode.engines.decode import Decoder
 from offdecode.engines.printed import PRINTED
 from offdecode.engines.reference_rows import sample_looks_like_offsets
-from offdecode.errors import SourceError
+from offdecode.errors import SourceError, UsageError
 from offdecode.filtering import names_in, names_of
 from offdecode.log.batches import Frames
 from offdecode.log.copies import iter_records_once
@@ -33,6 +33,7 @@ from offdecode.sources.checkpoints import broker_id
 from offdecode.sources.exported import can_reread, export_name, exported_bytes, head_of, iter_lines
 from offdecode.sources.leftovers import leftover_logs
 from offdecode.sources.locations import Location, is_standard_input, local_path
+from offdecode.sources.names import SEGMENT_SUFFIX
 from offdecode.sources.segments import (
     PartitionLog,
     copies_apart,
@@ -224,10 +225,13 @@ def touches_evidence(target: Path, paths: tuple[Path, ...]) -> bool:
 
 
 def open_evidence(request: Request) -> Evidence:
-    """Find the logs of a request. Nothing is decoded."""
+    """Find the logs of a request. Nothing is decoded. Raises UsageError for exports among what is none."""
     paths = request.source.paths
     if request.source.input_format == "records-jsonl" or (paths and all(is_export(head_of(path)) for path in paths)):
         return ExportedEvidence(request.source)
+    for path in paths:
+        if path.suffix != SEGMENT_SUFFIX and is_export(head_of(path)):
+            raise UsageError(f"{path}: holds exported records, and other paths hold none: ask of it by itself")
     return SegmentEvidence(request)
 
 

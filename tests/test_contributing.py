@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from offdecode.cli import COMMANDS
+from tests import test_api, test_extremes, test_pieces
+from tests.cli import test_formats, test_progress
 from tests.command import ROOT, SECONDS, on_path
 from tests.test_imports import MAY_IMPORT
 
@@ -16,7 +20,7 @@ TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 SECTIONS = {part.partition("\n")[0]: part for part in TEXT.split("\n### ")[1:]}
 DIFF = re.compile(r"^```diff (\S+)\n(.*?)^```$", re.M | re.S)
 CONSOLE = re.compile(r"^```console\n\$ (.*?)\n(.*?)^```$", re.M | re.S)
-RECIPES = ("A record type", "A command")
+RECIPES = ("A record type", "A command", "A form of exports")
 
 
 def test_paths_are_there() -> None:
@@ -64,3 +68,30 @@ def test_a_recipe_works(recipe: str, tmp_path: Path) -> None:
             timeout=SECONDS, check=False,
         )  # fmt: skip
         assert done.stdout + done.stderr == shown
+
+
+WITHOUT_ROWS = {"check", "carve", "report", "tail", "schema", "partition-for", "help"}
+
+
+def test_every_command_is_asked() -> None:
+    """What is asked of all commands is asked of each; a new one is a line in every list here."""
+    lists: dict[str, Iterable[str]] = {
+        "tests/test_api.py ASKED": test_api.ASKED,
+        "tests/test_pieces.py ASKED": test_pieces.ASKED,
+        "tests/test_extremes.py COMMANDS": (command[0] for command in test_extremes.COMMANDS),
+        "tests/cli/test_formats.py IN_CSV": test_formats.IN_CSV,
+        "tests/cli/test_progress.py READING and OF_SEGMENTS": (*test_progress.READING, *test_progress.OF_SEGMENTS),
+        "offdecode/spark.py _QUESTIONS": re.findall(
+            r'"(\w+)": \w+', (ROOT / "offdecode" / "spark.py").read_text("utf-8")
+        ),
+    }
+    for place, names in lists.items():
+        there = {re.split("[ -]", name)[0] for name in names}
+        assert COMMANDS.keys() - WITHOUT_ROWS - there == set(), place
+
+
+def test_make_has_what_is_told_of_it() -> None:
+    targets = set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    told = re.findall(r"(?:^|`)make ([a-z ]+?) *(?:#|`|$)", TEXT, re.M)
+    assert {word for words in told for word in words.split()} <= targets
+    assert len(told) > 5

@@ -25,7 +25,7 @@ KEY_VERSION = 0
 
 _ESCAPES = re.compile(r"(?:\\x[0-9a-f]{2})+")
 _REPLACEMENTS = re.compile("\ufffd+")
-_DEFAULTS = (None, 0, -1, "A" * 22, [])  # of upstream's tagged fields; a uuid's is all zero
+_DEFAULTS: tuple[object, ...] = (None, 0, -1, "A" * 22, [])  # of upstream's tagged fields; a uuid's is all zero
 
 
 @cache

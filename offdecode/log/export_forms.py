@@ -1,8 +1,7 @@
 """The forms that exports have: which lines make a record, and what the record's text tells.
 
 Kafka's console consumer prints JSON, without newlines between the objects, or words; kcat and rpk print JSON, rpk over
-several lines; kafka-dump-log prints words of its own. A new form is a class here, chosen by the first line of an
-export that is not empty.
+several lines; kafka-dump-log prints words of its own. A new form is a class here, and one of FORMS.
 """
 
 from __future__ import annotations
@@ -44,24 +43,6 @@ _VALUE_BYTES = 20  # of a committed offset without its text, at least
 _JSON = json.JSONDecoder()
 
 
-def is_export(head: bytes) -> bool:
-    """Whether a file that begins so is an export."""
-    head = head.lstrip()
-    line = head.partition(b"\n")[0].removesuffix(b"\r")
-    if b"\0" in line:
-        return False
-    if head.startswith(DUMP_HEAD) or _CONSOLE_HEAD.match(line):
-        return True
-    return any(form.match(head) for form in _HEADS)
-
-
-def form_of(line: bytes, printed: Printed) -> Form:
-    """The form of an export that begins with a line."""
-    if line.startswith(DUMP_HEAD):
-        return Dump(printed)
-    return Objects(printed) if line.lstrip().startswith(_BEGINS) else Words(printed)
-
-
 class Form(ABC):
     """How the lines of an export are put together and read. partition: what was told of it last."""
 
@@ -69,6 +50,11 @@ class Form(ABC):
 
     def __init__(self, printed: Printed) -> None:
         self.printed = printed
+
+    @classmethod
+    @abstractmethod
+    def begins(cls, head: bytes) -> bool:
+        """Whether an export that begins so is surely of this form. head: from its first byte that is no blank on."""
 
     def is_whole(self, line: bytes) -> bool:
         """Whether a line surely is a record by itself, as it is."""
@@ -106,6 +92,10 @@ class Form(ABC):
 class Objects(Form):
     """JSON: an object a line, several in one, or one over several."""
 
+    @classmethod
+    def begins(cls, head: bytes) -> bool:
+        return any(known.match(head) for known in _HEADS)
+
     def is_whole(self, line: bytes) -> bool:
         return line.startswith(_BEGINS) and len(line) > _LEAST_OBJECT_BYTES and SEAM not in line
 
@@ -132,6 +122,10 @@ class Words(Form):
         super().__init__(printed)
         self._stray = False  # whether the text before was no record
 
+    @classmethod
+    def begins(cls, head: bytes) -> bool:
+        return _CONSOLE_HEAD.match(_first_line(head)) is not None
+
     def room_behind(self, line: bytes) -> int:
         begins = line.startswith(b"[") or _CONSOLE_HEAD.match(line)
         return _MOST_HELD_BYTES if begins and not self.is_end(line) else 0
@@ -157,6 +151,10 @@ class Dump(Form):
     def __init__(self, printed: Printed) -> None:
         super().__init__(printed)
         self._batch: Batch | None = None  # of the records that follow
+
+    @classmethod
+    def begins(cls, head: bytes) -> bool:
+        return head.startswith(DUMP_HEAD)
 
     def is_head(self, line: bytes) -> bool:
         if line.startswith(DUMP_HEAD):
@@ -213,3 +211,23 @@ def _dumped_pair(words: str) -> tuple[Any, Any] | None:
         return None
     value = words[end + len(_DUMPED_VALUE) :]
     return key, None if value == _DELETED else json_of(value.encode())
+
+
+FORMS: tuple[type[Form], ...] = (Dump, Objects, Words)
+
+
+def is_export(head: bytes) -> bool:
+    """Whether a file that begins so is an export."""
+    head = head.lstrip()
+    return b"\0" not in _first_line(head) and any(form.begins(head) for form in FORMS)
+
+
+def form_of(line: bytes, printed: Printed) -> Form:
+    """The form of an export whose first line with anything in it is this one; of one that none begins with, a guess."""
+    head = line.lstrip()
+    guess = Objects if head.startswith(_BEGINS) else Words
+    return next((form for form in FORMS if form.begins(head)), guess)(printed)
+
+
+def _first_line(head: bytes) -> bytes:
+    return head.partition(b"\n")[0].removesuffix(b"\r")

@@ -32,7 +32,7 @@ class Printed(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where and when a record is in the log. None = not told."""
+    """Where and when a record is in the log, numbers of 32, 64 and 64 bits. None = not told."""
 
     partition: int | None = None
     offset: int | None = None

@@ -37,6 +37,10 @@ LISTED: dict[tuple[str, ...], tuple[str, ...]] = {
     ("transactions",): ("producer_id", "status"),
     ("groups",): ("group_type", "commits"),
 }
+IN_CSV = (
+    "decode", "explain", "generations", "generations --summary", "transactions", "groups", "lag", "growth",
+    "state --timestamps iso",
+)  # fmt: skip
 WITHOUT_TYPE = {"explain": "movement", "growth": "growth"}  # of their row types the one that CSV holds
 
 
@@ -97,10 +101,7 @@ def assert_says(column: Column, text: str | None, row: Row) -> None:
         assert text == json.dumps(value)
 
 
-@pytest.mark.parametrize("command", [
-    "decode", "explain", "generations", "generations --summary", "transactions", "groups", "lag", "growth",
-    "state --timestamps iso",
-])  # fmt: skip
+@pytest.mark.parametrize("command", IN_CSV)
 @pytest.mark.parametrize("log_set", SETS, ids=set_id)
 def test_csv_equals_json_lines(log_set: LogSet, command: str, asked: Asked) -> None:
     name, *options = command.split()

@@ -30,6 +30,7 @@ READING = (
     "state",
     "transactions",
 )
+OF_SEGMENTS = ("growth", "lag")
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def ended(words: str, tmp_path: Path, *paths: Path) -> None:
     assert done.exception is None, done.output[-500:]
 
 
-@pytest.mark.parametrize("words", [*READING, "growth", "lag", "check", "report --until 2100-01-01"])
+@pytest.mark.parametrize("words", [*READING, *OF_SEGMENTS, "check", "report --until 2100-01-01"])
 def test_a_bar_goes_through_all_segments(words: str, bars: list[list[int]], tmp_path: Path) -> None:
     ended(words, tmp_path, CLASSIC / "log")
     ((length, *steps),) = bars

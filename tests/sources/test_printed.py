@@ -227,3 +227,9 @@ def test_a_segment_is_not_taken_for_text(tmp_path: Path) -> None:
     path = tmp_path / "00000000000000000000.log"
     path.write_bytes(batch([commit("g")]))
     assert len(rows_of(path)[0]) == 1
+
+
+def test_exports_among_segments_are_refused() -> None:
+    done = run("decode", CLASSIC / "log", CONSOLE)
+    assert done.status == 2
+    assert done.words == f"offdecode: {CONSOLE}: holds exported records, and other paths hold none: ask of it by itself"
