@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 _LARGEST_INT64 = (1 << 63) - 1
 _MOST_DIGITS = 20
+_UNIT_BITS = {"": 0, "k": 10, "m": 20, "g": 30}
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -41,6 +42,7 @@ class OptionKind(Enum):
     FILE = "file"
     CHOICE = "choice"
     DURATION = "duration"  # milliseconds
+    SIZE = "size"  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,6 +407,11 @@ class Output:
         "-j", "--jobs", kind=OptionKind.POSITIVE, metavar="N",
         help="Processes that share the work; the output is the same for any N. Default: all cores.",
     )  # fmt: skip
+    rotate: int | None = option(
+        "--rotate", kind=OptionKind.SIZE, metavar="SIZE",
+        help="Parquet in a directory: begin another file of a row type when one has grown so large (256MB). Files "
+        "then are DIRECTORY/TYPE/NUMBER.parquet.",
+    )  # fmt: skip
     show_stats: bool = option(
         "--stats", kind=OptionKind.FLAG,
         help="Print counts by type, version and codec, and rates, to stderr at the end.",
@@ -518,6 +525,15 @@ def duration(value: int | str) -> int:
     if match := re.fullmatch(r"(\d{1,9})(s|m|h|d)", value):
         return int(match[1]) * _UNIT_MS[match[2]]
     raise UsageError(f"{value!r} is no length of time: 90s, 30m, 12h, 7d")
+
+
+def size_bytes(value: int | str) -> int:
+    """A size in bytes: a number of them, or text as 64MB. Raises UsageError for other."""
+    if isinstance(value, int):
+        return value
+    if match := re.fullmatch(r"([1-9]\d{0,8}) *(k|m|g|)b", value.lower()):
+        return int(match[1]) << _UNIT_BITS[match[2]]
+    raise UsageError(f"{value!r} is no size: 64MB, 1GB")
 
 
 def checked_regex(text: str) -> str:

@@ -23,7 +23,7 @@ from offdecode.run import Run
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import row_type_names
 from offdecode.sinks.carried import Carried, CarryingSink, InOrder
-from offdecode.sinks.files import complete_file
+from offdecode.sinks.files import complete_file, make_directory
 from offdecode.sinks.jsonl import JsonLinesSink, Writable
 from offdecode.sinks.parquet import ParquetSink, parquet_files
 from offdecode.system import CAN_FORK, cpu_count
@@ -222,7 +222,11 @@ def problem_stream(output: Output) -> Iterator[BinaryIO]:
 def _opened(
     request: Request, output: Output, report: Report, row_types: tuple[str, ...] | None
 ) -> AbstractContextManager[ParquetSink] | AbstractContextManager[BinaryIO]:
-    return parquet_sink(request, output, report, row_types) if output.parquet else line_stream(output)
+    if output.parquet:
+        return parquet_sink(request, output, report, row_types)
+    if output.rotate is not None:
+        raise UsageError("--rotate is about Parquet: give -o DIRECTORY --format parquet")
+    return line_stream(output)
 
 
 @contextmanager
@@ -231,7 +235,7 @@ def parquet_sink(
 ) -> Iterator[ParquetSink]:
     """The files get their names when the run is through, and vanish when it fails. only: row types that there are."""
     wanted = request.rows.row_types if only is None else only
-    parquet = ParquetSink(_parquet_targets(wanted, output), request.columns, report)
+    parquet = ParquetSink(_parquet_targets(wanted, output), request.columns, report, output.rotate)
     try:
         yield parquet
         parquet.finish()
@@ -256,15 +260,19 @@ def _parquet_targets(row_types: tuple[str, ...] | None, output: Output) -> dict[
     if output.path is None:
         raise UsageError("Parquet needs a place: give -o DIRECTORY or -o FILE.parquet")
     if output.path.suffix == ".parquet" and not output.path.is_dir():
+        if output.rotate is not None:
+            raise UsageError("--rotate makes many files: give -o DIRECTORY --format parquet")
         types = row_types or (DEFAULT_ROW_TYPE,)
         if len(types) > 1:
             raise UsageError("one Parquet file holds one row type: give -o DIRECTORY for several")
         return {types[0]: output.path}
-    try:
-        output.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{output.path}: cannot be made a directory: {error.strerror}") from None
-    return parquet_files(output.path, row_types or row_type_names())
+    make_directory(output.path)
+    files = parquet_files(output.path, row_types or row_type_names(), rotated=output.rotate is not None)
+    for place in files.values() if output.rotate is not None else ():
+        make_directory(place)
+        if any(place.glob("*.parquet")):
+            raise UsageError(f"{place}: has Parquet files already; remove them or name another directory")
+    return files
 
 
 def keep_off_the_evidence(paths: tuple[Path, ...], output: Output) -> None:

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from offdecode.errors import UsageError
-from offdecode.options import Option, OptionKind, Output, Source, checked_regex, duration, milliseconds, options_of
+from offdecode.options import (
+    Option,
+    OptionKind,
+    Output,
+    Source,
+    checked_regex,
+    duration,
+    milliseconds,
+    options_of,
+    size_bytes,
+)
 
 _LARGEST_INT32 = (1 << 31) - 1  # not offdecode.model's: that imports what takes time
 
@@ -65,6 +75,7 @@ _TYPES: dict[OptionKind, Callable[[], click.ParamType[Any] | type]] = {
     OptionKind.TIME: lambda: Parsed("time", milliseconds),
     OptionKind.PLACE: LogPlace,
     OptionKind.DURATION: lambda: Parsed("duration", duration),
+    OptionKind.SIZE: lambda: Parsed("size", size_bytes),
     OptionKind.REGEX: lambda: Parsed("regex", checked_regex),
     OptionKind.FILE: lambda: click.Path(path_type=Path),
 }
@@ -150,7 +161,11 @@ def report_format(json_help: str) -> Callable[[Command], Command]:
     return decorate
 
 
-def output_of(formats: Iterable[str] = (), *, jobs: bool = False) -> Taken:
-    """Where rows and problems go. formats: those beside jsonl and parquet. jobs: whether processes share the work."""
-    names = [item.name for item, _ in options_of(Output) if jobs or item.name != "jobs"]
+def output_of(formats: Iterable[str] = (), *, jobs: bool = False, rotate: bool = True) -> Taken:
+    """Where rows and problems go. formats: those beside the ones that all have.
+
+    jobs: whether processes share the work. rotate: False where the command has an option of that name of its own.
+    """
+    left_out = {name for name, taken in (("jobs", jobs), ("rotate", rotate)) if not taken}
+    names = [item.name for item, _ in options_of(Output) if item.name not in left_out]
     return Taken(Output, tuple(names), (("format", tuple(formats)),))

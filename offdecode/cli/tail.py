@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
-from offdecode.cli.options import ParamType, Parsed, Taken, output_of, takes
-from offdecode.options import ROWS, Columns, Filter, Output, Reading, Source, milliseconds
-
-_UNITS = {"b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+from offdecode.cli.options import Parsed, Taken, output_of, takes
+from offdecode.errors import UsageError
+from offdecode.options import ROWS, Columns, Filter, Output, Reading, Source, duration, milliseconds, size_bytes
 
 
 def _beginning(text: str) -> str | int:
@@ -21,20 +19,13 @@ def _beginning(text: str) -> str | int:
     return text if text in ("earliest", "latest") else milliseconds(text)
 
 
-class Rotation(ParamType[tuple[int | None, float | None]]):
+def _rotation(text: str) -> tuple[int | None, float | None]:
     """A size in bytes or a time in seconds: (size, None) or (None, time)."""
-
-    name = "rotation"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int | None, float | None]:
-        match = re.fullmatch(r"([1-9]\d*)\s*([a-z]+)", str(value).lower())
-        if match is None or match[2] not in _UNITS | _SECONDS:
-            self.fail(f"{value!r} is neither a size (64MB) nor a time (5m, 30s)", param, ctx)
-        if match[2] in _UNITS:
-            return int(match[1]) * _UNITS[match[2]], None
-        return None, int(match[1]) * _SECONDS[match[2]]
+    with suppress(UsageError):
+        return size_bytes(text), None
+    with suppress(UsageError):
+        return None, duration(text.lower()) / 1000
+    raise UsageError(f"{text!r} is neither a size (64MB) nor a time (5m, 30s)")
 
 
 @click.command("tail")
@@ -54,11 +45,11 @@ class Rotation(ParamType[tuple[int | None, float | None]]):
     type=click.Path(path_type=Path),
     help="Keep in FILE where to go on: each row is once in -o, whenever the run is stopped or killed.",
 )
-@click.option("--rotate", metavar="SIZE|TIME", type=Rotation(),
+@click.option("--rotate", metavar="SIZE|TIME", type=Parsed("rotation", _rotation),
               help="With --checkpoint, when Parquet parts are closed. Default: 128MB in memory or 5m.")  # fmt: skip
 @takes(
     Taken(Source, ("topic_name", "log_partitions")), Taken(Filter, ROWS),
-    Taken(Columns, ("with_batch", "raw", "include_bad_crc")), Reading, output_of(),
+    Taken(Columns, ("with_batch", "raw", "include_bad_crc")), Reading, output_of(rotate=False),
 )  # fmt: skip
 def command(
     source: Source, rows: Filter, columns: Columns, reading: Reading, output: Output,

@@ -58,3 +58,11 @@ def complete_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         file.discard()
         raise
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory, and those above it. Raises UsageError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be made a directory: {error.strerror}") from None

@@ -22,17 +22,25 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 ROW_GROUP_ROWS = 256 * 1024
+_BYTES_IN_MEMORY = 4  # of rows for each byte in a file: less than there are
 _BUFFERED_BYTES = 64 << 20  # a row group is closed earlier where its rows are this large
 
 Report = Callable[[Problem], None]
 
 
 class ParquetSink:
-    """Writes the rows of each type to its file. files: {row type: path}."""
+    """Writes the rows of each type to its file. files: {row type: path}.
 
-    def __init__(self, files: dict[str, Path], options: RowOptions, report: Report) -> None:
+    rotate: about how many bytes a file has at most; then the paths are those of directories of files.
+    """
+
+    def __init__(self, files: dict[str, Path], options: RowOptions, report: Report, rotate: int | None = None) -> None:
         self._report = report
-        self._files = {name: TypeFile(path, row_type(name, options).arrow_schema) for name, path in files.items()}
+        schemas = {name: row_type(name, options).arrow_schema for name in files}
+        self._files: dict[str, TypeFile | TypeFiles] = {
+            name: TypeFile(path, schemas[name]) if rotate is None else TypeFiles(path, schemas[name], rotate)
+            for name, path in files.items()
+        }
 
     def write(self, chunk: DecodedChunk) -> None:
         for name, batch in storable(chunk, self._files, self._report):
@@ -50,7 +58,7 @@ class ParquetSink:
         for file in self._files.values():
             file.close()
         for file in self._files.values():
-            file.target.finish()
+            file.finish()
 
     def discard(self) -> None:
         for file in self._files.values():
@@ -60,7 +68,7 @@ class ParquetSink:
 class TypeFile:
     """The Parquet file of one row type, written a row group at a time, by a thread while the next one is read."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, buffered_bytes: int = _BUFFERED_BYTES) -> None:
         # What JSON lines need not wait for: file systems and TLS come with Parquet, logging with threads.
         from concurrent.futures import ThreadPoolExecutor
 
@@ -79,6 +87,7 @@ class TypeFile:
         self._schema = schema
         self._batches: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
+        self._most_bytes = min(buffered_bytes, _BUFFERED_BYTES)
         self._encoder = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 
@@ -86,7 +95,7 @@ class TypeFile:
         self._batches.append(batch)
         self._rows += len(batch)
         self._bytes += batch.nbytes
-        if self._rows >= ROW_GROUP_ROWS or self._bytes >= _BUFFERED_BYTES:
+        if self._rows >= ROW_GROUP_ROWS or self._bytes >= self._most_bytes:
             self._flush()
 
     def _flush(self) -> None:
@@ -110,6 +119,15 @@ class TypeFile:
         self._encoder.shutdown()
         self._writer.close()
 
+    @property
+    def written_bytes(self) -> int:
+        """How large the file is so far; a row group may be on its way."""
+        return self.target.stream.tell()
+
+    def finish(self) -> None:
+        """Put the file, which is closed, in place."""
+        self.target.finish()
+
     def discard(self) -> None:
         self._encoder.shutdown()
         with suppress(OSError):  # a full disk, say: the file goes anyway
@@ -118,9 +136,43 @@ class TypeFile:
         self.target.discard()
 
 
-def parquet_files(target: Path, row_types: Sequence[str]) -> dict[str, Path]:
-    """The file of each row type in the directory `target`."""
-    return {name: target / f"{name}.parquet" for name in row_types}
+class TypeFiles:
+    """The Parquet files of one row type, DIRECTORY/NUMBER.parquet, of about so many bytes each."""
+
+    def __init__(self, directory: Path, schema: pa.Schema, most_bytes: int) -> None:
+        self._directory = directory
+        self._schema = schema
+        self._most_bytes = most_bytes
+        self._closed: list[TypeFile] = []
+        self._now = self._next()
+
+    def _next(self) -> TypeFile:
+        path = self._directory / f"{len(self._closed):05}.parquet"
+        return TypeFile(path, self._schema, self._most_bytes * _BYTES_IN_MEMORY)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        if self._now.written_bytes >= self._most_bytes:
+            self.close()
+            self._closed.append(self._now)
+            self._now = self._next()
+        self._now.add(batch)
+
+    def close(self) -> None:
+        self._now.close()
+        self._now.target.stream.close()
+
+    def finish(self) -> None:
+        for file in (*self._closed, self._now):
+            file.finish()
+
+    def discard(self) -> None:
+        for file in (*self._closed, self._now):
+            file.discard()
+
+
+def parquet_files(target: Path, row_types: Sequence[str], *, rotated: bool = False) -> dict[str, Path]:
+    """The file of each row type in the directory `target`, or the directory of its files."""
+    return {name: target / (name if rotated else f"{name}.parquet") for name in row_types}
 
 
 def storable(chunk: DecodedChunk, wanted: Container[str], report: Report) -> Iterator[tuple[str, pa.RecordBatch]]:

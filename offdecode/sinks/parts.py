@@ -15,6 +15,7 @@ from offdecode.errors import UsageError
 from offdecode.model import DecodedChunk, Problem
 from offdecode.schemas.rows import RowOptions, row_type
 from offdecode.sinks.checkpoint import write_alone
+from offdecode.sinks.files import make_directory
 from offdecode.sinks.parquet import TypeFile, within_calendar
 from offdecode.system import open_directory_to_lock, sync_directory
 
@@ -30,7 +31,7 @@ class ParquetParts:
         self._options = options
         self._report = report
         self._files: dict[tuple[str, int], TypeFile] = {}
-        _make_directory(directory)
+        make_directory(directory)
         self._descriptor = open_directory_to_lock(directory)
         try:
             write_alone(directory, self._descriptor)
@@ -63,7 +64,7 @@ class ParquetParts:
 
     def _new_file(self, name: str, log_partition: int) -> TypeFile:
         folder = self.directory / name
-        _make_directory(folder)
+        make_directory(folder)
         return TypeFile(folder / f"{log_partition}.parquet", row_type(name, self._options).arrow_schema)
 
     def rotate(self, starts: dict[int, int], ends: dict[int, int]) -> None:
@@ -84,10 +85,3 @@ class ParquetParts:
     def discard(self) -> None:
         for file in self._files.values():
             file.discard()
-
-
-def _make_directory(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be made a directory: {error.strerror}") from None

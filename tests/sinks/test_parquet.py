@@ -17,7 +17,8 @@ from offdecode.schemas.rows import RowOptions, row_type, row_type_names
 from offdecode.sinks.jsonl import JsonLinesSink
 from offdecode.sinks.parquet import ROW_GROUP_ROWS, ParquetSink, parquet_files, within_calendar
 from tests.asking import a_request, decode
-from tests.truth import LogSet, Row, log_sets, set_id
+from tests.command import run
+from tests.truth import FIXTURES, LogSet, Row, log_sets, set_id
 
 OPTIONS = [RowOptions(), RowOptions(with_batch=True)]
 
@@ -124,3 +125,57 @@ def test_files_have_no_name_before_they_are_complete(tmp_path: Path) -> None:
     assert not files["offset_commit"].exists()
     sink.discard()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_files_of_a_size_are_the_whole(tmp_path: Path, jobs: str) -> None:
+    log = FIXTURES / "kafka-4.4.0-all-groups" / "log"
+    whole, rotated = tmp_path / "whole", tmp_path / "rotated"
+    asked = ("decode", log, "--format", "parquet", "--jobs", jobs, "-o")
+    assert run(*asked, whole).status == 0
+    assert run(*asked, rotated, "--rotate", "10KB").status == 0
+    for name in row_type_names():
+        files = sorted((rotated / name).iterdir())
+        assert [path.name for path in files] == [f"{number:05}.parquet" for number in range(len(files))]
+        assert all(10_000 < path.stat().st_size < 60_000 for path in files[:-1])
+        expected = pq.read_table(whole / f"{name}.parquet")
+        found = pa.concat_tables(pq.read_table(path) for path in files)
+        assert found.schema == expected.schema
+        assert found.to_pylist() == expected.to_pylist()
+    assert len(list((rotated / "offset_commit").iterdir())) > 2
+    with duckdb.connect() as connection:
+        count = connection.execute(f"SELECT count(*) FROM '{rotated}/offset_commit/*.parquet'").fetchall()
+    assert count == [(pq.read_metadata(whole / "offset_commit.parquet").num_rows,)]
+
+
+def test_files_of_a_size_of_a_question(tmp_path: Path) -> None:
+    log = FIXTURES / "kafka-4.4.0-transactions-tv1" / "log"
+    assert run("explain", log, "--format", "parquet", "-o", tmp_path / "out", "--rotate", "1GB").status == 0
+    assert sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.parquet")) == [
+        "hidden_range/00000.parquet", "movement/00000.parquet",
+    ]  # fmt: skip
+
+
+def test_files_of_a_size_are_not_mixed_with_others(tmp_path: Path) -> None:
+    log = FIXTURES / "kafka-4.4.0-transactions-tv1" / "log"
+    asked = ("decode", log, "--rotate", "1MB")
+    assert run(*asked, "--format", "parquet", "-o", tmp_path / "out").status == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.parquet")}
+    again = run(*asked, "--format", "parquet", "-o", tmp_path / "out")
+    assert (again.status, "has Parquet files already" in again.words) == (2, True)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+    for more in ((), ("-o", tmp_path / "rows.jsonl"), ("-o", tmp_path / "rows.parquet")):
+        assert run(*asked, *more).status == 2
+    assert run("decode", log, "--rotate", "1 parsec").status == 2
+
+
+def test_a_run_that_fails_leaves_no_files_of_a_size(tmp_path: Path) -> None:
+    damaged = tmp_path / "data" / "__consumer_offsets-0"
+    damaged.mkdir(parents=True)
+    (log,) = (FIXTURES / "kafka-4.4.0-transactions-tv1" / "log" / "__consumer_offsets-0").glob("*.log")
+    data = bytearray(log.read_bytes())
+    data[5000] ^= 1
+    (damaged / log.name).write_bytes(data)
+    done = run("decode", damaged, "--strict", "--format", "parquet", "-o", tmp_path / "out", "--rotate", "1KB")
+    assert done.status == 2
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
