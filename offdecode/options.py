@@ -377,6 +377,10 @@ class TransactionOptions:
     only_open: bool = option(
         "--open", kind=OptionKind.FLAG, help="Only transactions that are open, or whose end is lost."
     )
+    statuses: tuple[str, ...] = option(
+        "--status", kind=OptionKind.CHOICE, choices=("committed", "aborted", "open", "unknown"), repeatable=True,
+        help="Only transactions of this status; repeatable.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

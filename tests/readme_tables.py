@@ -13,6 +13,7 @@ from offdecode.cli import COMMANDS, cli
 from offdecode.log.offset_map import VERDICTS
 from offdecode.model import Column
 from offdecode.schemas.describe import _kind_text
+from offdecode.schemas.history_rows import SIGNALS
 from offdecode.schemas.releases import RELEASES, Release
 from offdecode.schemas.rows import (
     COMMON,
@@ -136,6 +137,7 @@ def tables() -> dict[str, str]:
         "columns of with-batch": column_table(WITH_BATCH),
         "columns of copies": column_table((*COPIES, *COPIES_WITH_BATCH)),
         "verdicts": verdict_table(),
+        "signals": _table(("signal", "meaning"), ((f"`{name}`", meaning) for name, meaning in SIGNALS.items())),
         "releases": release_table(),
     }
 

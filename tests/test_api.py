@@ -40,6 +40,8 @@ ASKED: dict[str, tuple[Callable[..., Answer], dict[str, Any], tuple[str, ...]]] 
     "growth": (offdecode.growth, {"by": ["topic", "hour"]}, ("--by", "topic", "--by", "hour")),
     "groups": (offdecode.groups, {"notable": True}, ("--notable",)),
     "transactions": (offdecode.transactions, {"only_open": True}, ("--open",)),
+    "transactions-status": (offdecode.transactions, {"statuses": ["aborted", "open"]},
+                            ("--status", "aborted", "--status", "open")),
 }  # fmt: skip
 
 

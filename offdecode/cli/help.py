@@ -9,12 +9,15 @@ from pathlib import Path
 
 import click
 
-from offdecode.cli import did_you_mean
+from offdecode.cli import COMMANDS, did_you_mean
+from offdecode.cli.options import beginning
 from offdecode.errors import UsageError
 
 
 @click.command("help")
-@click.argument("topic", metavar="[TOPIC]", required=False)
+@click.argument(
+    "topic", metavar="[TOPIC]", required=False, shell_complete=lambda ctx, param, begun: beginning(begun, _pages())
+)
 def command(topic: str | None) -> None:
     """Print a page of the documentation: of a command, or about evidence, rows, problems, python, spark, speed.
 
@@ -45,4 +48,7 @@ def _pages() -> dict[str, Traversable]:
 
 
 def _title(page: Traversable) -> str:
-    return page.read_text("utf-8").partition("\n")[0].lstrip("# ")
+    """What a page is about: of a command what that is for."""
+    title = page.read_text("utf-8").partition("\n")[0].lstrip("# ")
+    command = COMMANDS.get(title.removeprefix("offdecode "))
+    return title if command is None else command[1]

@@ -17,6 +17,7 @@ from offdecode.options import (
     OptionKind,
     Output,
     Source,
+    StateOptions,
     checked_regex,
     duration,
     milliseconds,
@@ -27,6 +28,7 @@ from offdecode.options import (
 _LARGEST_INT32 = (1 << 31) - 1  # not offdecode.model's: that imports what takes time
 
 Command = Callable[..., Any]
+Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 T = TypeVar("T")
 
 if TYPE_CHECKING:
@@ -116,7 +118,8 @@ def takes(*groups: type | Taken) -> Callable[[Command], Command]:
         wrapped: Command = command
         for one in reversed(taken):
             for item, declared in reversed(one.options()):
-                wrapped = _click_option(_variable(one.group, item.name), item, declared)(wrapped)
+                complete = _row_types(one.group) if "--type" in declared.flags else None
+                wrapped = _click_option(_variable(one.group, item.name), item, declared, complete)(wrapped)
         return wrapped
 
     return decorate
@@ -127,13 +130,32 @@ def _variable(group: type, name: str) -> str:
     return f"{group.__name__.lower()}_{name}"
 
 
-def _click_option(variable: str, item: Field[Any], declared: Option) -> Callable[[Command], Command]:
+def beginning(begun: str, names: Iterable[str]) -> list[str]:
+    """The names that begin so, for a shell that completes them."""
+    return sorted(name for name in names if name.startswith(begun))
+
+
+def _row_types(group: type) -> Complete:
+    """The row types that a group's --type may name, for a shell."""
+
+    def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+        from offdecode.schemas.rows import row_type_names
+        from offdecode.schemas.state_rows import STATE_ROW_TYPES
+
+        return beginning(begun, STATE_ROW_TYPES if group is StateOptions else row_type_names())
+
+    return complete
+
+
+def _click_option(
+    variable: str, item: Field[Any], declared: Option, complete: Complete | None
+) -> Callable[[Command], Command]:
     if declared.kind is OptionKind.FLAG:
         return click.option(*declared.flags, variable, is_flag=True, help=declared.help)
     kind = click.Choice(declared.choices) if declared.kind is OptionKind.CHOICE else _TYPES[declared.kind]()
     return click.option(
         *declared.flags, variable, metavar=declared.metavar, type=kind, multiple=declared.repeatable,
-        default=item.default, show_default=declared.show_default, help=declared.help,
+        default=item.default, show_default=declared.show_default, help=declared.help, shell_complete=complete,
     )  # fmt: skip
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from offdecode.cli.options import Taken, paths_argument, takes
+from offdecode.errors import UsageError
 from offdecode.options import (
     GROUPS,
     TIMES,
@@ -40,6 +43,9 @@ def command(  # noqa: PLR0913 - a value for each group of options
     from offdecode.request import Request
     from offdecode.run import Run
     from offdecode.writing import line_stream
+
+    if output.path is None and sys.stdout is not None and sys.stdout.isatty():
+        raise UsageError("a page is nothing for a terminal to show: give -o FILE.html")
 
     def write(run: Run) -> None:
         with line_stream(output) as stream:

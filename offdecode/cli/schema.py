@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import click
 
+from offdecode.cli.options import beginning
+
+
+def _row_types(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    from offdecode.schemas.rows import all_row_type_names
+
+    return beginning(begun, all_row_type_names())
+
 
 @click.command("schema")
-@click.argument("row_type", metavar="[TYPE]", required=False)
+@click.argument("row_type", metavar="[TYPE]", required=False, shell_complete=_row_types)
 @click.option("--json", "as_json", is_flag=True, help="As JSON Schema.")
 def command(row_type: str | None, as_json: bool) -> None:
     """Print the row reference: all row types, or the columns of one.

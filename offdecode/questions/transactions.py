@@ -27,7 +27,7 @@ def transactions(run: Run, asked: TransactionOptions) -> Iterator[DecodedChunk]:
     ends: dict[LogId, Coverage] = {}
 
     def chosen(rows: Iterator[Row]) -> Iterator[DecodedChunk]:
-        wanted = [row for row in rows if not (asked.only_open and row["status"] in DECIDED)]
+        wanted = [row for row in rows if _is_asked(row["status"], asked)]
         for chunk in chunk_of([_named(row, run.evidence.cluster) for row in wanted]):
             found = keep(times, chunk, times=("first_timestamp", "marker_timestamp"))
             if found.row_count:
@@ -44,6 +44,10 @@ def transactions(run: Run, asked: TransactionOptions) -> Iterator[DecodedChunk]:
     now = max((held.latest for held in logs.values() if held.latest is not None), default=None)
     for log, coverage in ends.items():  # what is no offsets log has none
         yield from chosen(logs[log].finish(coverage, request.source.topic_name, now))
+
+
+def _is_asked(status: str, asked: TransactionOptions) -> bool:
+    return not (asked.only_open and status in DECIDED) and (not asked.statuses or status in asked.statuses)
 
 
 def _named(row: Row, cluster: Cluster) -> Row:

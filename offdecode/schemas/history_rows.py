@@ -16,6 +16,45 @@ MOVEMENT_ROW = "movement"
 HIDDEN_RANGE_ROW = "hidden_range"
 GROUP_OVERVIEW_ROW = "group_overview"
 
+# What a movement's `signals` mean. Those of tombstones tell of all that were written at once with it.
+SIGNALS = {
+    "no_leader_epoch": "the commit has no leader epoch, as an administrator's reset has none",
+    "empty_metadata": "nor metadata",
+    "group_empty": "the group had no members then",
+    "group_unknown": "no record of the group stands before: it is simple, or its records are not in the evidence",
+    "partition_unowned": "no member held the partition then",
+    "many_partitions": "many partitions of the group were moved so at once",
+    "backwards": "to a smaller offset",
+    "ahead": "to a larger offset",
+    "large_step": "more than twenty times as far as the key's steps before it",
+    "topic_id_changed": "the commit is for another topic of the same name than the one before",
+    "transaction_aborted": "its transaction was aborted",
+    "transaction_open": "its transaction had no end yet",
+    "transaction_unknown": "the end of its transaction may be in what is missing",
+    "later_record_in_force": "when its transaction was committed, a later record of the key was in force",
+    "deleted_before": "the key had an offset earlier, which was deleted",
+    "earlier_records_missing": "records before it are missing: the offset before may not be the one that was in force",
+    "no_value_before": "a tombstone of an offset that is not in the evidence",
+    "group_tombstone": "the group's own tombstone was written with it",
+    "whole_group": "no offset of the group was left",
+    "whole_topic": "all offsets that the group had of this topic, and of no other, went",
+    "other_groups_too": "other groups of the log lost offsets of the topic at that time",
+    "other_groups_keep_topic": "other groups of the log kept offsets of the topic",
+    "partition_owned": "a member held the partition, and subscribed to the topic",
+    "past_retention": "the offset was older than the retention",
+    "past_expire_timestamp": "the commit's own expire timestamp was over",
+    "retention_assumed": "of seven days, as nothing tells the broker's",
+    "retention_inferred": "as the log itself shows it",
+    "type_changed": "the group turned into one of another type",
+    "other_logs_keep_topic": "another partition of the offsets topic goes on committing to the topic",
+    "topic_directory_deleted": "the data directory has deleted partitions of the topic, and no other",
+    "topic_removed": "the cluster's own metadata tells that the topic was deleted then",
+    "before_log_start": "the offset before lies before today's start of the user's partition, the one after does not",
+    "beyond_log_end": "the offset before lies behind the end of the user's partition",
+    "to_log_start": "to today's start of the user's partition",
+    "to_log_end": "to the end that the user's partition had then",
+}
+
 _TYPE = Column("type", Kind.CATEGORY, "the row type")
 _PLACE = (
     Column("log_partition", Kind.INT32, "partition of the offsets topic"),

@@ -752,3 +752,38 @@ def test_help_prints_the_pages() -> None:
     done = run("help", "evidense")
     assert done.status == 2
     assert "Did you mean evidence?" in done.words
+
+
+@pytest.mark.parametrize(("line", "expected"), [
+    ("decode --type offset_", {"offset_commit"}),
+    ("state --type ", {"group", "committed_offset", "pending_offset"}),
+    ("schema movem", {"movement"}),
+    ("help evid", {"evidence"}),
+    ("transactions --status ab", {"aborted"}),
+    ("groups --format t", {"table"}),
+])  # fmt: skip
+def test_a_shell_is_told_what_may_follow(line: str, expected: set[str]) -> None:
+    words = f"offdecode {line}"
+    environment = {
+        **ENVIRONMENT, "_OFFDECODE_COMPLETE": "bash_complete", "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+    }  # fmt: skip
+    done = subprocess.run(COMMAND, env=environment, capture_output=True, encoding="utf-8", check=False)
+    assert {found.partition(",")[2] for found in done.stdout.split()} == expected
+
+
+def test_transactions_of_a_status() -> None:
+    log = TRANSACTIONS / "log"
+    every = run("transactions", log).rows
+    for status in ("committed", "aborted", "open", "unknown"):
+        chosen = [row for row in every if row["status"] == status]
+        assert run("transactions", log, "--status", status).rows == chosen
+        assert bool(chosen) == (status != "unknown")
+    assert run("transactions", log, "--status", "aborted", "--open").rows == []
+
+
+def test_what_one_parquet_file_leaves_out_is_said(tmp_path: Path) -> None:
+    for types, told in (((), True), (("--type", "group_metadata"), False)):
+        done = run("decode", TRANSACTIONS / "log", "-o", tmp_path / "rows.parquet", *types)
+        assert (done.status, "holds rows offset_commit only" in done.words) == (0, told)
+    assert run("decode", TRANSACTIONS / "log", "-o", tmp_path / "all", "--format", "parquet").words == ""

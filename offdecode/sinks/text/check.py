@@ -12,6 +12,10 @@ from offdecode.sinks.text.words import digest_words, offsets_words, range_words,
 Row = dict[str, Any]
 
 _EXPECTED = (SpanState.COMPLETE, SpanState.COMPACTED)
+_MARKS = {
+    "high_watermark": "high watermark", "log_start": "log start", "cleaner": "cleaned up to",
+    "recovery_point": "flushed up to",
+}  # fmt: skip
 _NOT_HERE = "not in the evidence"
 _LISTED = 20  # problems a partition; --json has them all
 
@@ -75,10 +79,8 @@ def _partition_lines(found: Row) -> Iterator[Line]:
     name = "of no known number" if found["log_partition"] is None else str(found["log_partition"])
     yield Styled(f"partition {name}", Style.TITLE)
     marks = found["checkpoints"]
-    yield (
-        f"  high watermark {_number(marks['high_watermark'])}, log start {_number(marks['log_start'])}, "
-        f"cleaned up to {_number(marks['cleaner'])}, flushed up to {_number(marks['recovery_point'])}"
-    )
+    known = [f"{words} {marks[name]}" for name, words in _MARKS.items() if marks[name] is not None]
+    yield f"  {', '.join(known) or 'no checkpoint files tell of it: whether its end is here cannot be told'}"
     for copy in found.get("copies", ()):
         broker = "" if copy["broker"] is None else f" of broker {copy['broker']}"
         counts = f"{copy['records']:,} records, {copy['alone']:,} of them in no other copy"
@@ -137,11 +139,7 @@ def _span(span: Row) -> str:
 
 
 def _counts(counts: dict[str, int], before: str = "") -> str:
-    return ", ".join(f"{before}{name} {count:,}" for name, count in counts.items()) or "none"
-
-
-def _number(value: int | None) -> str:
-    return "not known" if value is None else str(value)
+    return ", ".join(f"{before}{name}: {count:,}" for name, count in counts.items()) or "none"
 
 
 def _times(first: int | None, last: int | None) -> str:

@@ -42,7 +42,7 @@ class Timeline:
             names = f"group {name_words(row['group'])}, topic {name_words(row['topic'])}"
             yield Styled(f"{names}, partition {row['partition']}{note}", Style.TITLE)
         words = [f"  {time_words(row['log_timestamp'])}", f"{_kind(row):<28}", _offsets(row)]
-        words += ["" if self._noted and _unknown(row) else _owner(row), _why(row)]
+        words += [_producer(row), "" if self._noted and _unknown(row) else _owner(row), _why(row)]
         place = f"[{row['log_partition']}:{row['log_offset']}]"
         yield Styled("  ".join(word for word in [*words, place] if word), _style(row))
 
@@ -72,12 +72,12 @@ def _cells(row: Row) -> Cells:
     return (
         time_words(row["log_timestamp"]), f"{row['log_partition']}:{row['log_offset']}", name_words(row["group"]),
         name_words(row["topic"]), str(row["partition"]), _kind(row), _offsets(row),
-        _owner(row) or "-", _why(row) or "-",
+        " ".join(word for word in (_producer(row), _owner(row)) if word) or "-", _why(row) or "-",
     )  # fmt: skip
 
 
 MOVEMENT_LISTING = Listing(
-    ("TIME", "LOG OFFSET", "GROUP", "TOPIC", "PARTITION", "KIND", "OFFSETS", "OWNER", "WHY"), _cells, _style
+    ("TIME", "LOG OFFSET", "GROUP", "TOPIC", "PARTITION", "KIND", "OFFSETS", "BY", "WHY"), _cells, _style
 )
 
 
@@ -98,7 +98,7 @@ def _offsets(row: Row) -> str:
 
 def movement_words(row: Row) -> list[str]:
     """What happened, to which offset, by whom, and what speaks for it."""
-    return [word for word in (_kind(row), _offsets(row), _owner(row), _why(row)) if word]
+    return [word for word in (_kind(row), _offsets(row), _producer(row), _owner(row), _why(row)) if word]
 
 
 def _until(row: Row) -> str:
@@ -110,7 +110,16 @@ def _owner(row: Row) -> str:
     owner = row["owner"]
     if owner is None:
         return "" if row["kind"] == "tombstone" else f"({row['no_owner_reason']}{generation})"
-    return f"(held by {name_words(owner['client_id'])} {name_words(owner['client_host'])}{generation})"
+    client = f"{name_words(owner['client_id'])} at {name_words(owner['client_host'])}"
+    return f"(held by {client}, member {name_words(owner['member_id'])}{generation})"
+
+
+def _producer(row: Row) -> str:
+    """Who committed in a transaction."""
+    if row["producer_id"] is None or row["producer_id"] < 0:
+        return ""
+    name = "" if row["transactional_id"] is None else f" ({name_words(row['transactional_id'])})"
+    return f"by producer {row['producer_id']}{name}"
 
 
 def _why(row: Row) -> str:

@@ -95,7 +95,7 @@ def transaction_lines(row: Row) -> Iterator[Line]:
         held = "no records"
     else:
         count = "1 commit" if row["commits"] == 1 else f"{row['commits']} commits"
-        held = f"{count} at {row['first_offset']}-{row['last_offset']} for {', '.join(map(name_words, row['groups']))}"
+        held = f"{count} at {_places(row)} for {', '.join(map(name_words, row['groups']))}"
     took = "" if row["duration_ms"] is None else f" ({duration_words(row['duration_ms'])})"
     when = f"{_when(row)}{took}"
     name = "" if row["transactional_id"] is None else f" ({name_words(row['transactional_id'])})"
@@ -109,7 +109,7 @@ def transaction_lines(row: Row) -> Iterator[Line]:
 
 
 def _transaction_cells(row: Row) -> Cells:
-    offsets = "-" if row["first_offset"] is None else f"{row['first_offset']}-{row['last_offset']}"
+    offsets = "-" if row["first_offset"] is None else _places(row)
     return (
         str(row["log_partition"]), str(row["producer_id"]), str(_epoch(row)),
         "-" if row["transactional_id"] is None else name_words(row["transactional_id"]), row["status"], _when(row),
@@ -117,6 +117,11 @@ def _transaction_cells(row: Row) -> Cells:
         "-" if row["held_back_records"] is None else f"{row['held_back_records']:,}",
         ", ".join(map(name_words, row["groups"])) or "-",
     )  # fmt: skip
+
+
+def _places(row: Row) -> str:
+    first, last = row["first_offset"], row["last_offset"]
+    return str(first) if first == last else f"{first}-{last}"
 
 
 def _when(row: Row) -> str:
