@@ -2,7 +2,8 @@
 
 One process makes the pieces of work and gives them to the workers round and round. A byte that goes round through
 pipes says whose turn it is to write, so the output is the same for any number of workers, and no result need cross
-from one process to another. Forked before threads exist; where there is no fork, one process does all.
+from one process to another. Forked before threads exist. Where there is no fork, processes are begun anew, and what
+they make of a piece crosses to the one that writes (`spawned`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import signal
 import struct
 import sys
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO
@@ -24,6 +26,7 @@ import numpy as np
 from offdecode.errors import OffdecodeError
 from offdecode.system import widen_pipe
 
+_ENDED = "a worker process ended unexpectedly; the output is not complete"
 _TURN = b"."
 _HELD_BYTES = 32 << 20  # more than this is not held back while others write
 _SLOTS = 2
@@ -119,6 +122,43 @@ def share(count: int, feed: Feed, work: Work, on_note: Callable[[Any], None]) ->
     for end in pipes:
         os.close(end)
     return processes.collect(on_note)
+
+
+def spawned(count: int, begin: Callable[[], Callable[[Any], Any]], pieces: Iterator[Any]) -> Iterator[Any]:
+    """What `count` fresh processes make of pieces, in the order of these. Pieces, results and `begin` must pickle.
+
+    begin: called once in each process, gives what is called with each piece. Raises what that raises.
+    """
+    from concurrent.futures import Future, ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import get_context
+
+    waiting: deque[Future[Any]] = deque()
+    with ProcessPoolExecutor(count, get_context("spawn"), _begin_spawned, (begin,)) as pool:
+        try:
+            for piece in pieces:
+                waiting.append(pool.submit(_work_spawned, piece))
+                if len(waiting) > count + 1:  # each has a piece, and there is one more to go on with
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool:
+            raise WorkerError(_ENDED) from None
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+_spawned_work: list[Callable[[Any], Any]] = []  # in a process that was begun by `spawned`
+
+
+def _begin_spawned(begin: Callable[[], Callable[[Any], Any]]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for this one ends it
+    _spawned_work.append(begin())
+
+
+def _work_spawned(piece: Any) -> Any:
+    return _spawned_work[0](piece)
 
 
 def _feed(feed: Feed, lanes: list[_Lane]) -> Any:
@@ -293,7 +333,7 @@ class _Processes:
         if errors:
             raise errors[0]
         if len(results) < len(self._started):
-            raise WorkerError("a worker process ended unexpectedly; the output is not complete")
+            raise WorkerError(_ENDED)
         return results
 
 

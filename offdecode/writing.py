@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ from offdecode.errors import OffdecodeError, UsageError
 from offdecode.evidence import SegmentEvidence, Step, StepReader, touches_evidence
 from offdecode.model import DecodedChunk, Problem
 from offdecode.options import Output
-from offdecode.parallel import Turns, TurnStream, share
+from offdecode.parallel import Turns, TurnStream, share, spawned
 from offdecode.request import Report, Request, Stats
 from offdecode.run import Run
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
@@ -27,6 +28,8 @@ from offdecode.sinks.files import complete_file, make_directory
 from offdecode.sinks.jsonl import JsonLinesSink, Writable
 from offdecode.sinks.parquet import ParquetSink, parquet_files
 from offdecode.system import CAN_FORK, cpu_count
+
+_WORTH_SPAWNING = 64 << 20  # bytes of evidence: a process takes a second to begin
 
 
 class Sink(Protocol):
@@ -117,11 +120,13 @@ def write_rows(run: Run, output: Output, problems: BinaryIO) -> None:
     """Write the decoded rows of a run; several processes share the work where they can."""
     jobs = 1
     # What stops at a problem must not have gone beyond it; the columns of a table are as wide as all before them.
-    if CAN_FORK and isinstance(run.evidence, SegmentEvidence) and not (output.strict or output.format == "table"):
+    if isinstance(run.evidence, SegmentEvidence) and not (output.strict or output.format == "table"):
         pieces = max(run.evidence.size // run.evidence.chunk_bytes, 1)
         jobs = min(output.jobs or cpu_count(), pieces)
-    if jobs > 1:
+    if jobs > 1 and CAN_FORK:
         _write_shared(run, output, problems, jobs)
+    elif jobs > 1 and run.evidence.size >= _WORTH_SPAWNING:
+        _write_spawned(run, output, jobs)
     else:
         _write_alone(run, output)
 
@@ -182,6 +187,60 @@ def _write_shared(run: Run, output: Output, problems: BinaryIO, jobs: int) -> No
 
         for stats in share(jobs, feed, work, on_note):
             run.stats.add(stats)
+
+
+def _write_spawned(run: Run, output: Output, jobs: int) -> None:
+    """Steps go to processes that are begun anew; what they make of them comes back, to be written here in order."""
+    request = run.request
+    with _opened(request, output, run.report, request.rows.row_types) as target:
+        _begin_for_all(target, request, output)
+        types = tuple(target.row_types) if isinstance(target, ParquetSink) else None
+        steps = (step.to_be_read() for step in run.evidence.steps(run.stats))
+        for made in spawned(jobs, partial(_StepWork, request, output, types), steps):
+            if isinstance(target, ParquetSink):
+                for carried in made.carried:
+                    carried.write_to(target)
+            else:
+                target.write(made.lines)
+            for problem in made.problems:
+                run.report(problem)
+            run.stats.add(made.stats)
+            run.meter(made.size, made.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a process makes of a step: its rows as lines, or carried to the one that writes Parquet."""
+
+    lines: bytes
+    carried: list[Carried]
+    problems: list[Problem]
+    stats: Stats
+    size: int
+    rows: int
+
+
+class _StepWork:
+    """Reads steps in a process of its own. types: the row types that Parquet is written of, None = lines are."""
+
+    def __init__(self, request: Request, output: Output, types: tuple[str, ...] | None) -> None:
+        self._request = request
+        self._output = output
+        self._types = types
+
+    def __call__(self, step: Step) -> _Made:
+        stats = Stats()
+        problems: list[Problem] = []
+        carried: list[Carried] = []
+        lines = io.BytesIO()
+        reader = StepReader(self._request, stats)
+        if self._types is None:
+            rows = _write_step(step, reader, line_sink(lines, self._request, self._output), problems.append)
+        else:
+            carrying = CarryingSink(self._types, problems.append, carried.append, 0, 0)
+            rows = _write_step(step, reader, carrying, problems.append)
+            carrying.end_step()
+        return _Made(lines.getvalue(), carried, problems, stats, step.size, rows)
 
 
 def _begin_for_all(target: ParquetSink | BinaryIO, request: Request, output: Output) -> None:

@@ -21,6 +21,11 @@ class Carried:
     streams: list[tuple[str, pa.Buffer]]
     last: bool
 
+    def write_to(self, sink: ParquetSink) -> None:
+        for name, stream in self.streams:
+            for batch in pa.ipc.open_stream(stream):
+                sink.add(name, batch)
+
 
 class CarryingSink:
     """Stands for the Parquet files in a process that does the steps first, first + every, ... of a sequence.
@@ -71,12 +76,7 @@ class InOrder:
         self._early.setdefault(carried.step, []).append(carried)
         while pieces := self._early.pop(self._step, None):
             for piece in pieces:
-                self._write(piece)
+                piece.write_to(self._sink)
             if not pieces[-1].last:
                 return
             self._step += 1
-
-    def _write(self, carried: Carried) -> None:
-        for name, stream in carried.streams:
-            for batch in pa.ipc.open_stream(stream):
-                self._sink.add(name, batch)

@@ -5,7 +5,7 @@ The schema of a row type never depends on the data. Files appear under their nam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +47,7 @@ class ParquetSink:
             self.add(name, batch)
 
     @property
-    def row_types(self) -> Container[str]:
+    def row_types(self) -> Collection[str]:
         return self._files.keys()
 
     def add(self, name: str, batch: pa.RecordBatch) -> None:
