@@ -93,6 +93,12 @@ def hostile_names() -> bytes:
         [*words, "--format", "table"]
         for words in (["decode"], ["generations"], ["generations", "--summary"], ["explain"], ["transactions"])
     ),
+    *(
+        [*words, "--format", "csv"]
+        for words in (
+            ["decode", "--type", "group_metadata"], ["generations"], ["explain"], ["state", "--type", "group"],
+        )
+    ),
     ["growth", "--by", "group", "--by", "topic", "--format", "table"],
 ], ids=" ".join)  # fmt: skip
 def test_names_never_reach_a_terminal_raw(arguments: list[str], tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -55,9 +56,11 @@ class CsvSink:
             return array
         if column.kind in (Kind.TIMESTAMP, Kind.TIMESTAMP_NUMBER):
             return self._times(array.cast(pa.int64()))
-        if column.kind in (Kind.TEXT, Kind.CATEGORY):
-            return harmless(array.cast(pa.string()))
-        return pc.if_else(array.is_valid(), self._json.text(column, array), None)
+        if column.kind is Kind.CATEGORY:
+            return pa.DictionaryArray.from_arrays(array.indices, harmless(array.dictionary)).cast(pa.string())
+        if column.kind is Kind.TEXT:
+            return harmless(array)
+        return pc.if_else(array.is_valid(), _escaped(self._json.text(column, array), _printable_json), None)
 
     def _times(self, milliseconds: pa.Array) -> pa.Array:
         if self._timestamps == "ms":
@@ -68,12 +71,20 @@ class CsvSink:
 
 def harmless(texts: pa.Array) -> pa.Array:
     """Texts, what is not printable in them escaped, and an apostrophe before what spreadsheets take for formulas."""
-    odd = pc.match_substring_regex(texts, _UNPRINTABLE).fill_null(False)
-    if pc.any(odd).as_py():
-        escaped = [printable(text) for text in texts.filter(odd).to_pylist()]
-        texts = pc.replace_with_mask(texts, odd, pa.array(escaped, pa.string()))
+    texts = _escaped(texts, printable)
     formulas = pc.match_substring_regex(texts, _FORMULA)
     return pc.if_else(formulas, pc.binary_join_element_wise("'", texts, ""), texts)
+
+
+def _escaped(texts: pa.Array, escape: Callable[[str], str]) -> pa.Array:
+    odd = pc.match_substring_regex(texts, _UNPRINTABLE).fill_null(False)
+    if not pc.any(odd).as_py():
+        return texts
+    return pc.replace_with_mask(texts, odd, pa.array(map(escape, texts.filter(odd).to_pylist()), pa.string()))
+
+
+def _printable_json(text: str) -> str:
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
 
 
 class ValuesSink:
