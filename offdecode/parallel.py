@@ -15,10 +15,11 @@ import select
 import signal
 import struct
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -134,10 +135,11 @@ def spawned(count: int, begin: Callable[[], Callable[[Any], Any]], pieces: Itera
     from multiprocessing import get_context
 
     waiting: deque[Future[Any]] = deque()
-    with ProcessPoolExecutor(count, get_context("spawn"), _begin_spawned, (begin,)) as pool:
+    with ProcessPoolExecutor(count, get_context("spawn")) as pool:
         try:
             for piece in pieces:
-                waiting.append(pool.submit(_work_spawned, piece))
+                with _without_interrupts():  # which the processes that are begun here do not get then, either
+                    waiting.append(pool.submit(_work_spawned, begin, piece))
                 if len(waiting) > count + 1:  # each has a piece, and there is one more to go on with
                     yield waiting.popleft().result()
             while waiting:
@@ -152,13 +154,23 @@ def spawned(count: int, begin: Callable[[], Callable[[Any], Any]], pieces: Itera
 _spawned_work: list[Callable[[Any], Any]] = []  # in a process that was begun by `spawned`
 
 
-def _begin_spawned(begin: Callable[[], Callable[[Any], Any]]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for this one ends it
-    _spawned_work.append(begin())
-
-
-def _work_spawned(piece: Any) -> Any:
+def _work_spawned(begin: Callable[[], Callable[[Any], Any]], piece: Any) -> Any:
+    if not _spawned_work:
+        _spawned_work.append(begin())
     return _spawned_work[0](piece)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Within, SIGINT is ignored, by processes that are begun too. Only the main thread can have it so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _feed(feed: Feed, lanes: list[_Lane]) -> Any:

@@ -104,10 +104,15 @@ def line_sink(target: Writable, request: Request, output: Output, row_types: tup
         return JsonLinesSink(target, request.columns, output.timestamps)
     from offdecode.sinks.csv import CsvSink
 
-    types = request.rows.row_types if row_types is None else row_types
-    if types is None or len(types) != 1:
+    name = csv_row_type(request.rows.row_types if row_types is None else row_types)
+    return CsvSink(target, name, request.columns, output.timestamps)
+
+
+def csv_row_type(row_types: tuple[str, ...]) -> str:
+    """The row type of a CSV. Raises UsageError where that is not one."""
+    if len(row_types) != 1:
         raise UsageError("CSV holds rows of one type: choose it with --type, as --type offset_commit")
-    return CsvSink(target, types[0], request.columns, output.timestamps)
+    return row_types[0]
 
 
 def begun(sink: LineSink) -> LineSink:
@@ -326,11 +331,15 @@ def _parquet_targets(row_types: tuple[str, ...] | None, output: Output) -> dict[
             raise UsageError("one Parquet file holds one row type: give -o DIRECTORY for several")
         return {types[0]: output.path}
     make_directory(output.path)
-    files = parquet_files(output.path, row_types or row_type_names(), rotated=output.rotate is not None)
-    for place in files.values() if output.rotate is not None else ():
+    rotated = output.rotate is not None
+    files = parquet_files(output.path, row_types or row_type_names(), rotated=rotated)
+    for name, place in files.items():
+        other = output.path / (f"{name}.parquet" if rotated else name)
+        for found in (place, other) if rotated else (other,):
+            if (found.suffix == ".parquet" and found.exists()) or any(found.glob("*.parquet")):
+                raise UsageError(f"{found}: holds rows of another run; remove it or name another directory")
+    for place in files.values() if rotated else ():
         make_directory(place)
-        if any(place.glob("*.parquet")):
-            raise UsageError(f"{place}: has Parquet files already; remove them or name another directory")
     return files
 
 

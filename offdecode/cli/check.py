@@ -7,6 +7,7 @@ import sys
 import click
 
 from offdecode.cli.options import paths_argument, report_format, takes
+from offdecode.errors import UsageError
 from offdecode.options import CheckOptions, Source
 
 
@@ -30,6 +31,8 @@ def command(source: Source, asked: CheckOptions, as_json: bool) -> int:
     from offdecode.sinks.text.check import Verdict, report_lines
     from offdecode.sinks.text.lines import fitted_to, shown
 
+    if sys.stdout is None:
+        raise UsageError("standard output is closed")
     problems = 0
     verdict = Verdict()
     run = Run(Request(source), lambda problem: None)

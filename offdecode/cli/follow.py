@@ -24,7 +24,7 @@ from offdecode.sinks.checkpoint import ResumedFile, TailCheckpoint, load_checkpo
 from offdecode.sinks.jsonl import JsonLinesSink
 from offdecode.sinks.parquet import ParquetSink
 from offdecode.sinks.parts import ParquetParts
-from offdecode.writing import ProblemLines, begun, line_sink, line_stream, parquet_sink, problem_stream
+from offdecode.writing import ProblemLines, begun, csv_row_type, line_sink, line_stream, parquet_sink, problem_stream
 
 _SAVE_SECONDS = 1.0
 _STATUS_SECONDS = 0.5
@@ -60,6 +60,10 @@ def run_tail(request: Request, following: Following, output: Output, *, terminal
     start = time.monotonic()
     if following.rotate is not None and not (output.parquet and following.checkpoint):
         raise UsageError("--rotate is about Parquet parts: give --checkpoint FILE, and -o DIRECTORY --format parquet")
+    if following.checkpoint is not None and output.format not in (None, "jsonl", "parquet"):
+        raise UsageError("--checkpoint goes on in JSON lines or Parquet: give --format jsonl or parquet")
+    if output.format == "csv":
+        csv_row_type(request.rows.row_types)
     security = Security() if following.command_config is None else read_security(following.command_config)
     saved = None if following.checkpoint is None else load_checkpoint(following.checkpoint)
     tail = Tail.of(following.servers, security, request, following.hold_seconds)
@@ -179,8 +183,6 @@ def _target(  # noqa: C901 - a refusal each for what a checkpoint cannot go on f
                 else _Plain(begun(line_sink(sink, request, output)), sink)
             )
         return
-    if output.format not in (None, "jsonl", "parquet"):
-        raise UsageError("--checkpoint goes on in JSON lines or Parquet: give --format jsonl or parquet")
     path = output.path
     if path is None:
         raise UsageError("--checkpoint needs -o: what went to a pipe cannot be taken back")

@@ -124,7 +124,8 @@ class Words(Form):
 
     @classmethod
     def begins(cls, head: bytes) -> bool:
-        return _CONSOLE_HEAD.match(_first_line(head)) is not None
+        line = _first_line(head)
+        return _CONSOLE_HEAD.match(line) is not None and not _is_object(line)
 
     def room_behind(self, line: bytes) -> int:
         begins = line.startswith(b"[") or _CONSOLE_HEAD.match(line)
@@ -157,6 +158,7 @@ class Dump(Form):
         return head.startswith(DUMP_HEAD)
 
     def is_head(self, line: bytes) -> bool:
+        line = line.lstrip()
         if line.startswith(DUMP_HEAD):
             self.partition = partition_of(line)
         elif line.startswith(BATCH_HEAD):
@@ -227,6 +229,14 @@ def form_of(line: bytes, printed: Printed) -> Form:
     head = line.lstrip()
     guess = Objects if head.startswith(_BEGINS) else Words
     return next((form for form in FORMS if form.begins(head)), guess)(printed)
+
+
+def _is_object(line: bytes) -> bool:
+    """Whether a line is JSON: what looks like words then is a text in it."""
+    try:
+        return line.startswith(_BEGINS) and isinstance(json_of(line), dict)
+    except CorruptError:
+        return False
 
 
 def _first_line(head: bytes) -> bytes:

@@ -45,6 +45,7 @@ class _Log:
     """Where a partition stands. position: offset from which no row has left. first: rows before it are not wanted.
 
     ends: (end of the log, when it was there), for as long as the hold. due: when held rows leave at the latest.
+    complete: whether nothing could follow what was read, as far as was known then.
     """
 
     number: int
@@ -52,6 +53,7 @@ class _Log:
     position: int
     read_to: int = -1
     due: float | None = None
+    complete: bool = False
     ends: deque[tuple[int, float]] = field(default_factory=deque)
     judged: bool | None = None
     told: set[tuple[int, int]] = field(default_factory=set)
@@ -184,10 +186,13 @@ class Tail:
         for number, log in self._logs.items():
             end = self.topic.known_end(number)
             now = time.monotonic()
+            complete = end >= self.topic.high_watermark(number)
             # What is no longer kept is not read over and over while a transaction is waited for.
-            news = end > log.read_to and (log.due is None or end <= self.topic.kept_until(number))
+            news = (end > log.read_to or complete > log.complete) and (
+                log.due is None or end <= self.topic.kept_until(number)
+            )
             if news or (log.due is not None and now >= log.due):
-                complete = end >= self.topic.high_watermark(number)
+                log.complete = complete
                 if complete:
                     log.ends.append((end, now))
                 yield from self._round(log, end, hold=self._hold if complete else math.inf)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 ROW_GROUP_ROWS = 256 * 1024
-_BYTES_IN_MEMORY = 4  # of rows for each byte in a file: less than there are
+_BYTES_OF_A_ROW, _LEAST_ROWS = 64, 256
 _BUFFERED_BYTES = 64 << 20  # a row group is closed earlier where its rows are this large
 
 Report = Callable[[Problem], None]
@@ -68,7 +68,7 @@ class ParquetSink:
 class TypeFile:
     """The Parquet file of one row type, written a row group at a time, by a thread while the next one is read."""
 
-    def __init__(self, path: Path, schema: pa.Schema, buffered_bytes: int = _BUFFERED_BYTES) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, most_rows: int = ROW_GROUP_ROWS) -> None:
         # What JSON lines need not wait for: file systems and TLS come with Parquet, logging with threads.
         from concurrent.futures import ThreadPoolExecutor
 
@@ -87,7 +87,8 @@ class TypeFile:
         self._schema = schema
         self._batches: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
-        self._most_bytes = min(buffered_bytes, _BUFFERED_BYTES)
+        self._most_rows = most_rows
+        self.written_bytes = 0  # by all row groups but the one that may be on its way
         self._encoder = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 
@@ -95,11 +96,12 @@ class TypeFile:
         self._batches.append(batch)
         self._rows += len(batch)
         self._bytes += batch.nbytes
-        if self._rows >= ROW_GROUP_ROWS or self._bytes >= self._most_bytes:
+        if self._rows >= self._most_rows or self._bytes >= _BUFFERED_BYTES:
             self._flush()
 
     def _flush(self) -> None:
         self._written()
+        self.written_bytes = self.target.stream.tell()
         self._writing = self._encoder.submit(self._write, self._batches, self._rows)
         self._batches, self._rows, self._bytes = [], 0, 0
 
@@ -118,11 +120,6 @@ class TypeFile:
             self._write(self._batches, self._rows)
         self._encoder.shutdown()
         self._writer.close()
-
-    @property
-    def written_bytes(self) -> int:
-        """How large the file is so far; a row group may be on its way."""
-        return self.target.stream.tell()
 
     def finish(self) -> None:
         """Put the file, which is closed, in place."""
@@ -148,7 +145,8 @@ class TypeFiles:
 
     def _next(self) -> TypeFile:
         path = self._directory / f"{len(self._closed):05}.parquet"
-        return TypeFile(path, self._schema, self._most_bytes * _BYTES_IN_MEMORY)
+        rows = self._most_bytes // _BYTES_OF_A_ROW  # an eighth of a file or less
+        return TypeFile(path, self._schema, min(max(rows, _LEAST_ROWS), ROW_GROUP_ROWS))
 
     def add(self, batch: pa.RecordBatch) -> None:
         if self._now.written_bytes >= self._most_bytes:
@@ -168,6 +166,8 @@ class TypeFiles:
     def discard(self) -> None:
         for file in (*self._closed, self._now):
             file.discard()
+        with suppress(OSError):  # another run may have begun to write there
+            self._directory.rmdir()
 
 
 def parquet_files(target: Path, row_types: Sequence[str], *, rotated: bool = False) -> dict[str, Path]:

@@ -105,7 +105,10 @@ class LiveTopic:
             return {number: partition.start for number, partition in self._partitions.items()}
 
     def high_watermark(self, number: int) -> int:
-        return self._partitions[number].high_watermark
+        """The end of what can be read now: where something is gone from the broker, that comes first."""
+        with self._changed:
+            partition = self._partitions[number]
+            return partition.high_watermark if partition.jump is None else partition.jump.at
 
     def wait(self, seconds: float) -> None:
         """Wait until something was fetched, or for so long."""

@@ -198,10 +198,11 @@ def missing_partitions(logs: Sequence[PartitionLog], paths: Iterable[Path], topi
     Of directories that the paths lead to as a whole: who names a partition does not ask for the others.
     """
     there = {log.log_partition for log in logs}
-    places = (path if (local := local_path(path)) is None else local.absolute() for path in paths)
-    named = {parent for place in places for parent in place.parents}
+    places = {path if (local := local_path(path)) is None else local.absolute() for path in paths}
+    above = {parent for place in places for parent in place.parents}
     for directory in data_directories(logs):
-        if Path(directory.key) in named:
+        here = Path(directory.key)
+        if here in above and places.isdisjoint((here, *here.parents)):
             continue
         for number, mark in sorted(CheckpointFiles(directory).high_watermarks(topic).items()):
             if mark and number not in there:

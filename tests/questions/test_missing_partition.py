@@ -38,6 +38,7 @@ def test_a_partition_that_the_broker_had_is_missed(without_partition_2: Path) ->
     assert absent(TRANSACTIONS / "log") == []
     assert absent(copy, TRANSACTIONS / "log" / "__consumer_offsets-2") == []
     assert absent(copy, "--log-partition", "1") == []
+    assert absent(copy, copy / "__consumer_offsets-0") == absent(copy / "__consumer_offsets-0", copy) == [2]
 
 
 def test_who_names_a_partition_does_not_miss_the_others(without_partition_2: Path) -> None:

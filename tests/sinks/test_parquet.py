@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from offdecode.sinks.jsonl import JsonLinesSink
 from offdecode.sinks.parquet import ROW_GROUP_ROWS, ParquetSink, parquet_files, within_calendar
 from tests.asking import a_request, decode
 from tests.command import run
+from tests.segment_builder import Header, batch, commit
 from tests.truth import FIXTURES, LogSet, Row, log_sets, set_id
 
 OPTIONS = [RowOptions(), RowOptions(with_batch=True)]
@@ -127,17 +129,16 @@ def test_files_have_no_name_before_they_are_complete(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_files_of_a_size_are_the_whole(tmp_path: Path, jobs: str) -> None:
+def test_files_of_a_size_are_the_whole(tmp_path: Path) -> None:
     log = FIXTURES / "kafka-4.4.0-all-groups" / "log"
     whole, rotated = tmp_path / "whole", tmp_path / "rotated"
-    asked = ("decode", log, "--format", "parquet", "--jobs", jobs, "-o")
+    asked = ("decode", log, "--format", "parquet", "-o")
     assert run(*asked, whole).status == 0
     assert run(*asked, rotated, "--rotate", "10KB").status == 0
     for name in row_type_names():
         files = sorted((rotated / name).iterdir())
         assert [path.name for path in files] == [f"{number:05}.parquet" for number in range(len(files))]
-        assert all(10_000 < path.stat().st_size < 60_000 for path in files[:-1])
+        assert all(10_000 < path.stat().st_size < 60_000 for path in files[:-1])  # Parquet's own footer is 10 KB
         expected = pq.read_table(whole / f"{name}.parquet")
         found = pa.concat_tables(pq.read_table(path) for path in files)
         assert found.schema == expected.schema
@@ -146,6 +147,24 @@ def test_files_of_a_size_are_the_whole(tmp_path: Path, jobs: str) -> None:
     with duckdb.connect() as connection:
         count = connection.execute(f"SELECT count(*) FROM '{rotated}/offset_commit/*.parquet'").fetchall()
     assert count == [(pq.read_metadata(whole / "offset_commit.parquet").num_rows,)]
+
+
+def test_files_of_a_size_are_the_same_for_any_jobs(tmp_path: Path) -> None:
+    """However fast the one that writes is."""
+    logs = [tmp_path / str(number) / "__consumer_offsets-0" for number in range(24)]
+    for number, log in enumerate(logs):
+        log.mkdir(parents=True)
+        commits = [commit(f"group-{one % 97}", offset=one * number) for one in range(200)]
+        batches = [batch(commits, Header(first * 200)) for first in range(75)]
+        (log / f"{0:020}.log").write_bytes(b"".join(batches))
+    found: list[dict[str, bytes]] = []
+    for jobs in ("1", "2", "3", "2"):
+        place = tmp_path / f"out-{len(found)}"
+        how = ("--copies-apart", "--format", "parquet", "--rotate", "2KB", "--jobs", jobs)
+        assert run("decode", *logs, *how, "-o", place, "--problems", os.devnull).status == 1
+        found.append({str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*.parquet")})
+    assert sum(name.startswith("offset_commit/") for name in found[0]) > 5
+    assert all(one == found[0] for one in found)
 
 
 def test_files_of_a_size_of_a_question(tmp_path: Path) -> None:
@@ -162,7 +181,12 @@ def test_files_of_a_size_are_not_mixed_with_others(tmp_path: Path) -> None:
     assert run(*asked, "--format", "parquet", "-o", tmp_path / "out").status == 0
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.parquet")}
     again = run(*asked, "--format", "parquet", "-o", tmp_path / "out")
-    assert (again.status, "has Parquet files already" in again.words) == (2, True)
+    assert (again.status, "holds rows of another run" in again.words) == (2, True)
+    mixed = run("decode", log, "--format", "parquet", "-o", tmp_path / "out")
+    assert (mixed.status, "holds rows of another run" in mixed.words) == (2, True)
+    assert run("decode", log, "--format", "parquet", "-o", tmp_path / "whole").status == 0
+    mixed = run(*asked, "--format", "parquet", "-o", tmp_path / "whole")
+    assert (mixed.status, "holds rows of another run" in mixed.words) == (2, True)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
     for more in ((), ("-o", tmp_path / "rows.jsonl"), ("-o", tmp_path / "rows.parquet")):
         assert run(*asked, *more).status == 2
@@ -178,4 +202,4 @@ def test_a_run_that_fails_leaves_no_files_of_a_size(tmp_path: Path) -> None:
     (damaged / log.name).write_bytes(data)
     done = run("decode", damaged, "--strict", "--format", "parquet", "-o", tmp_path / "out", "--rotate", "1KB")
     assert done.status == 2
-    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+    assert list((tmp_path / "out").iterdir()) == []

@@ -13,7 +13,7 @@ from offdecode.sources.client_config import Security
 from offdecode.sources.kafka_client import EARLIEST, OFFSET_OUT_OF_RANGE, Fetched, TopicLayout
 from offdecode.sources.live import LiveTopic
 from tests.asking import a_request
-from tests.segment_builder import batch, commit
+from tests.segment_builder import TRANSACTIONAL, Header, batch, commit
 
 
 class ShortenedLog:
@@ -65,3 +65,43 @@ def test_a_late_reader_finds_a_gap_where_it_is() -> None:
         tail.close()
     assert offsets == list(range(150, 200))
     assert [(problem.kind, problem.log_offset) for problem in problems] == [("offset_out_of_range", 100)]
+
+
+class HeldBeforeTheGap(ShortenedLog):
+    """Ten commits of an open transaction; what came behind them, up to offset 149, is gone when they are read."""
+
+    def __init__(self) -> None:
+        self.first = 0
+        self.held = batch([commit("group", offset=number) for number in range(10)], Header(0, TRANSACTIONAL, 7, 0))
+        self.log = batch([commit("group", offset=number) for number in range(50)], Header(self.FIRST))
+
+    async def offsets(self, node: int, timestamps: Mapping[int, int]) -> dict[int, int]:
+        return {number: self.first if asked == EARLIEST else self.END for number, asked in timestamps.items()}
+
+    async def fetch(self, node: int, positions: Mapping[int, int], partition_bytes: int, wait_ms: int) -> object:
+        if positions[0] == 0:
+            self.first = self.FIRST
+            return {0: Fetched(0, self.END, self.held)}
+        return await super().fetch(node, positions, partition_bytes, wait_ms)
+
+
+def test_a_gap_is_no_reason_to_hold_rows_for_ever() -> None:
+    """The marker may be in the gap: rows that wait for it leave as open when the hold is over, and reading goes on."""
+    topic = LiveTopic("nowhere:9092", Security(), "copy", whole_entries, entry_with)
+    topic._client = HeldBeforeTheGap()  # type: ignore[assignment]
+    tail = Tail(topic, a_request(), hold_seconds=0.3)
+    kinds: list[str] = []
+    offsets: list[int] = []
+    try:
+        tail.open("earliest", {}, wait_topic=False)
+        deadline = time.monotonic() + 20
+        while tail.offsets.get(0) != 200 and time.monotonic() < deadline:
+            for item in tail.sweep():
+                kinds += [problem.kind for problem in item.step.problems]
+                for chunk in tail.reader.read(item.step):
+                    offsets += chunk.batches["offset_commit"]["log_offset"].to_pylist()
+            topic.wait(0.1)
+    finally:
+        tail.close()
+    assert offsets == [*range(10), *range(150, 200)]
+    assert kinds == ["open_transaction", "offset_out_of_range"]

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import Enum
+from itertools import accumulate
 from typing import IO, Any, NamedTuple
+from unicodedata import combining, east_asian_width
 
 from offdecode.model import DecodedChunk, rows_of
 from offdecode.sinks.jsonl import Writable
@@ -141,12 +143,15 @@ class ListingSink:
 
     def write(self, chunk: DecodedChunk) -> None:
         rows = list(_rows(chunk))
+        if not rows:
+            return
         lines = [self._listing.cells(row) for row in rows]
         styles = [self._listing.style(row) for row in rows]
         if not any(self._widths):
             lines.insert(0, self._listing.titles)
             styles.insert(0, Style.TITLE)
-        self._widths = [max(width, *map(len, column)) for width, *column in zip(self._widths, *lines, strict=True)]
+        columns = zip(self._widths, *lines, strict=True)
+        self._widths = [max(width, *map(columns_of, column)) for width, *column in columns]
         fit = _fitting(self._widths)
         self._stream.write(_encoded(Styled(fit(line), style) for line, style in zip(lines, styles, strict=True)))
 
@@ -162,7 +167,7 @@ def table_lines(
 ) -> Iterator[Line]:
     """A table under its titles; nothing where it has no lines. styles: how each line stands out, else plain."""
     if cells:
-        fit = _fitting([max(map(len, column)) for column in zip(titles, *cells, strict=True)], indent)
+        fit = _fitting([max(map(columns_of, column)) for column in zip(titles, *cells, strict=True)], indent)
         yield Styled(fit(titles), Style.TITLE)
         found = iter(styles)
         for line in cells:
@@ -186,9 +191,25 @@ def _fitting(widths: Sequence[int], indent: str = "") -> Callable[[Cells], str]:
     return lambda cells: _cut(_joined(list(map(_cut, cells, narrowed)), narrowed, indent), width)
 
 
+def columns_of(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def _columns(character: str) -> int:
+    if combining(character):
+        return 0
+    return 2 if east_asian_width(character) in "WF" else 1
+
+
 def _joined(cells: Cells, widths: Sequence[int], indent: str) -> str:
-    return indent + "  ".join(map(str.ljust, cells, widths)).rstrip()
+    padded = (cell + " " * (width - columns_of(cell)) for cell, width in zip(cells, widths, strict=True))
+    return indent + "  ".join(padded).rstrip()
 
 
 def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: max(width - 1, 1)] + "…"
+    """As much of a text as there are columns, with a sign where that is not all."""
+    if columns_of(text) <= width:
+        return text
+    ends = accumulate(map(_columns, text))
+    return "".join(one for one, end in zip(text, ends, strict=True) if end < width) + "…"[:width]
