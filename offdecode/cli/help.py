@@ -19,7 +19,7 @@ from offdecode.errors import UsageError
     "topic", metavar="[TOPIC]", required=False, shell_complete=lambda ctx, param, begun: beginning(begun, _pages())
 )
 def command(topic: str | None) -> None:
-    """Print a page of the documentation: of a command, or about evidence, rows, problems, python, spark, speed.
+    """Print a page of the documentation: of a command, or about answers, evidence, rows, problems and more.
 
     Without a TOPIC, list the pages.
     """
