@@ -16,7 +16,6 @@ from offdecode.questions.names import Missing, missing_names
 from offdecode.request import Meter, Request, Stats, unmetered
 from offdecode.run import Run
 from offdecode.schemas.placement import partition_for
-from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.sinks.text.lines import fitted_to, printable
 from offdecode.sinks.text.words import local_times, name_words
 from offdecode.writing import (
@@ -36,11 +35,7 @@ def once(run: Run) -> int:
 
 def run_decode(request: Request, output: Output) -> int:
     """Write the rows of a request; the exit status."""
-    status = _run(request, output, lambda run, problems: write_rows(run, output, problems))
-    if output.parquet and output.one_type and not request.rows.row_types:
-        note = f"{output.path} holds rows {DEFAULT_ROW_TYPE} only; -o DIRECTORY has all types"
-        click.echo(f"offdecode: {printable(note)}", err=True)
-    return status
+    return _run(request, output, lambda run, problems: write_rows(run, output, problems))
 
 
 def run_answer(answer: Answer, request: Request, output: Output) -> int:

@@ -780,10 +780,3 @@ def test_transactions_of_a_status() -> None:
         assert run("transactions", log, "--status", status).rows == chosen
         assert bool(chosen) == (status != "unknown")
     assert run("transactions", log, "--status", "aborted", "--open").rows == []
-
-
-def test_what_one_parquet_file_leaves_out_is_said(tmp_path: Path) -> None:
-    for types, told in (((), True), (("--type", "group_metadata"), False)):
-        done = run("decode", TRANSACTIONS / "log", "-o", tmp_path / "rows.parquet", *types)
-        assert (done.status, "holds rows offset_commit only" in done.words) == (0, told)
-    assert run("decode", TRANSACTIONS / "log", "-o", tmp_path / "all", "--format", "parquet").words == ""

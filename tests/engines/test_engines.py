@@ -28,7 +28,7 @@ from tests.records_builder import Pair, records_of
 from tests.truth import LogSet, log_sets, set_id
 
 VECTORS = Path(__file__).parent.parent.parent / "fixtures" / "vectors" / "records.jsonl.gz"
-MUTATIONS = int(os.environ.get("OFFDECODE_MUTATIONS", "200000"))
+MUTATIONS = int(os.environ.get("OFFDECODE_MUTATIONS", "120000"))
 CHUNK = 2000
 ALL = Selection()
 
