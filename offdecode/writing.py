@@ -25,7 +25,7 @@ from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import row_type_names
 from offdecode.sinks.carried import Carried, CarryingSink, InOrder
 from offdecode.sinks.files import complete_file, make_directory
-from offdecode.sinks.jsonl import JsonLinesSink, Writable
+from offdecode.sinks.jsonl import JsonLinesSink, LineSink, Writable
 from offdecode.sinks.parquet import ParquetSink, parquet_files
 from offdecode.system import CAN_FORK, cpu_count
 
@@ -36,12 +36,6 @@ class Sink(Protocol):
     """Takes chunks of rows."""
 
     def write(self, chunk: DecodedChunk) -> None: ...
-
-
-class LineSink(Sink, Protocol):
-    """Writes rows to a stream, once what stands before all of them is there."""
-
-    def begin(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

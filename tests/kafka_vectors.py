@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from tests.definitions import messages
 from tests.kafka_jars import classpath, jar, run_java
 from tests.older_shapes import ARTIFACT, GROUP, WRITER
 from tests.random_messages import RandomMessages
-from tests.vectors import FIXTURES
+from tests.vectors import save
 
 RECORDS, MALFORMED, EMBEDDED = "records.jsonl.gz", "malformed.jsonl.gz", "embedded.jsonl.gz"
 NEWEST = "4.4.0"
@@ -203,11 +202,6 @@ DAMAGE: dict[str, Damage] = {
                                                       _replaced(1, b"\xff\xff\xff\xff\x07")))(key, value, rng),
     "overlong varint": _of_value(_overlong),
 }  # fmt: skip
-
-
-def save(name: str, rows: Sequence[Row]) -> None:
-    lines = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
-    (FIXTURES / name).write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
 
 
 def main() -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from offdecode.schemas.registry import RECORD_TYPES
 from tests.definitions import messages
 from tests.kafka_jars import classpath, jar, run_java
 from tests.random_messages import RandomMessages
-from tests.vectors import FIXTURES
+from tests.vectors import save
 
 FILE = "older_shapes.jsonl.gz"
 SEED = 20250318
@@ -62,8 +61,7 @@ def write(seed: int, each: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Write the fixture anew."""
-    lines = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in write(SEED, EACH))
-    (FIXTURES / FILE).write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
+    save(FILE, write(SEED, EACH))
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from pathlib import Path
 from typing import Any
 
 from tests.kafka_jars import classpath, run_java
-from tests.vectors import FIXTURES
+from tests.vectors import save
 
 FILE = "opaque.jsonl.gz"
 SEED = 20240229
@@ -35,8 +34,7 @@ def write(seed: int, each: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Write the fixture anew."""
-    rows = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in write(SEED, EACH))
-    (FIXTURES / FILE).write_bytes(gzip.compress("".join(rows).encode(), mtime=0))
+    save(FILE, write(SEED, EACH))
 
 
 if __name__ == "__main__":

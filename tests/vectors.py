@@ -10,7 +10,7 @@ import gzip
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,12 @@ def load(name: str, *, sample_only: bool = False) -> tuple[dict[str, Any], ...]:
     folder = None if sample_only else os.environ.get("OFFDECODE_VECTORS")
     with gzip.open(Path(folder or FIXTURES) / name, "rt", encoding="utf-8") as lines:
         return tuple(json.loads(line) for line in lines)
+
+
+def save(name: str, rows: Iterable[dict[str, Any]]) -> None:
+    """Write the lines of fixtures/vectors/NAME, the same bytes for the same rows."""
+    lines = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
+    (FIXTURES / name).write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
 
 
 def differences(

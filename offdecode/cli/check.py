@@ -29,22 +29,20 @@ def command(source: Source, asked: CheckOptions, as_json: bool) -> int:
     from offdecode.request import Request
     from offdecode.run import Run
     from offdecode.sinks.text.check import Verdict, report_lines
-    from offdecode.sinks.text.lines import fitted_to, shown
+    from offdecode.sinks.text.lines import encoded, fitted_to
 
     if sys.stdout is None:
         raise UsageError("standard output is closed")
-    problems = 0
     verdict = Verdict()
     run = Run(Request(source), lambda problem: None)
     with progress(run.evidence.size) as run.meter, fitted_to(sys.stdout):
         for found in check(run, asked):
-            problems += found.problem_count
             row = found.as_dict()
+            verdict.note(row, found.problem_count)
             if as_json:
                 click.echo(orjson.dumps(row))
             else:
-                click.echo("\n".join(map(shown, report_lines(row))), color=True)
-                verdict.note(row)
+                click.echo(encoded(report_lines(row)), nl=False)
         if not as_json:
-            click.echo("\n".join(map(shown, verdict.lines())), color=True)
-    return DAMAGED if problems else 0
+            click.echo(encoded(verdict.lines()), nl=False)
+    return DAMAGED if verdict.problems else 0

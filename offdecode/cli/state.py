@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -26,16 +25,19 @@ def command(
     from offdecode.questions.state import state, state_request
     from offdecode.schemas.state_rows import STATE_ROW_TYPES
     from offdecode.sinks.csv import ValuesSink
-    from offdecode.sinks.jsonl import Writable
     from offdecode.sinks.text.lines import TableSink
     from offdecode.sinks.text.state import RESET_COLUMNS, RESET_ROW, state_lines
-    from offdecode.writing import Answer, LineSink
+    from offdecode.writing import Answer
 
     if output.format == "table" and asked.as_of_offset is None:
         asked = replace(asked, with_lag=True)
     request = state_request(source, asked, rows, reading)
-    formats: dict[str, Callable[[Writable], LineSink]] = {"table": partial(TableSink, lines=state_lines)}
-    if not asked.types:
-        formats["csv"] = partial(ValuesSink, name=RESET_ROW, columns=RESET_COLUMNS)
-    answer = Answer(asked.types or STATE_ROW_TYPES, partial(state, asked=asked, names=names), formats)
+    answer = Answer(
+        asked.types or STATE_ROW_TYPES,
+        partial(state, asked=asked, names=names),
+        {
+            "table": partial(TableSink, lines=state_lines),
+            **({} if asked.types else {"csv": partial(ValuesSink, name=RESET_ROW, columns=RESET_COLUMNS)}),
+        },
+    )
     return run_answer(answer, request, output)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import click
@@ -23,14 +22,16 @@ def command(source: Source, rows: Filter, asked: TransactionOptions, reading: Re
     from offdecode.questions.transactions import transactions
     from offdecode.request import Request
     from offdecode.schemas.state_rows import TRANSACTION_ROW
-    from offdecode.sinks.jsonl import Writable
     from offdecode.sinks.text.lines import ListingSink, TextSink
     from offdecode.sinks.text.state import TRANSACTION_LISTING, transaction_lines
-    from offdecode.writing import Answer, LineSink
+    from offdecode.writing import Answer
 
-    formats: dict[str, Callable[[Writable], LineSink]] = {
-        "text": partial(TextSink, lines=transaction_lines),
-        "table": partial(ListingSink, listing=TRANSACTION_LISTING),
-    }
-    answer = Answer((TRANSACTION_ROW,), partial(transactions, asked=asked), formats)
+    answer = Answer(
+        (TRANSACTION_ROW,),
+        partial(transactions, asked=asked),
+        {
+            "text": partial(TextSink, lines=transaction_lines),
+            "table": partial(ListingSink, listing=TRANSACTION_LISTING),
+        },
+    )
     return run_answer(answer, Request(source, rows, reading=reading), output)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from offdecode.model import Column, DecodedChunk, Kind, rows_of
 from offdecode.schemas.rows import RowOptions, row_type
-from offdecode.sinks.jsonl import JsonLinesSink, Timestamps, Writable
+from offdecode.sinks.jsonl import JsonLinesSink, LineSink, Timestamps, Writable
 from offdecode.sinks.text.lines import printable
 from offdecode.sinks.times import time_texts
 
@@ -26,7 +26,7 @@ _UNPRINTABLE = r"\pC|[^\PZ ]"
 _NUMBERS = frozenset({Kind.BOOL, Kind.INT32, Kind.INT64, Kind.DOUBLE})
 
 
-class CsvSink:
+class CsvSink(LineSink):
     """Writes the rows of one type to a binary stream; other rows are left out."""
 
     def __init__(self, stream: Writable, name: str, options: RowOptions, timestamps: Timestamps = "ms") -> None:
@@ -87,16 +87,13 @@ def _printable_json(text: str) -> str:
     return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
 
 
-class ValuesSink:
+class ValuesSink(LineSink):
     """Writes these columns of the rows of one type, as they are and without their names; other rows are left out."""
 
     def __init__(self, stream: Writable, name: str, columns: Sequence[str]) -> None:
         self._stream = stream
         self._row_type = name
         self._columns = columns
-
-    def begin(self) -> None:
-        """Nothing stands before the rows."""
 
     def write(self, chunk: DecodedChunk) -> None:
         batch = chunk.batches.get(self._row_type)

@@ -6,6 +6,7 @@ A row is joined from as few pieces as possible: joining costs per piece.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
@@ -33,16 +34,24 @@ class Writable(Protocol):
     def write(self, data: bytes | memoryview, /) -> int: ...
 
 
-class JsonLinesSink:
+class LineSink(ABC):
+    """Writes rows to a stream, once what stands before all of them is there."""
+
+    def begin(self) -> None:  # noqa: B027 - most have nothing there
+        """Write what stands before all rows: nothing, where a sink does not say more."""
+
+    @abstractmethod
+    def write(self, chunk: DecodedChunk) -> None:
+        """Write the rows of a chunk."""
+
+
+class JsonLinesSink(LineSink):
     """Writes rows to a binary stream."""
 
     def __init__(self, stream: Writable, options: RowOptions, timestamps: Timestamps = "ms") -> None:
         self._stream = stream
         self._options = options
         self._timestamps = timestamps
-
-    def begin(self) -> None:
-        """Nothing stands before the rows."""
 
     def write(self, chunk: DecodedChunk) -> None:
         lines = [self._lines(name, batch) for name, batch in chunk.batches.items()]

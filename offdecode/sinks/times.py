@@ -60,8 +60,8 @@ def time_texts(milliseconds: pa.Array, *, local: bool) -> pa.Array:
 def _in_local_time(times: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Milliseconds as shown here, and the zone of each."""
     milliseconds = times.fill_null(0).to_numpy()
-    steps, index = np.unique(milliseconds // _STEP_MS, return_inverse=True)
+    steps, inverse = np.unique(milliseconds // _STEP_MS, return_inverse=True)
+    index: Vector = inverse
     zones = [_zone_at(step) for step in steps.tolist()]
     shown = milliseconds + np.array([ahead for ahead, _ in zones], np.int64)[index]
-    names: Vector = index
-    return pc.if_else(times.is_valid(), arrow(shown), None), pa.array([zone for _, zone in zones]).take(arrow(names))
+    return pc.if_else(times.is_valid(), arrow(shown), None), pa.array([zone for _, zone in zones]).take(arrow(index))

@@ -52,15 +52,16 @@ class CheckpointFiles:
         place = os.fsencode(topic), partition
         return Checkpoints(**{name: entries.get(place) for name, entries in self._entries.items()})
 
-    def high_watermarks(self, topic: str) -> dict[int, int]:
-        """{partition: high watermark} of those that the broker had of a topic."""
-        name = os.fsencode(topic)
-        return {number: offset for (of, number), offset in self._entries["high_watermark"].items() if of == name}
-
 
 def read_checkpoints(data_directory: Location, topic: str, partition: int) -> Checkpoints:
     """What the checkpoint files of a data directory say of one partition."""
     return CheckpointFiles(data_directory).of(topic, partition)
+
+
+def high_watermarks(data_directory: Location, topic: str) -> dict[int, int]:
+    """{partition: high watermark} of those that the broker of a data directory had of a topic."""
+    entries, name = _entries(data_directory, CHECKPOINT_FILES["high_watermark"]), os.fsencode(topic)
+    return {number: offset for (of, number), offset in entries.items() if of == name}
 
 
 def broker_id(data_directory: Location) -> int | None:

@@ -15,7 +15,7 @@ import numpy as np
 from offdecode.errors import SourceError
 from offdecode.model import LARGEST_INT32, PADDING, Chunk, Problem, path_text
 from offdecode.options import OFFSETS_TOPIC
-from offdecode.sources.checkpoints import CHECKPOINT_FILES, CheckpointFiles, Checkpoints, read_checkpoints
+from offdecode.sources.checkpoints import CHECKPOINT_FILES, Checkpoints, high_watermarks, read_checkpoints
 from offdecode.sources.codecs import HEAD_BYTES, codec_of
 from offdecode.sources.containers import Containers
 from offdecode.sources.locations import Location, listed, local_path
@@ -204,7 +204,7 @@ def missing_partitions(logs: Sequence[PartitionLog], paths: Iterable[Path], topi
         here = Path(directory.key)
         if here in above and places.isdisjoint((here, *here.parents)):
             continue
-        for number, mark in sorted(CheckpointFiles(directory).high_watermarks(topic).items()):
+        for number, mark in sorted(high_watermarks(directory, topic).items()):
             if mark and number not in there:
                 there.add(number)
                 told = f"{CHECKPOINT_FILES['high_watermark']} names partition {number}, high watermark {mark}"

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
-import os
-import pty
 import re
-import struct
 import subprocess
-import termios
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -23,8 +18,9 @@ from offdecode.cli import cli
 from offdecode.model import Column, Kind
 from offdecode.schemas.rows import row_type
 from offdecode.sinks.text.lines import columns_of
-from tests.command import CLASSIC, COMMAND, ENVIRONMENT, rows_of, run
+from tests.command import CLASSIC, ENVIRONMENT, rows_of, run
 from tests.segment_builder import batch, commit
+from tests.terminals import on_terminal
 from tests.test_hostile import hostile_names
 from tests.truth import FIXTURES, LogSet, Row, log_sets, set_id
 
@@ -204,26 +200,12 @@ def test_the_report_of_a_check_is_told_in_two_formats() -> None:
     assert run("check", log, "--format", "text").stdout == run("check", log).stdout
 
 
-def on_terminal(words: tuple[str | Path, ...], columns: int, environment: Mapping[str, str], status: int = 0) -> str:
+def shown_by(words: tuple[str | Path, ...], columns: int, environment: Mapping[str, str], status: int = 0) -> str:
     """What a terminal of so many columns is sent."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     variables = {name: value for name, value in ENVIRONMENT.items() if name not in ("COLUMNS", "NO_COLOR")}
-    process = subprocess.Popen(
-        [*COMMAND, *words], stdout=theirs, stderr=subprocess.DEVNULL, env={**variables, "TERM": "xterm", **environment}
-    )
-    os.close(theirs)
-    data = b""
-    while True:
-        try:
-            piece = os.read(ours, 1 << 16)
-        except OSError:  # the end, on Linux
-            break
-        if not piece:
-            break
-        data += piece
-    os.close(ours)
-    assert process.wait() in (status, 1)
+    variables |= {"TERM": "xterm", **environment}
+    data, ended = on_terminal(*words, columns=columns, environment=variables, stderr=subprocess.DEVNULL)
+    assert ended in (status, 1)
     return data.decode()
 
 
@@ -244,7 +226,7 @@ def test_a_terminal_is_sent_colours_unless_it_wants_none(
     folder = tmp_path / "__consumer_offsets-0"
     folder.mkdir()
     (folder / f"{0:020}.log").write_bytes(hostile_names())
-    shown = on_terminal((*words, folder), 500, quiet).replace("\r\n", "\n")
+    shown = shown_by((*words, folder), 500, quiet).replace("\r\n", "\n")
     piped = run(*words, folder).stdout.decode()
     if not quiet:
         assert "\x1b[1m" in shown or words[0] == "transactions"
@@ -264,7 +246,7 @@ def test_a_table_fits_the_terminal(columns: int) -> None:
         ("state", "--type", "committed_offset"),
         ("lag",),
     ):
-        shown = uncoloured(on_terminal((*words, "--format", "table", CLASSIC / "log"), columns, {}))
+        shown = uncoloured(shown_by((*words, "--format", "table", CLASSIC / "log"), columns, {}))
         lines = shown.split("\r\n")
         assert len(lines) > 3
         tables = [line for line in lines if words[0] != "state" or line.startswith(" ")]  # no name of a group
@@ -276,16 +258,16 @@ def test_wide_characters_take_two_columns(tmp_path: Path) -> None:
     folder.mkdir()
     names = ["消费者组" * 5, "e\u0301" * 20, "plain"]
     (folder / f"{0:020}.log").write_bytes(batch([commit(name, name) for name in names]))
-    shown = uncoloured(on_terminal(("groups", "--format", "table", folder), 120, {})).split("\r\n")[:-1]
+    shown = uncoloured(shown_by(("groups", "--format", "table", folder), 120, {})).split("\r\n")[:-1]
     assert len({columns_of(line.partition("simple")[0]) for line in shown[1:]}) == 1
     assert all(columns_of(line) <= 120 for line in shown)
 
 
 def test_what_goes_to_a_file_has_no_colours(tmp_path: Path) -> None:
     place = tmp_path / "table"
-    assert on_terminal(("groups", "--format", "table", CLASSIC / "log", "-o", place), 60, {}) == ""
+    assert shown_by(("groups", "--format", "table", CLASSIC / "log", "-o", place), 60, {}) == ""
     assert place.read_bytes() == run("groups", "--format", "table", CLASSIC / "log").stdout
 
 
 def test_a_page_is_not_poured_over_a_terminal() -> None:
-    assert on_terminal(("report", CLASSIC / "log"), 80, {}, status=2) == ""
+    assert shown_by(("report", CLASSIC / "log"), 80, {}, status=2) == ""

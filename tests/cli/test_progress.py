@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import subprocess
-import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +11,8 @@ from click.testing import CliRunner
 
 from offdecode.cli import cli
 from offdecode.request import Meter
-from tests.command import CLASSIC, COMMAND, ENVIRONMENT
+from tests.command import CLASSIC
+from tests.terminals import on_terminal
 from tests.truth import FIXTURES
 
 CONSOLE = FIXTURES.parent / "printed" / "console-consumer-4.3.1.json"
@@ -89,24 +86,8 @@ def test_a_bar_goes_through_copies(words: str, bars: list[list[int]], tmp_path: 
 
 @pytest.mark.parametrize("words", ["decode", "check", "report"])
 def test_a_terminal_shows_it(words: str, tmp_path: Path) -> None:
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 80))
-    with (
-        (tmp_path / "out").open("wb") as out,
-        subprocess.Popen([*COMMAND, words, CLASSIC / "log"], stdout=out, stderr=theirs, env=ENVIRONMENT) as process,
-    ):
-        os.close(theirs)
-        told = b""
-        while piece := _read(ours):
-            told += piece
-    os.close(ours)
-    assert process.returncode == 0, told
+    with (tmp_path / "out").open("wb") as out:
+        told, status = on_terminal(words, CLASSIC / "log", stdout=out)
+    assert status == 0, told
     assert b"0%|" in told
     assert told.rstrip(b" ").endswith(b"\r"), "the bar is gone when the work is done"
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 1 << 16)
-    except OSError:  # how Linux tells that the other side is closed
-        return b""

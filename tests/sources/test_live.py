@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from offdecode.log.headers import entry_with, whole_entries
 from offdecode.model import Problem
-from offdecode.questions.tail import Tail
+from offdecode.questions.tail import Tail, TailStep
 from offdecode.sources.client_config import Security
 from offdecode.sources.kafka_client import EARLIEST, OFFSET_OUT_OF_RANGE, Fetched, TopicLayout
 from offdecode.sources.live import LiveTopic
@@ -46,25 +48,41 @@ class ShortenedLog:
         return {0: Fetched(0, self.END, self.log if offset < self.END else b"")}
 
 
-def test_a_late_reader_finds_a_gap_where_it_is() -> None:
-    """By when it reads, the fetching thread has long met the gap, and would have what comes behind it."""
+@dataclass
+class Told:
+    """What steps have told: problems, and the log offsets of rows."""
+
+    tail: Tail
+    problems: list[Problem] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+
+    def take(self, steps: Iterable[TailStep]) -> None:
+        for item in steps:
+            self.problems += item.step.problems
+            for chunk in self.tail.reader.read(item.step):
+                self.offsets += chunk.batches["offset_commit"]["log_offset"].to_pylist()
+
+
+@contextmanager
+def following(broker: ShortenedLog, hold_seconds: float) -> Iterator[Told]:
     topic = LiveTopic("nowhere:9092", Security(), "copy", whole_entries, entry_with)
-    topic._client = ShortenedLog()  # type: ignore[assignment]
-    tail = Tail(topic, a_request(), hold_seconds=0)
-    problems: list[Problem] = []
-    offsets: list[int] = []
+    topic._client = broker  # type: ignore[assignment]
+    tail = Tail(topic, a_request(), hold_seconds)
     try:
-        tail.open("earliest", {0: 100}, wait_topic=False)
-        time.sleep(0.3)
-        for item in tail.catch_up():
-            problems += item.step.problems
-            for chunk in tail.reader.read(item.step):
-                offsets += chunk.batches["offset_commit"]["log_offset"].to_pylist()
-        assert tail.offsets == {0: 200}
+        yield Told(tail)
     finally:
         tail.close()
-    assert offsets == list(range(150, 200))
-    assert [(problem.kind, problem.log_offset) for problem in problems] == [("offset_out_of_range", 100)]
+
+
+def test_a_late_reader_finds_a_gap_where_it_is() -> None:
+    """By when it reads, the fetching thread has long met the gap, and would have what comes behind it."""
+    with following(ShortenedLog(), hold_seconds=0) as told:
+        told.tail.open("earliest", {0: 100}, wait_topic=False)
+        time.sleep(0.3)
+        told.take(told.tail.catch_up())
+        assert told.tail.offsets == {0: 200}
+    assert told.offsets == list(range(150, 200))
+    assert [(problem.kind, problem.log_offset) for problem in told.problems] == [("offset_out_of_range", 100)]
 
 
 class HeldBeforeTheGap(ShortenedLog):
@@ -87,21 +105,11 @@ class HeldBeforeTheGap(ShortenedLog):
 
 def test_a_gap_is_no_reason_to_hold_rows_for_ever() -> None:
     """The marker may be in the gap: rows that wait for it leave as open when the hold is over, and reading goes on."""
-    topic = LiveTopic("nowhere:9092", Security(), "copy", whole_entries, entry_with)
-    topic._client = HeldBeforeTheGap()  # type: ignore[assignment]
-    tail = Tail(topic, a_request(), hold_seconds=0.3)
-    kinds: list[str] = []
-    offsets: list[int] = []
-    try:
-        tail.open("earliest", {}, wait_topic=False)
+    with following(HeldBeforeTheGap(), hold_seconds=0.3) as told:
+        told.tail.open("earliest", {}, wait_topic=False)
         deadline = time.monotonic() + 20
-        while tail.offsets.get(0) != 200 and time.monotonic() < deadline:
-            for item in tail.sweep():
-                kinds += [problem.kind for problem in item.step.problems]
-                for chunk in tail.reader.read(item.step):
-                    offsets += chunk.batches["offset_commit"]["log_offset"].to_pylist()
-            topic.wait(0.1)
-    finally:
-        tail.close()
-    assert offsets == [*range(10), *range(150, 200)]
-    assert kinds == ["open_transaction", "offset_out_of_range"]
+        while told.tail.offsets.get(0) != 200 and time.monotonic() < deadline:
+            told.take(told.tail.sweep())
+            told.tail.topic.wait(0.1)
+    assert told.offsets == [*range(10), *range(150, 200)]
+    assert [problem.kind for problem in told.problems] == ["open_transaction", "offset_out_of_range"]

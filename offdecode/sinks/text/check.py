@@ -32,27 +32,27 @@ class Verdict:
     """What all that was found comes to, when it is through."""
 
     def __init__(self) -> None:
+        self.problems = 0
         self._partitions: dict[str, list[int | None]] = {}  # by the state of some of their offsets
-        self._count = self._problems = 0
+        self._count = 0
 
-    def note(self, found: Row) -> None:
+    def note(self, found: Row, problems: int) -> None:
         """What a partition, or another thing that was found, adds. found: its `as_dict`."""
-        number = found.get("log_partition")
+        self.problems += problems
+        states: set[str] = set()
         if found["type"] == "partition":
             self._count += 1
-            self._problems += found["problem_count"]
             states = {span["state"] for span in found["completeness"]}
-            for state in states - {SpanState.COMPLETE} or {SpanState.COMPLETE}:
-                self._partitions.setdefault(state, []).append(number)
-        elif found["type"] in ("unused", "copies", "missing_partition"):
-            self._problems += 1
-            if found["type"] == "missing_partition":
-                self._partitions.setdefault(_NOT_HERE, []).append(number)
+            states = states - {SpanState.COMPLETE} or {SpanState.COMPLETE}
+        elif found["type"] == "missing_partition":
+            states = {_NOT_HERE}
+        for state in states:
+            self._partitions.setdefault(state, []).append(found["log_partition"])
 
     def lines(self) -> Iterator[Line]:
         """How many partitions there are, and which of them have offsets in which state."""
-        counts = (_counted(self._count, "partition"), _counted(self._problems, "problem"))
-        yield Styled(", ".join(counts), Style.WARNING if self._problems else Style.TITLE)
+        counts = (_counted(self._count, "partition"), _counted(self.problems, "problem"))
+        yield Styled(", ".join(counts), Style.WARNING if self.problems else Style.TITLE)
         for state in (*SpanState, _NOT_HERE):
             if numbers := self._partitions.get(state):
                 known = range_words(number for number in numbers if number is not None)

@@ -14,7 +14,7 @@ from typing import IO, Any, NamedTuple
 from unicodedata import combining, east_asian_width
 
 from offdecode.model import DecodedChunk, rows_of
-from offdecode.sinks.jsonl import Writable
+from offdecode.sinks.jsonl import LineSink, Writable
 from offdecode.system import terminals_have_colours
 
 Row = dict[str, Any]
@@ -88,38 +88,33 @@ def shown(line: Line) -> str:
     return f"\x1b[{style.value}m{text}\x1b[0m" if style.value and _terminal.get().colours else text
 
 
-def _encoded(lines: Iterable[Line]) -> bytes:
+def encoded(lines: Iterable[Line]) -> bytes:
+    """Lines as a terminal may have them, each with its end."""
     return "".join(f"{shown(line)}\n" for line in lines).encode()
 
 
-class TextSink:
+class TextSink(LineSink):
     """Writes the lines of each row to a binary stream."""
 
     def __init__(self, stream: Writable, lines: Callable[[Row], Iterable[Line]]) -> None:
         self._stream = stream
         self._lines = lines
 
-    def begin(self) -> None:
-        """Nothing stands before the rows."""
-
     def write(self, chunk: DecodedChunk) -> None:
         for row in _rows(chunk):
-            self._stream.write(_encoded(self._lines(row)))
+            self._stream.write(encoded(self._lines(row)))
 
 
-class TableSink:
+class TableSink(LineSink):
     """Writes the lines of each chunk, whose rows are read together, to a binary stream."""
 
     def __init__(self, stream: Writable, lines: Callable[[dict[str, list[Row]]], Iterable[Line]]) -> None:
         self._stream = stream
         self._lines = lines
 
-    def begin(self) -> None:
-        """Nothing stands before the rows."""
-
     def write(self, chunk: DecodedChunk) -> None:
         rows = {name: rows_of(batch, batch.schema.names) for name, batch in chunk}
-        self._stream.write(_encoded(self._lines(rows)))
+        self._stream.write(encoded(self._lines(rows)))
 
 
 class Listing(NamedTuple):
@@ -130,16 +125,16 @@ class Listing(NamedTuple):
     style: Callable[[Row], Style] = lambda row: Style.PLAIN
 
 
-class ListingSink:
-    """Writes a line for each row, in log order. Columns are as wide as what has come so far."""
+class ListingSink(LineSink):
+    """Writes a line for each row, in log order. Columns are as wide as what has come so far.
+
+    The titles come with the first rows, whose widths they take.
+    """
 
     def __init__(self, stream: Writable, listing: Listing) -> None:
         self._stream = stream
         self._listing = listing
         self._widths = [0] * len(listing.titles)
-
-    def begin(self) -> None:
-        """The titles come with the first rows, whose widths they take."""
 
     def write(self, chunk: DecodedChunk) -> None:
         rows = list(_rows(chunk))
@@ -153,7 +148,7 @@ class ListingSink:
         columns = zip(self._widths, *lines, strict=True)
         self._widths = [max(width, *map(columns_of, column)) for width, *column in columns]
         fit = _fitting(self._widths)
-        self._stream.write(_encoded(Styled(fit(line), style) for line, style in zip(lines, styles, strict=True)))
+        self._stream.write(encoded(Styled(fit(line), style) for line, style in zip(lines, styles, strict=True)))
 
 
 def _rows(chunk: DecodedChunk) -> Iterator[Row]:

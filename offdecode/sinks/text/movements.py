@@ -7,7 +7,7 @@ from typing import Any
 
 from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, PROGRESS
 from offdecode.sinks.text.lines import Cells, Line, Listing, Style, Styled
-from offdecode.sinks.text.words import name_words, time_words
+from offdecode.sinks.text.words import name_words, offsets_words, time_words
 
 Row = dict[str, Any]
 
@@ -56,7 +56,7 @@ class Timeline:
 
 def _hidden_offsets(row: Row) -> str:
     first, last = row["first_log_offset"], row["last_log_offset"]
-    return "unknown" if first is None else f"{first} to {'the end' if last is None else last}"
+    return "unknown" if first is None else offsets_words(first, last)
 
 
 def _style(row: Row) -> Style:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from offdecode.model import DecodedChunk, rows_of
 from offdecode.schemas.history_rows import GENERATION_ROW, MOVEMENT_ROW
 from offdecode.sinks.csv import csv_lines
-from offdecode.sinks.jsonl import Writable
+from offdecode.sinks.jsonl import LineSink, Writable
 from offdecode.sinks.text.generations import generation_lines
 from offdecode.sinks.text.lines import printable, text_of
 from offdecode.sinks.text.movements import movement_words
@@ -33,7 +33,7 @@ class Events(NamedTuple):
     values: Callable[[Row], Row]
 
 
-class EventSink:
+class EventSink(LineSink):
     """Writes an event for each row of one type to a binary stream, below a header; other rows are left out."""
 
     def __init__(self, stream: Writable, events: Events) -> None:
