@@ -6,21 +6,22 @@ compares them sees at once that they are the same, and nothing is made twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from offdecode.history.groups.images import Assigned, Assignment, Member
-from offdecode.model import Mask, Vector
+from offdecode.model import Vector
 
 _MOST_KEPT = 1 << 16  # of each kind; then it begins anew, for members come and go for ever
+_NULL = 1 << 40  # in the place of a number
 
-K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
-V = TypeVar("V")
+Codes = npt.NDArray[np.int32]
 
 
 class _Kept(Generic[T]):
@@ -28,133 +29,161 @@ class _Kept(Generic[T]):
 
     def __init__(self) -> None:
         self.values: list[T] = []
-        self._numbers: dict[Hashable, int] = {}
+        self._numbers: dict[Any, int] = {}
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def numbers(self, keys: list[K], made: Callable[[K], T]) -> list[int]:
-        """The number of the value that is made of each key; it is made once."""
+    def numbers(self, keys: list[Any], made: Callable[[Any], T]) -> Vector:
+        """The number of the value that is made of each key; it is made once, and None is -1."""
+        found: list[Any] = list(map(self._numbers.get, keys))
+        # Nearly all are known, and found without a call for each.
+        at = -1
+        for _ in range(found.count(None)):
+            at = found.index(None, at + 1)
+            found[at] = self._number(keys[at], made)
+        return np.array(found, np.int64)
 
-        def add(key: K) -> int:
+    def _number(self, key: Hashable, made: Callable[[Any], T]) -> int:
+        if key is None:
+            return -1
+        known = self._numbers.get(key)
+        if known is None:
+            known = self._numbers[key] = len(self.values)
             self.values.append(made(key))
-            return len(self.values) - 1
+        return known
 
-        return _each(self._numbers, keys, add)
-
-
-def _each(known: dict[Any, V], keys: list[K], made: Callable[[K], V]) -> list[V]:
-    """What is known for each key; what is not is made. Nearly all is known, and found without a call for each."""
-    found: list[Any] = list(map(known.get, keys))
-    at = -1
-    for _ in range(found.count(None)):
-        at = found.index(None, at + 1)
-        key = keys[at]
-        value = known.get(key)
-        found[at] = known.setdefault(key, made(key)) if value is None else value
-    return found
+    def get(self, number: int) -> T | None:
+        return None if number < 0 else self.values[number]
 
 
 class ClassicMembers:
-    """Reads the members of classic generations; those that it has given before it gives again."""
+    """Reads the members of classic generations; those that it has given before it gives again.
+
+    What a member is made of are numbers, of texts and of lists, so its bytes are what tells it from others.
+    """
 
     def __init__(self, most_kept: int = _MOST_KEPT) -> None:
         self._most_kept = most_kept
         self._begin()
 
     def _begin(self) -> None:
-        self._members: dict[tuple[Any, ...], Member] = {}
+        self._texts = _Kept[str]()
+        self._members = _Kept[Member]()
         self._topics = _Kept[tuple[str, ...]]()
-        self._assigned = _Kept[Assigned]()
+        self._assigned: dict[tuple[int, ...], Assigned] = {}
         self._assignments = _Kept[Assignment]()
 
     def read(self, column: pa.ListArray) -> list[tuple[Member, ...]]:
         """The members of each row; () for null."""
-        if max(len(self._members), len(self._topics), len(self._assigned), len(self._assignments)) > self._most_kept:
+        kept = self._texts, self._members, self._topics, self._assigned, self._assignments
+        if max(len(values) for values in kept) > self._most_kept:
             self._begin()
-        members = self._read_all(_fields(column.values))
-        return [tuple(members[first:end]) for first, end in _ranges(column)]
+        numbers = self._numbers_of(_fields(column.values)).tolist()
+        members = list(map(self._members.values.__getitem__, numbers))
+        return [tuple(members[first:end]) for first, end in zip(*_ranges(column), strict=True)]
 
-    def _read_all(self, fields: dict[str, pa.Array]) -> list[Member]:
+    def _numbers_of(self, fields: dict[str, pa.Array]) -> Vector:
         columns = (
-            *(_values(fields[name]) for name in ("member_id", "group_instance_id", "client_id", "client_host")),
+            *(self._codes(fields[name]) for name in ("member_id", "group_instance_id", "client_id", "client_host")),
             self._subscribed(_fields(fields["subscription"])),
-            *(_values(fields[name]) for name in ("rebalance_timeout", "session_timeout")),
+            *(_integers(fields[name]) for name in ("rebalance_timeout", "session_timeout")),
             self._assignments_of(_fields(fields["assignment"])),
         )
-        return _each(self._members, list(zip(*columns, strict=True)), self._member)
+        keys = np.stack(columns, axis=1)
+        return self._members.numbers(
+            keys.view(np.dtype((np.void, 8 * len(columns)))).reshape(-1).tolist(), self._member
+        )
 
-    def _member(self, key: tuple[Any, ...]) -> Member:
-        member_id, instance_id, client_id, client_host, topics, rebalance, session, assignment = key
+    def _member(self, key: bytes) -> Member:
+        member_id, instance_id, client_id, client_host, topics, rebalance, session, assignment = np.frombuffer(
+            key, np.int64
+        ).tolist()
         return Member(
-            member_id=member_id,
-            instance_id=instance_id,
-            client_id=client_id,
-            client_host=client_host,
-            subscribed_topics=None if topics is None else self._topics.values[topics],
-            rebalance_timeout_ms=rebalance,
-            session_timeout_ms=session,
-            assignment=None if assignment is None else self._assignments.values[assignment],
+            member_id=self._texts.values[member_id],
+            instance_id=self._texts.get(instance_id),
+            client_id=self._texts.get(client_id),
+            client_host=self._texts.get(client_host),
+            subscribed_topics=self._topics.get(topics),
+            rebalance_timeout_ms=None if rebalance == _NULL else rebalance,
+            session_timeout_ms=None if session == _NULL else session,
+            assignment=self._assignments.get(assignment),
         )
 
-    def _subscribed(self, subscription: dict[str, pa.Array]) -> list[int | None]:
-        """The number of each member's topics; None where its bytes are not the consumer protocol's."""
+    def _codes(self, column: pa.Array) -> Vector:
+        """A number for each text; -1 for null."""
+        encoded = column.dictionary_encode()
+        numbers = self._texts.numbers(encoded.dictionary.to_pylist(), str)
+        return np.asarray(np.append(numbers, -1).take(encoded.indices.fill_null(len(numbers)).to_numpy()))
+
+    def _subscribed(self, subscription: dict[str, pa.Array]) -> Vector:
+        """The number of each member's topics; -1 where its bytes are not the consumer protocol's."""
         lists = subscription["topics"]
-        texts = _values(lists.values)
-        found = self._topics.numbers([tuple(texts[first:end]) for first, end in _ranges(lists)], lambda topics: topics)
-        readable = (lists.is_valid().to_numpy(zero_copy_only=False)
-                    & subscription["hex"].is_null().to_numpy(zero_copy_only=False))  # fmt: skip
-        return _where(found, readable)
-
-    def _assignments_of(self, assignment: dict[str, pa.Array]) -> list[int | None]:
-        """The number of what each member was given; None where its bytes are not the consumer protocol's."""
-        lists, assigned = assignment["assigned_partitions"], self._assigned.values
-        numbers = self._assigned_of(_fields(lists.values))
-        found = self._assignments.numbers(
-            # No bytes at all, "": nothing was assigned.
-            [tuple(numbers[first:end]) for first, end in _ranges(lists)],
-            lambda parts: tuple(assigned[part] for part in parts),
+        found = self._topics.numbers(
+            _parts(self._codes(lists.values).astype(np.int32), *_ranges(lists)), self._made_topics
         )
-        opaque = pc.not_equal(assignment["hex"], "").fill_null(False).to_numpy(zero_copy_only=False)
-        return _where(found, ~opaque)
+        readable = pc.and_(lists.is_valid(), subscription["hex"].is_null())
+        return np.where(readable.to_numpy(zero_copy_only=False), found, -1)
 
-    def _assigned_of(self, assigned: dict[str, pa.Array]) -> list[int]:
-        """The number of each topic with its partitions."""
+    def _made_topics(self, key: bytes) -> tuple[str, ...]:
+        return tuple(map(self._texts.values.__getitem__, np.frombuffer(key, np.int32).tolist()))
+
+    def _assignments_of(self, assignment: dict[str, pa.Array]) -> Vector:
+        """The number of what each member was given; -1 where its bytes are not the consumer protocol's."""
+        lists = assignment["assigned_partitions"]
+        codes, place = self._assigned_codes(_fields(lists.values))
+        first, end = _ranges(lists)
+        # No bytes at all, "": nothing was assigned.
+        found = self._assignments.numbers(_parts(codes, place[first], place[end]), self._made_assignment)
+        opaque = pc.not_equal(assignment["hex"], "").fill_null(False)
+        return np.where(opaque.to_numpy(zero_copy_only=False), -1, found)
+
+    def _assigned_codes(self, assigned: dict[str, pa.Array]) -> tuple[Codes, Vector]:
+        """For each topic its number, how many partitions, and these; and where each topic's begin, and all end."""
         lists = assigned["partitions"]
+        first, end = _ranges(lists)
+        count = end - first
+        place = np.concatenate((np.zeros(1, np.int64), np.cumsum(count + 2)))
+        codes = np.empty(place[-1], np.int32)
+        codes[place[:-1]] = self._codes(assigned["topic"])
+        codes[place[:-1] + 1] = count
+        within = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
         partitions = lists.values.to_numpy(zero_copy_only=False)
-        data, width = partitions.tobytes(), partitions.itemsize
+        codes[np.repeat(place[:-1] + 2, count) + within] = partitions[np.repeat(first, count) + within]
+        return codes, place
 
-        def made(key: tuple[str | None, bytes]) -> Assigned:
-            return Assigned(key[0], None, None, tuple(np.frombuffer(key[1], partitions.dtype).tolist()))
-
-        parts = [data[first * width : end * width] for first, end in _ranges(lists)]
-        return self._assigned.numbers(list(zip(_values(assigned["topic"]), parts, strict=True)), made)
-
-
-def _where(found: list[int], readable: Mask) -> list[int | None]:
-    """The numbers; None where what they stand for is not readable."""
-    numbers: list[int | None] = [*found]
-    for index in np.flatnonzero(~readable).tolist():
-        numbers[index] = None
-    return numbers
+    def _made_assignment(self, key: bytes) -> Assignment:
+        codes = np.frombuffer(key, np.int32).tolist()
+        found = []
+        at = 0
+        while at < len(codes):
+            end = at + 2 + codes[at + 1]
+            part = tuple(codes[at:end])
+            if part not in self._assigned:
+                self._assigned[part] = Assigned(self._texts.get(part[0]), None, None, part[2:])
+            found.append(self._assigned[part])
+            at = end
+        return tuple(found)
 
 
 def _fields(array: pa.StructArray) -> dict[str, pa.Array]:
     return dict(zip((field.name for field in array.type), array.flatten(), strict=True))
 
 
-def _ranges(column: pa.ListArray) -> Iterator[tuple[int, int]]:
+def _ranges(column: pa.ListArray) -> tuple[Vector, Vector]:
     """Which of the column's values each row has."""
-    ends: Vector = column.offsets.to_numpy()
+    ends = column.offsets.to_numpy().astype(np.int64)
     first, last = ends[:-1], ends[1:]
     if column.null_count:
         last = np.where(column.is_valid().to_numpy(zero_copy_only=False), last, first)
-    return zip(first.tolist(), last.tolist(), strict=True)
+    return first, last
 
 
-def _values(column: pa.Array) -> list[Any]:
-    """Texts or numbers, equal ones made once."""
-    encoded = column.dictionary_encode()
-    values = np.array([*encoded.dictionary.to_pylist(), None], np.object_)
-    found: list[Any] = values[encoded.indices.fill_null(len(values) - 1).to_numpy()].tolist()
-    return found
+def _parts(codes: Codes, first: Vector, end: Vector) -> list[bytes]:
+    """The bytes of some ranges of the codes."""
+    data, width = codes.tobytes(), codes.itemsize
+    return [data[start:stop] for start, stop in zip((first * width).tolist(), (end * width).tolist(), strict=True)]
+
+
+def _integers(column: pa.Array) -> Vector:
+    return np.asarray(column.cast(pa.int64()).fill_null(_NULL).to_numpy())

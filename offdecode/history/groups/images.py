@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 EMPTY, STABLE, ASSIGNING, RECONCILING = "Empty", "Stable", "Assigning", "Reconciling"
 STATIC_MEMBER_AWAY = -2  # upstream's LEAVE_GROUP_STATIC_MEMBER_EPOCH
@@ -18,8 +19,7 @@ class GroupType(Enum):
     STREAMS = "streams"
 
 
-@dataclass(frozen=True, slots=True)
-class Assigned:
+class Assigned(NamedTuple):
     """Partitions of one topic, or tasks of one subtopology of a streams group.
 
     topic: null where only the id is known; topic_id: null where the record names the topic (classic groups);
@@ -35,8 +35,7 @@ class Assigned:
 Assignment = tuple[Assigned, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A member as its records tell it. Null = the log does not say; () = nothing.
 
     subscribed_topics: by name; subscribed_regex: by expression. assignment: what it holds (classic: what the

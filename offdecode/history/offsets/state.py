@@ -142,7 +142,7 @@ def _trust(reasons: list[str]) -> Row:
 
 
 _SHOWN = {item.name for item in fields(GroupImage)} & set(row_type(GROUP_ROW).arrow_schema.names)
-_SHOWN_OF_MEMBER = tuple(item.name for item in fields(Member))
+_SHOWN_OF_MEMBER = Member._fields
 
 
 def _described(image: GroupImage) -> Row:
