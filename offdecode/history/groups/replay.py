@@ -37,11 +37,12 @@ class GroupReplay:
 
     topic_names: {topic id: name}, to which the names in the log are added. Log partitions are kept apart.
     records_missing: whether records before the next ones may be missing; then the tombstone of a group that has no
-    record before it is told.
+    record before it is told. tells: whether Generations are wanted, to be set before the first chunk.
     """
 
-    def __init__(self, topic_names: dict[str, str] | None = None) -> None:
+    def __init__(self, topic_names: dict[str, str] | None = None, *, tells: bool = True) -> None:
         self.topic_names: dict[str, str] = {} if topic_names is None else topic_names
+        self.tells = tells
         self.classic_members = ClassicMembers()
         self._groups: dict[tuple[int | None, str], _Group] = {}
         self.records_missing = False
@@ -73,7 +74,7 @@ class GroupReplay:
             ends = self.records_missing and record.role in (Role.GENERATION, Role.EPOCH) and key not in self._dead
             if record.tombstone and not ends:
                 return
-            group = self._groups[key] = _Group(key[0], key[1], record.group_type, self.topic_names)
+            group = self._groups[key] = _Group(key[0], key[1], record.group_type, self.topic_names, self.tells)
         yield from group.apply(record)
         yield from group.stand()
         if group.ended:
@@ -124,15 +125,18 @@ def _goes_on(ended: _Group, record: GroupRecord) -> bool:
 class _Group:
     """One group as its records so far tell it."""
 
-    def __init__(self, log_partition: int | None, name: str, kind: GroupType, topic_names: dict[str, str]) -> None:
+    def __init__(
+        self, log_partition: int | None, name: str, kind: GroupType, topic_names: dict[str, str], tells: bool
+    ) -> None:
         self.log_partition = log_partition
         self.name = name
         self.type = kind
         self.place: _Place = (None, None)
         self.ended = False
         self._names = topic_names
+        self._tells = tells
         self._told: GroupImage | None = None
-        self._holders: dict[str, Member] = {}
+        self._holders: dict[str, Member] = {}  # but for those of a classic group
         self._stood: tuple[int | None, int, bool, bool] | None = None
         self._reset()
 
@@ -156,6 +160,7 @@ class _Group:
         if changes_type or ends or self._closes(record):
             yield from self.tell()
         if changes_type:
+            self._holders |= {member.member_id: member for member in self._classic_members}
             self._reset()
             self.type, self.ended = record.group_type, False
         self.place = record.values["log_offset"], record.values["log_timestamp"]
@@ -179,13 +184,11 @@ class _Group:
 
     def _apply_generation(self, record: GroupRecord) -> Iterator[GroupEvent]:
         self._classic, self._classic_members = record.values, record.members
-        self._holders = {member.member_id: member for member in record.members}
+        self._holders.clear()  # of another type before
         generation = record.values["generation"]
         yield ClassicHolding(self.log_partition, self.name, self.place[0], generation, record.members)
-        image, told = self.image(), self._told
-        told_already = told is not None and (told.group_type, told.generation, told.members) == (
-            image.group_type, image.generation, image.members)  # fmt: skip
-        if not told_already:
+        told, kind = self._told, self.type.value
+        if told is None or (told.group_type, told.generation, told.members) != (kind, generation, record.members):
             self._opened = self.place
             yield from self.tell()
 
@@ -266,15 +269,20 @@ class _Group:
         """Tell the generation that was opened, as it stands."""
         if self._opened is None:
             return
-        image = self.image()
         if self.type is not GroupType.CLASSIC:
             yield from self._release(self._holders.keys() - self._members.keys())  # lost in a change of type
-        yield Generation(image, self._told, *self._opened)
-        self._told, self._opened, self._opened_by = image, None, None
+        if self._tells:
+            image = self.image()
+            yield Generation(image, self._told, *self._opened)
+            self._told = image
+        self._opened, self._opened_by = None, None
 
     def die(self) -> Iterator[GroupEvent]:
         """Tell that the group is gone since its tombstone."""
-        yield from self._release(set(self._holders))
+        if self.type is GroupType.CLASSIC:
+            yield ClassicHolding(self.log_partition, self.name, self.place[0], None, ())
+        else:
+            yield from self._release(set(self._holders))
         self._reset()
         self._opened = self.place
         yield from self.tell()

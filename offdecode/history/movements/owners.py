@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,6 @@ import pyarrow as pa
 from offdecode.history.groups.group_records import GroupRecord, Role, iter_group_records
 from offdecode.history.groups.images import (
     STATIC_MEMBER_AWAY,
-    Assigned,
     Assignment,
     ClassicHolding,
     Generation,
@@ -30,7 +29,7 @@ from offdecode.history.groups.images import (
 )
 from offdecode.history.groups.replay import GroupReplay
 from offdecode.history.movements.commit_columns import CommitColumns, CommitKeys
-from offdecode.model import ABSENT, LARGEST_INT64, DecodedChunk, Mask, Vector, make_room, take_structs
+from offdecode.model import ABSENT, LARGEST_INT64, DecodedChunk, Mask, Vector, make_room, stable_order, take_structs
 
 
 class NoOwner(IntEnum):
@@ -64,7 +63,6 @@ _NEW_COORDINATORS_VERSION = 4  # of commit values: Kafka 4.1 writes it, which ha
 
 _NO_KEYS = np.empty(0, np.int64)
 _MOST_KNOWN = 1 << 16  # members and keys that are kept
-_FEW_KEYS = 64  # of a generation's new members: they are kept, and looked up one by one
 
 _Partition = tuple[str, int]  # topic by name, partition
 
@@ -101,8 +99,8 @@ class _Timeline:
         self._when.append(number << 32 | place)
         self._state.append(state)
 
-    def note_all(self, number: Vector, place: int, *state: Any) -> None:
-        """Several at once. state: a value, or a vector of one for each number."""
+    def note_all(self, number: Vector, place: int | Vector, *state: Any) -> None:
+        """Several at once. place, state: a value, or a vector of one for each number."""
         if not len(number):
             return
         self._take_single()
@@ -156,10 +154,12 @@ class Owners:
         self._key_timeline = _Timeline(_NO_HOLDER)
         self._held: dict[int, dict[str, _Held]] = defaultdict(dict)  # by group, by member id
         self._classic: dict[int, _ClassicHeld] = {}  # by group; what is here is not in _held
+        self._new: dict[int, list[_ClassicHeld]] = defaultdict(list)  # by group, its generations that are not noted yet
         self._known: dict[int, dict[int, _Known]] = defaultdict(dict)  # by group and the member's identity
+        self._keyless: list[tuple[int, _Known]] = []  # members with their groups, whose keys are not looked up yet
         self._count_known = 0
         self._key_numbers: dict[tuple[int, str, int], int] = {}  # of keys that were looked up one by one
-        self._holder = np.full(1024, -1)  # by key, the member that holds it
+        self._holder = np.full(1024, -1)  # by key, the member that holds it, where members are changed one by one
         self._empty_since: dict[int, int] = {}
         self._unnamed: dict[int, int] = {}  # by group, members that hold topics known by id only
 
@@ -170,12 +170,14 @@ class Owners:
         self.ended.clear()
         self.turned.clear()
         self._new_coordinator = _NEVER if self._new_coordinator == _NEVER else _BEFORE
+        self.replay.tells = bool(self.on_generation)
         for record in iter_group_records(chunk, self.replay.classic_members):
             self._note_ends(record)
             if record.group_type is not GroupType.CLASSIC or record.values["generation"] == 0:
                 self._new_coordinator = min(self._new_coordinator, record.place)
             for event in self.replay.apply_record(record):
                 self._apply(event, record.place)
+        self._note_generations()
         if commits is not None and self._new_coordinator != _BEFORE:
             newest = commits.place[commits.numbers("value_version") >= _NEW_COORDINATORS_VERSION]
             self._new_coordinator = min(self._new_coordinator, int(newest.min(initial=_NEVER)))
@@ -258,82 +260,98 @@ class Owners:
     def _hold_all(self, event: ClassicHolding, place: int) -> None:
         """Take a generation at once: what its members hold, and what no one holds any more."""
         group = self._keys.group((event.log_partition, event.group))
-        before = self._held_keys(group)
-        known = self._known_in(group, event.members)
-        parts = [one.keys for one in known]
-        keys = np.concatenate([_NO_KEYS, *parts])
-        owners = np.repeat(np.array([one.number for one in known], np.int64), list(map(len, parts)))
-        self._make_room()
-        self._holder[before] = -1
-        self._holder[keys] = owners  # of several members that list a partition the last one
-        left = before[self._holder[before] < 0]
-        self._key_timeline.note_all(left, place, -1, ABSENT)
+        if (members := self._held.pop(group, None)) is not None:
+            self._unnamed.pop(group, None)
+            held = {partition for member in members.values() for partition in member.partitions}
+            keys = np.array([self._key(group, *partition) for partition in held], np.int64)
+            self._key_timeline.note_all(keys, place, -1, ABSENT)
         epoch = ABSENT if event.epoch is None else event.epoch
-        self._key_timeline.note_all(keys, place, owners, epoch)
-        self._classic[group] = _ClassicHeld(keys, event)
+        self._new[group].append(_ClassicHeld(place, epoch, self._known_in(group, event.members)))
 
-    def _held_keys(self, group: int) -> Vector:
-        """The keys that members of a group hold, which they then hold no more."""
-        if (classic := self._classic.pop(group, None)) is not None:
-            return classic.keys
-        members = self._held.pop(group, {})
-        self._unnamed.pop(group, None)
-        held = {partition for member in members.values() for partition in member.partitions}
-        return np.array([self._key(group, *partition) for partition in held], np.int64)
+    def _note_generations(self) -> None:
+        """Note the chunk's classic generations, all at once."""
+        if not self._new:
+            return
+        if self._keyless:
+            self._look_up_keys()
+        held: list[_ClassicHeld] = []
+        following: list[int] = []  # the group's next generation
+        old: list[int] = []  # of chunks before
+        for group, generations in self._new.items():
+            if (before := self._classic.get(group)) is not None:
+                old.append(len(held))
+                held.append(before)
+                following.append(len(held))
+            following += [*range(len(held) + 1, len(held) + len(generations)), -1]
+            held += generations
+            self._classic[group] = generations[-1]
+        self._new.clear()
+        known = [one for item in held for one in item.known]
+        counts = [len(one.keys) for one in known]
+        at = np.repeat(np.repeat(np.arange(len(held)), [len(item.known) for item in held]), counts)
+        key = np.concatenate([_NO_KEYS, *(one.keys for one in known)])
+        owner = np.repeat(np.array([one.number for one in known], np.int64), counts)
+        place, epoch = np.array([(item.place, item.epoch) for item in held], np.int64).T
+        # A key is left where the group's next generation is not the next one that holds it.
+        order = stable_order(key)
+        left, by = key[order], at[order]
+        next_by = np.append(by[1:], -1)
+        next_by[:-1][left[1:] != left[:-1]] = -1
+        then = np.array(following, np.int64)[by]
+        gone = (then >= 0) & (next_by != then)
+        # Where several members of one generation hold it, it is not; but what is noted later holds.
+        self._key_timeline.note_all(left[gone], place[then[gone]], -1, ABSENT)
+        fresh = ~np.isin(at, old)
+        self._key_timeline.note_all(key[fresh], place[at[fresh]], owner[fresh], epoch[at[fresh]])
 
     def _known_in(self, group: int, members: Sequence[Member]) -> list[_Known]:
         """Members of a group; equal ones are one object, and most are those of the generation before."""
         known = self._known[group]
         found: list[Any] = list(map(known.get, map(id, members)))
-        new = [member for member, one in zip(members, found, strict=True) if one is None]
-        if not new:
+        if None not in found:
             return found
+        new = {id(member): member for member, one in zip(members, found, strict=True) if one is None}
         self._count_known += len(new)
         if self._count_known > _MOST_KNOWN:
             self._known.clear()
             self._count_known = len(new)
             known = self._known[group]
-        for member, keys in zip(new, self._keys_of(group, [member.assignment or () for member in new]), strict=True):
-            known[id(member)] = _Known(member, self._member(member), keys)
-        made = map(known.__getitem__, map(id, new))
-        return [next(made) if one is None else one for one in found]
+        made = {identity: _Known(member, self._member(member)) for identity, member in new.items()}
+        known |= made
+        self._keyless += [(group, one) for one in made.values()]
+        return [made[id(member)] if one is None else one for member, one in zip(members, found, strict=True)]
 
-    def _keys_of(self, group: int, assignments: list[Assignment]) -> list[Vector]:
-        """The keys of each assignment."""
-        items = [item for assignment in assignments for item in assignment]
-        partitions = [partition for item in items for partition in item.partitions]
-        find = self._few_keys if len(partitions) <= _FEW_KEYS else self._all_keys
-        keys = find(group, items, np.array(partitions, np.int64))
-        ends = itertools.accumulate(sum(len(item.partitions) for item in assignment) for assignment in assignments)
-        return [keys[start:end] for start, end in itertools.pairwise((0, *ends))]
-
-    def _few_keys(self, group: int, items: list[Assigned], partitions: Vector) -> Vector:
-        """The keys of a few partitions, most of which were looked up before."""
-        names = [(group, item.topic or "", partition) for item in items for partition in item.partitions]
-        known = list(map(self._key_numbers.get, names))
-        if None not in known:
-            return np.array(known, np.int64)
-        keys = self._all_keys(group, items, partitions)
-        self._remember(dict(zip(names, keys.tolist(), strict=True)))
-        return keys
-
-    def _all_keys(self, group: int, items: list[Assigned], partitions: Vector) -> Vector:
-        topics = {item.topic or "": 0 for item in items}
+    def _look_up_keys(self) -> None:
+        """Find the keys of all members that are new, at once."""
+        items = [(group, item) for group, one in self._keyless for item in one.member.assignment or ()]
+        topics = {item.topic or "": 0 for _, item in items}
         places = dict(zip(topics, range(len(topics)), strict=True))
-        topic = np.array([places[item.topic or ""] for item in items], np.int64)
-        pair = self._keys.all_pairs(np.full(len(items), group), list(topics), topic)
-        return self._keys.keys(np.repeat(pair, [len(item.partitions) for item in items]), partitions)
+        topic = np.array([places[item.topic or ""] for _, item in items], np.int64)
+        pair = self._keys.all_pairs(np.array([group for group, _ in items], np.int64), list(topics), topic)
+        counts = [len(item.partitions) for _, item in items]
+        partitions = np.fromiter(itertools.chain.from_iterable(item.partitions for _, item in items), np.int64)
+        keys = self._keys.keys(np.repeat(pair, counts), partitions)
+        start = 0
+        for _, one in self._keyless:
+            end = start + sum(len(item.partitions) for item in one.member.assignment or ())
+            one.keys = keys[start:end]
+            start = end
+        self._keyless.clear()
 
     def _one_by_one(self, group: int) -> None:
         """Know again which member holds what: the group's members are changed one by one from here on."""
+        if group in self._new:
+            self._note_generations()
         classic = self._classic.pop(group, None)
         if classic is not None:
-            event, names = classic.event, self.replay.topic_names
-            for member in event.members:
-                held = _Held(self._member(member), event.epoch, member.assignment or (), {}, names)
-                self._held[group].pop(member.member_id, None)
+            names = self.replay.topic_names
+            self._make_room()
+            for one in classic.known:
+                held = _Held(one.number, classic.epoch, one.member.assignment or (), {}, names)
+                self._holder[one.keys] = one.number  # of several members that list a partition the last one
+                self._held[group].pop(one.member.member_id, None)
                 if held.assignment:
-                    self._held[group][member.member_id] = held
+                    self._held[group][one.member.member_id] = held
 
     def _make_room(self) -> None:
         make_room(self._holder, len(self._keys), np.array(-1))
@@ -357,25 +375,21 @@ class Owners:
         self._note(group, held, place)
 
     def _note(self, group: int, held: _Held, place: int) -> None:
-        epoch = ABSENT if held.epoch is None else held.epoch
         for topic, partition in held.partitions:
             key = self._key(group, topic, partition)
             self._make_room()
             self._holder[key] = held.member
-            self._key_timeline.note(key, place, held.member, epoch)
+            self._key_timeline.note(key, place, held.member, held.epoch)
 
     def _key(self, group: int, topic: str, partition: int) -> int:
         known = self._key_numbers.get((group, topic, partition))
         if known is None:
             pair = self._keys.pair(group, topic)
             known = int(self._keys.keys(np.array([pair]), np.array([partition]))[0])
-            self._remember({(group, topic, partition): known})
+            if len(self._key_numbers) > _MOST_KNOWN:
+                self._key_numbers.clear()
+            self._key_numbers[group, topic, partition] = known
         return known
-
-    def _remember(self, numbers: dict[tuple[int, str, int], int]) -> None:
-        if len(self._key_numbers) > _MOST_KNOWN:
-            self._key_numbers.clear()
-        self._key_numbers |= numbers
 
     def _count_unnamed(self, group: int, before: _Held | None, now: _Held) -> None:
         count = self._unnamed.get(group, 0) - (before.unnamed if before is not None else 0) + now.unnamed
@@ -414,18 +428,22 @@ class Owners:
 
 @dataclass(frozen=True, slots=True)
 class _ClassicHeld:
-    """What the members of a classic group hold since its last generation."""
+    """A generation of a classic group, and what its members hold. place: of its record, in its chunk."""
 
-    keys: Vector
-    event: ClassicHolding
+    place: int
+    epoch: int
+    known: list[_Known]
 
 
-class _Known(NamedTuple):
+class _Known:
     """A member of a classic generation: its number, and the keys that it was given."""
 
-    member: Member  # so that no other object gets its identity
-    number: int
-    keys: Vector
+    __slots__ = ("keys", "member", "number")
+
+    def __init__(self, member: Member, number: int) -> None:
+        self.member = member  # so that no other object gets its identity
+        self.number = number
+        self.keys = _NO_KEYS
 
 
 class _Held:
@@ -436,13 +454,13 @@ class _Held:
     def __init__(
         self,
         member: int,
-        epoch: int | None,
+        epoch: int | None,  # ABSENT too
         assignment: Assignment,
         subtopologies: dict[str, tuple[str, ...]],
         names: dict[str, str],
     ) -> None:
         self.member = member
-        self.epoch = epoch
+        self.epoch = ABSENT if epoch is None else epoch
         self.assignment = assignment
         self.subtopologies = subtopologies
         self.partitions: set[_Partition] = set()

@@ -50,7 +50,7 @@ class LogState:
         self._names = topic_names
         self._cut = Cut(question.as_of)
         self._offsets = OffsetReplay()
-        self._groups = GroupReplay(topic_names)
+        self._groups = GroupReplay(topic_names, tells=False)
         self._undecoded: int | None = None
 
     def add(self, chunk: DecodedChunk) -> None:
