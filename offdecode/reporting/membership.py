@@ -117,7 +117,7 @@ class Membership:
     def tell(self, event: Generation) -> Row | None:
         """Its row, without members; None where it was before `since`."""
         image = event.image
-        row, _ = self._rows.row(event, assignments=False)
+        row = self._rows.row(event, assignments=False)
         story = self._stories.setdefault(image.group, Story())
         time = image.log_timestamp if image.log_timestamp is not None else event.log_timestamp
         gained = self._hold(story, event, time)
@@ -207,7 +207,7 @@ class Membership:
 def _shown(row: Row, members: int, gained: int) -> Row:
     """What is shown of a generation's row. gained: partitions that came to another member, or to a first one."""
     names = {name: row.pop(name) for name in ("joined", "left", "replaced", "changed")}
-    joined, left = names["joined"], [member["member_id"] for member in names["left"]]
+    joined, left = names["joined"], [member.member_id for member, _, _ in names["left"]]
     return {
         **row,
         "members": members,

@@ -22,6 +22,7 @@ TopicNames = Mapping[str, str]
 
 _Topic = tuple[str | None, str | None]  # topic (by name, where known), subtopology
 _NOTHING: frozenset[int] = frozenset()
+_MEMBERS = ("members", "left")
 
 
 class GenerationRows:
@@ -35,39 +36,36 @@ class GenerationRows:
     def chunk(self, events: Iterable[GroupEvent]) -> Iterator[DecodedChunk]:
         """The rows of the generations among these events as a chunk; none where there are none."""
         rows: list[Row] = []
-        members: list[list[Standing]] = []
+        members: dict[str, list[list[Standing]]] = {name: [] for name in _MEMBERS}
         for event in events:
             if isinstance(event, Generation):
-                row, standings = self.row(event)
+                row = self.row(event)
+                for name, standings in members.items():
+                    standings.append(row.pop(name))
                 rows.append(row)
-                members.append(standings)
         self.end_chunk()
         if rows:
             schema = row_type(GENERATION_ROW).arrow_schema
             batch = pa.RecordBatch.from_pylist(rows, schema=schema)
-            at = schema.get_field_index("members")
-            batch = batch.set_column(at, schema.field(at), member_column(members, schema.field(at).type))
+            for name, standings in members.items():
+                at = schema.get_field_index(name)
+                batch = batch.set_column(at, schema.field(at), member_column(standings, schema.field(at).type))
             yield DecodedChunk({GENERATION_ROW: batch}, np.arange(len(rows)))
 
     def end_chunk(self) -> None:
         """Assignments of the chunk's generations need not be remembered any longer."""
         self._known.clear()
 
-    def row(self, event: Generation, *, assignments: bool = True) -> tuple[Row, list[Standing]]:
-        """The row of a generation but for its members, and these with what each has gained and lost.
-
-        assignments: else there are no members, nor what those that left had.
-        """
+    def row(self, event: Generation, *, assignments: bool = True) -> Row:
+        """The row of a generation, members in it as Standings. assignments: else only those that left are."""
         image, previous = event.image, event.previous
-        changes = self._changes(image, previous, assignments)
-        members: list[Standing] = changes.pop("members")
         key = (image.log_partition, image.group)
         before = self._last.pop(key, None)
         if image.state != DEAD:
             self._last[key] = event.log_timestamp
         missing, reason = _missing(image, previous)
         settled = image.state != DEAD and all(member.reconciled is not False for member in image.members)
-        row = {
+        return {
             "type": GENERATION_ROW,
             "group": image.group,
             "group_type": image.group_type,
@@ -81,13 +79,12 @@ class GenerationRows:
             "protocol_type": image.protocol_type,
             "protocol": image.protocol,
             "leader": image.leader,
-            **changes,
+            **self._changes(image, previous, assignments),
             "turned_from": previous.group_type if previous and previous.group_type != image.group_type else None,
             "since_previous_ms": difference(event.log_timestamp, before),
             "missing_before": missing,
             "missing_reason": reason,
         }
-        return row, members
 
     def _changes(self, image: GroupImage, previous: GroupImage | None, assignments: bool) -> Row:
         then = {member.member_id: member for member in previous.members} if previous else {}
@@ -107,7 +104,7 @@ class GenerationRows:
             ],
             "joined": [name for name in now if name not in then and name not in predecessor],
             "left": [
-                {**_identity(member), "lost": assignment_rows(member.assignment) if assignments else None}
+                (member, None, member.assignment)
                 for name, member in then.items()
                 if name not in now and name not in replaced
             ],
@@ -122,10 +119,11 @@ class GenerationRows:
         }  # fmt: skip
 
     def _standing(self, member: Member, before: Member | None) -> Standing:
+        has = member.assignment
         if before is member:
-            unchanged = None if member.assignment is None else ()
+            unchanged = None if has is None else ()
             return member, unchanged, unchanged
-        had, has = before.assignment if before is not None else (), member.assignment
+        had = before.assignment if before is not None else ()
         if has is None or had is None:
             return member, None, None
         if has is had:
@@ -134,7 +132,9 @@ class GenerationRows:
 
     def _beyond(self, assignment: Assignment, other: Assignment) -> Assignment:
         """The part of an assignment that the other has not."""
-        known = self._partitions(other) if other else {}
+        if not assignment or not other:
+            return assignment if all(item.partitions for item in assignment) else _held(assignment)
+        known = self._partitions(other)
         rest = []
         for item in assignment:
             own = known.get(self._key(item), _NOTHING)
@@ -143,7 +143,7 @@ class GenerationRows:
             elif not own.issuperset(item.partitions):
                 left = tuple(partition for partition in item.partitions if partition not in own)
                 rest.append(Assigned(item.topic, item.topic_id, item.subtopology, left))
-        return tuple(item for item in rest if item.partitions)
+        return _held(rest)
 
     def _partitions(self, assignment: Assignment) -> dict[_Topic, frozenset[int]]:
         known = self._known.get(id(assignment))
@@ -162,13 +162,9 @@ class GenerationRows:
         return topic, item.subtopology
 
 
-def _identity(member: Member) -> Row:
-    return {
-        "member_id": member.member_id,
-        "instance_id": member.instance_id,
-        "client_id": member.client_id,
-        "client_host": member.client_host,
-    }
+def _held(assignment: Iterable[Assigned]) -> Assignment:
+    """Without topics of which there is no partition."""
+    return tuple(item for item in assignment if item.partitions)
 
 
 def _wishes(member: Member) -> tuple[Any, ...]:

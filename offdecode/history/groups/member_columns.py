@@ -20,11 +20,12 @@ Standing = tuple[Member, Assignment | None, Assignment | None]
 def member_column(members: Sequence[Sequence[Standing]], kind: pa.ListType) -> pa.ListArray:
     """The members of each generation as lists of structs."""
     flat = [standing for generation in members for standing in generation]
-    once, index = _once([member for member, _, _ in flat])
+    each: list[Sequence[Any]] = list(zip(*flat, strict=True)) or [(), (), ()]
+    once, index = _once(each[0])
     columns = []
     for field in kind.value_type:
         if field.name in ("gained", "lost"):
-            columns.append(_lists([standing[1 if field.name == "gained" else 2] for standing in flat], _assignments))
+            columns.append(_lists(each[1 if field.name == "gained" else 2], _assignments))
             continue
         values = list(map(attrgetter(field.name), once))
         if field.name in ("assignment", "target"):
@@ -40,11 +41,12 @@ def member_column(members: Sequence[Sequence[Standing]], kind: pa.ListType) -> p
 
 def _once(values: Sequence[Any]) -> tuple[list[Any], npt.NDArray[np.int32]]:
     """Each object once, and which of them each value is; -1 for None."""
-    found = {id(value): value for value in values}
+    identities = list(map(id, values))
+    found = dict(zip(identities, values, strict=True))
     found.pop(id(None), None)
     numbers = dict(zip(found, range(len(found)), strict=True))
     numbers[id(None)] = -1
-    return list(found.values()), np.fromiter(map(numbers.__getitem__, map(id, values)), np.int32, len(values))
+    return list(found.values()), np.array(list(map(numbers.__getitem__, identities)), np.int32)
 
 
 def _lists(values: Sequence[Any], lists_of: Callable[[Sequence[Any]], pa.ListArray]) -> pa.Array:
