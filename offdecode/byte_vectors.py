@@ -6,10 +6,15 @@ import sys
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from offdecode.model import Vector
 
 Buffer = npt.NDArray[np.uint8]
+
+_INLINE_BYTES = 12  # Arrow keeps texts up to this length in the view itself
+_FIRST_FOUR = np.array([(1 << 32 + 8 * min(size, 4)) - 1 for size in range(_INLINE_BYTES + 1)], np.uint64)
+_NEXT_EIGHT = np.array([(1 << 8 * max(size - 4, 0)) - 1 for size in range(_INLINE_BYTES + 1)], np.uint64)
 
 
 def unaligned(buffer: Buffer, dtype: npt.DTypeLike) -> np.ndarray:
@@ -23,3 +28,25 @@ def big_endian(buffer: Buffer, dtype: npt.DTypeLike, position: Vector) -> npt.ND
     found: npt.NDArray[np.signedinteger] = unaligned(buffer, dtype)[position]
     # Swapped in place: a conversion from a big-endian type takes four times as long.
     return found.byteswap(inplace=True) if sys.byteorder == "little" else found
+
+
+def byte_views(buffer: Buffer, position: Vector, length: Vector) -> pa.Array:
+    """Ranges of a buffer, which ends 12 bytes behind them, as an Arrow array of views; null where the length is -1."""
+    count = len(position)
+    filled = np.maximum(length, 0)
+    at = np.minimum(position, len(buffer) - _INLINE_BYTES)
+    views = np.empty((count, 2), np.uint64)
+    # Length and the first four bytes; then the next eight, or for a long text (buffer 0) its offset in the buffer.
+    views[:, 0] = unaligned(buffer, "<u4")[at]
+    views[:, 0] <<= 32
+    views[:, 0] |= filled.astype(np.uint64)
+    views[:, 1] = position
+    views[:, 1] <<= 32
+    short = np.flatnonzero(filled <= _INLINE_BYTES)
+    if len(short):
+        inline = filled[short]
+        views[short, 0] &= _FIRST_FOUR[inline]
+        views[short, 1] = unaligned(buffer, "<u8")[at[short] + 4] & _NEXT_EIGHT[inline]
+    null = length < 0
+    validity = pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
+    return pa.Array.from_buffers(pa.binary_view(), count, [validity, pa.py_buffer(views), pa.py_buffer(buffer)])

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.byte_vectors import Buffer, unaligned
+from offdecode.byte_vectors import Buffer, byte_views, unaligned
 from offdecode.engines.parts import constant_category, lists, scattered
 from offdecode.engines.plain import encoded_json, opaque_json
 from offdecode.engines.readings import (
@@ -32,10 +32,7 @@ from offdecode.model import Column, Kind, Mask, Vector, arrow, is_utf8
 from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS, USER_DATA, OpaqueFormat
 from offdecode.schemas.rows import DECODED, USER_DATA_DECODED
 
-_INLINE_BYTES = 12  # Arrow keeps texts up to this length in the view itself
 # Of a view's first word the length and what a text of so many bytes fills; of its second word likewise.
-_FIRST_FOUR = np.array([(1 << 32 + 8 * min(size, 4)) - 1 for size in range(_INLINE_BYTES + 1)], np.uint64)
-_NEXT_EIGHT = np.array([(1 << 8 * max(size - 4, 0)) - 1 for size in range(_INLINE_BYTES + 1)], np.uint64)
 _HEX = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), "<u2")
 _BASE64 = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", np.uint8)
 _UUID_TEXT_BYTES = 22
@@ -55,7 +52,6 @@ class ArrowColumns:
 
     def __init__(self, buffer: Buffer) -> None:
         self._buffer = buffer
-        self._arrow_buffer = pa.py_buffer(buffer)
 
     def column(  # noqa: C901 - a branch for each kind of reading
         self, column: Column, reading: Reading | None, rows: Vector
@@ -146,7 +142,7 @@ class ArrowColumns:
         texts = pa.nulls(count, pa.string())
         for opaque, mask in formats:
             mine = np.flatnonzero(mask[rows] & (ranges.length >= 0))
-            data = self._views(ranges.position[mine], ranges.length[mine])
+            data = byte_views(self._buffer, ranges.position[mine], ranges.length[mine])
             found = _of_distinct(data, partial(opaque_json, opaque))
             texts = pc.coalesce(texts, scattered(found, mine, count))
         return texts
@@ -157,7 +153,7 @@ class ArrowColumns:
         count = len(ranges.length)
         if not len(maybe):
             return pa.nulls(count, pa.string())
-        texts = self._views(ranges.position[maybe], ranges.length[maybe])
+        texts = byte_views(self._buffer, ranges.position[maybe], ranges.length[maybe])
         found = _of_distinct(texts, lambda data: encoded_json(reading.encoded, data.decode("utf-8", "replace")))
         return scattered(found, maybe, count)
 
@@ -165,7 +161,7 @@ class ArrowColumns:
         if not ranges.length.any():  # as metadata is nearly always
             count = len(ranges.length)
             return constant_category("", count) if category else pa.repeat("", count)
-        binary = self._views(ranges.position, ranges.length)
+        binary = byte_views(self._buffer, ranges.position, ranges.length)
         if category:
             encoded = binary.cast(pa.binary()).dictionary_encode()
             try:
@@ -188,28 +184,7 @@ class ArrowColumns:
 
     def distinct_ones(self, position: Vector, length: Vector) -> pa.DictionaryArray:
         """The bytes of ranges, the same ones once; null where the length is -1."""
-        return self._views(position, length).cast(pa.binary()).dictionary_encode()
-
-    def _views(self, position: Vector, length: Vector) -> pa.Array:
-        """Ranges as an Arrow array of views into the buffer."""
-        count = len(position)
-        filled = np.maximum(length, 0)
-        at = np.minimum(position, len(self._buffer) - _INLINE_BYTES)
-        views = np.empty((count, 2), np.uint64)
-        # Length and the first four bytes; then the next eight, or for a long text (buffer 0) its offset in the buffer.
-        views[:, 0] = unaligned(self._buffer, "<u4")[at]
-        views[:, 0] <<= 32
-        views[:, 0] |= filled.astype(np.uint64)
-        views[:, 1] = position
-        views[:, 1] <<= 32
-        short = np.flatnonzero(filled <= _INLINE_BYTES)
-        if len(short):
-            inline = filled[short]
-            views[short, 0] &= _FIRST_FOUR[inline]
-            views[short, 1] = unaligned(self._buffer, "<u8")[at[short] + 4] & _NEXT_EIGHT[inline]
-        null = length < 0
-        validity = pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
-        return pa.Array.from_buffers(pa.binary_view(), count, [validity, pa.py_buffer(views), self._arrow_buffer])
+        return byte_views(self._buffer, position, length).cast(pa.binary()).dictionary_encode()
 
     def hex(self, position: Vector, length: Vector) -> pa.Array:
         """Ranges in lower-case hex; null where the length is -1."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import filterfalse
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from offdecode.byte_vectors import big_endian
 from offdecode.engines.arrow_columns import ArrowColumns
@@ -15,10 +15,11 @@ from offdecode.engines.columns import VectorReader
 from offdecode.engines.readings import Ranges
 from offdecode.engines.reference_rows import KEY_VERSION
 from offdecode.log.records import Records
-from offdecode.model import Vector, distinct
+from offdecode.model import Vector, arrow, distinct
 from offdecode.schemas import offset_commit
 from offdecode.schemas.registry import RECORD_TYPES, by_key_type
 from offdecode.schemas.rows import MARKER_ROW, UNDECODABLE_ROW, UNKNOWN_ROW
+from offdecode.texts import Texts
 
 _BY_KEY_TYPE = by_key_type()
 _TYPE_BYTES = _VERSION_BYTES = 2
@@ -31,28 +32,31 @@ NOBODY = 0  # the number of no group, and of no topic
 
 
 class Names:
-    """Texts by number, in the order in which they appeared. Number 0 is none."""
+    """Texts by number, from 1 on, in the order in which they appeared. Number 0 is none."""
 
     def __init__(self) -> None:
-        self._all: list[bytes | None] = [None]
-        self._numbers: dict[bytes, int] = {}
+        self._texts = Texts()
 
     def __len__(self) -> int:
-        return len(self._all)
+        return len(self._texts) + 1
 
-    def texts(self, numbers: Iterable[int]) -> list[str | None]:
+    def texts(self, numbers: Vector) -> pa.Array:
         """The texts of numbers."""
-        found = map(self._all.__getitem__, numbers)
-        return [None if text is None else text.decode("utf-8", "backslashreplace") for text in found]
+        if not len(self._texts):
+            return pa.nulls(len(numbers), pa.string())
+        found = self._texts.of(np.maximum(numbers - 1, 0), pa.binary())
+        try:
+            texts = found.cast(pa.string())
+        except pa.ArrowInvalid:
+            texts = pa.array([text.decode("utf-8", "backslashreplace") for text in found.to_pylist()], pa.string())
+        return pc.if_else(arrow(numbers != NOBODY), texts, None)
 
-    def numbers(self, arrow: ArrowColumns, reading: object) -> Vector:
+    def numbers(self, columns: ArrowColumns, reading: object) -> Vector:
         """The number of each text of a reading; 0 where there is no such field."""
         if not isinstance(reading, Ranges):
             return np.full(1, NOBODY)
-        encoded = arrow.distinct_ones(reading.position, reading.length)
-        found, new = _numbered(encoded.dictionary.to_pylist(), self._numbers)
-        self._all += new
-        number: Vector = found[encoded.indices.to_numpy()] + 1
+        encoded = columns.distinct_ones(reading.position, reading.length)
+        number: Vector = self._texts.numbers(encoded.dictionary)[encoded.indices.to_numpy()] + 1
         return number
 
 
@@ -71,26 +75,26 @@ class RecordKeys:
         self.groups = Names()
         self.topics = Names()
         self.subjects = Subjects(*(np.empty(0, np.int32) for _ in Subjects._fields))
-        self._numbers: dict[bytes, int] = {}
+        self._keys = Texts()
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._keys)
 
     def numbers(self, records: Records, rows: Vector) -> Vector:
         """The number of the key of each of these records. A null key is one without bytes."""
-        arrow = ArrowColumns(records.buffer)
-        encoded = arrow.distinct_ones(records.key_position[rows], np.maximum(records.key_length[rows], 0))
+        columns = ArrowColumns(records.buffer)
+        encoded = columns.distinct_ones(records.key_position[rows], np.maximum(records.key_length[rows], 0))
         index = encoded.indices.to_numpy()
-        number, new = _numbered(encoded.dictionary.to_pylist(), self._numbers)
-        if new:
+        known = len(self._keys)
+        number = self._keys.numbers(encoded.dictionary)
+        if len(self._keys) > known:
             example = np.empty(len(number), np.int64)
             example[index] = rows
-            fresh = number >= len(self._numbers) - len(new)  # in the order in which they were numbered
-            self._learn(records, arrow, example[fresh])
+            self._learn(records, columns, example[number >= known])  # in the order in which they were numbered
         found: Vector = number[index]
         return found
 
-    def _learn(self, records: Records, arrow: ArrowColumns, rows: Vector) -> None:
+    def _learn(self, records: Records, columns: ArrowColumns, rows: Vector) -> None:
         """Take down what new keys are about. rows: a record of each."""
         position, length = records.key_position[rows], np.maximum(records.key_length[rows], 0)
         reader = VectorReader(records.buffer)
@@ -107,8 +111,8 @@ class RecordKeys:
             at, end = position[mine] + _TYPE_BYTES, position[mine] + length[mine]
             fields, fits = reader.read(record.key, KEY_VERSION, at, end)
             kind[mine] = np.where(fits, _NUMBER_OF[record.row_type], _NUMBER_OF[UNDECODABLE_ROW])
-            group[mine] = np.where(fits, self.groups.numbers(arrow, fields.values["group"]), NOBODY)
-            topic[mine] = np.where(fits, self.topics.numbers(arrow, fields.values.get("topic")), NOBODY)
+            group[mine] = np.where(fits, self.groups.numbers(columns, fields.values["group"]), NOBODY)
+            topic[mine] = np.where(fits, self.topics.numbers(columns, fields.values.get("topic")), NOBODY)
         grown = (np.concatenate(pair) for pair in zip(self.subjects, (kind, group, topic), strict=True))
         self.subjects = Subjects(*grown)
 
@@ -121,13 +125,3 @@ def committed_offsets(records: Records, absent: int) -> Vector:
     rows = rows[np.isin(key_type, _COMMIT_TYPES)]
     found[rows] = big_endian(records.buffer, "i8", records.value_position[rows] + _VERSION_BYTES)
     return found
-
-
-def _numbered(texts: list[bytes], known: dict[bytes, int]) -> tuple[Vector, list[bytes]]:
-    """The number of each of different texts, and which are new: these get the next, in their order."""
-    new = list(filterfalse(known.__contains__, texts))
-    first = len(known)
-    known.update(zip(new, range(first, first + len(new)), strict=True))
-    if len(new) == len(texts):
-        return np.arange(first, first + len(new)), new
-    return np.fromiter(map(known.__getitem__, texts), np.int64, len(texts)), new

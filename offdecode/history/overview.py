@@ -16,6 +16,7 @@ from offdecode.history.movements.retention import DEFAULT_RETENTION_MS
 from offdecode.history.movements.tombstones import Cause
 from offdecode.history.spans import difference
 from offdecode.model import ABSENT, LARGEST_INT64, Coverage, DecodedChunk, Vector, make_room
+from offdecode.schemas import offset_commit
 from offdecode.schemas.history_rows import DEAD, GROUP_OVERVIEW_ROW
 from offdecode.schemas.rows import RECORD_BYTES, row_type
 
@@ -108,6 +109,7 @@ class Overview:
         moves.owners.on_generation.append(self._watch)
         self._retention_ms = DEFAULT_RETENTION_MS if retention_ms is None else retention_ms
         self._tally = _Tally()
+        self._complete = True
         self._lives: dict[tuple[int | None, str], _Life] = defaultdict(_Life)
 
     @property
@@ -119,19 +121,25 @@ class Overview:
     def take(self, chunk: DecodedChunk, movements: Movements) -> None:
         """Count the rows, which have sizes, and the movements that ended in the chunk."""
         self._count(movements)
-        for _, batch in chunk:
+        self._tally.grow(len(self._moves.keys.groups))
+        for name, batch in chunk:
             if "group" in batch.schema.names and len(batch):
-                self._count_records(batch)
+                self._count_records(batch, self._groups_of(name, batch))
 
     def _watch(self, event: Generation) -> None:
         self._lives[event.image.log_partition, event.image.group].take(event)
 
-    def _count_records(self, batch: pa.RecordBatch) -> None:
-        column = batch.column("group")
-        partition = batch.column("log_partition")[0].as_py()
-        group = np.array(self._moves.keys.all_groups(partition, column.dictionary.to_pylist()), np.int64)
-        group = group[column.indices.to_numpy()]
-        self._tally.grow(len(self._moves.keys.groups))
+    def _groups_of(self, name: str, batch: pa.RecordBatch) -> Vector:
+        """The number of each row's group."""
+        commits = self._moves.commits
+        if name == offset_commit.ROW_TYPE and commits is not None:
+            group = np.empty(len(batch), np.int64)
+            group[commits.row] = commits.group
+            return group
+        column, partition = batch.column("group"), batch.column("log_partition")[0].as_py()
+        return np.asarray(self._moves.keys.groups.numbers(partition, column.dictionary)[column.indices.to_numpy()])
+
+    def _count_records(self, batch: pa.RecordBatch, group: Vector) -> None:
         self._tally.add("records", group, 1)
         self._tally.add("bytes", group, np.asarray(batch.column(RECORD_BYTES.name)))
         time = batch.column("log_timestamp").cast(pa.int64()).fill_null(_EVER)
@@ -156,9 +164,10 @@ class Overview:
         np.minimum.at(tally["first_commit"], group[timed], first[timed])
         np.maximum.at(tally["last_commit"], group[timed], last[timed])
 
-    def batch(self, movements: Movements, coverage: Coverage) -> pa.RecordBatch:
-        """A row for each group, when the log is through. movements: those that were still going on."""
+    def finish(self, movements: Movements, coverage: Coverage) -> None:
+        """The log is through. movements: those that were still going on."""
         self._count(movements)
+        self._complete = not coverage.exported and not coverage.gaps
         keys = self._moves.keys
         held = self._moves.held()
         group = self._moves.groups_of(held.key)
@@ -169,56 +178,46 @@ class Overview:
         pairs[keys.pairs_of(held.key)] = True
         tally.add("topics", keys.pairs.parts(np.flatnonzero(pairs))[0], 1)
         np.maximum.at(tally["expires"], group[held.live], self._expiry(group, held)[held.live])
-        numbers = np.flatnonzero(tally["records"])
-        names = [keys.groups[number] for number in numbers.tolist()]
-        shown = tally.of(numbers)
-        columns = {**_own_columns(shown), **self._lived(names, shown)}
-        complete = not coverage.exported and not coverage.gaps
-        kind = np.zeros(len(names), np.int32)
+
+    def numbers(self) -> Vector:
+        """The numbers of the groups that have rows."""
+        return np.flatnonzero(self._tally["records"])
+
+    def names(self, numbers: Vector) -> dict[str, pa.Array]:
+        """What tells these groups from others."""
+        groups = self._moves.keys.groups
+        return {"group": groups.names(numbers), "log_partition": groups.log_partitions(numbers)}
+
+    def rows(self, numbers: Vector) -> pa.RecordBatch:
+        """The rows of these groups, when the log is through."""
+        names = self.names(numbers)
+        shown = self._tally.of(numbers)
+        columns = {**_own_columns(shown), **_lived(self._lives_of(**names), shown), **names}
         columns |= {
-            "type": pa.DictionaryArray.from_arrays(kind, pa.array([GROUP_OVERVIEW_ROW])),
-            "group": pa.array([name for _, name in names], pa.string()).dictionary_encode(),
-            "log_partition": pa.array([partition for partition, _ in names], pa.int32()),
-            "complete": pa.repeat(complete, len(names)),
+            "type": pa.repeat(GROUP_OVERVIEW_ROW, len(numbers)),
+            "complete": pa.repeat(self._complete, len(numbers)),
         }
         columns["why"] = pa.array(_reasons(columns), pa.string())
         schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema
         return pa.RecordBatch.from_arrays([columns[item.name].cast(item.type) for item in schema], schema=schema)
 
-    def _lived(self, names: list[tuple[int | None, str]], tally: _Tally) -> dict[str, pa.Array]:
-        """The columns that the groups' own records tell, and those that rest on them."""
-        count = len(names)
-        dead = tally["offsets"] == 0
-        numbers = {name: np.zeros(count, np.int64) for name in _LIFE_COUNTS}
-        types, state = ["simple"] * count, np.where(dead, DEAD, "Empty").tolist()
-        clients: list[list[str]] = [_NO_NAMES] * count
-        hosts: list[list[str]] = [_NO_NAMES] * count
-        rate: list[float | None] = [None] * count
-        for row, name in enumerate(names) if self._lives else ():
-            life = self._lives.get(name)
-            if life is not None:
-                types[row], state[row] = life.group_type, life.state or state[row]
-                clients[row], hosts[row] = sorted(life.clients)[:_MOST_NAMED], sorted(life.hosts)[:_MOST_NAMED]
-                rate[row] = _an_hour(life.generations, difference(life.last_timestamp, life.first_timestamp))
-                for column, value in life.counts().items():
-                    numbers[column][row] = value
-        gone = (numbers["members"] > 0) | (np.array(state, object) == DEAD)
-        return {
-            **{name: pa.array(values) for name, values in numbers.items()},
-            "group_type": pa.array(types, pa.string()),
-            "state": pa.array(state, pa.string()),
-            "clients": pa.array(clients, pa.list_(pa.string())),
-            "hosts": pa.array(hosts, pa.list_(pa.string())),
-            "generations_per_hour": pa.array(rate, pa.float64()),
-            "expires": pa.array(tally["expires"], mask=gone | (tally["expires"] == _EVER)),
-        }
+    def _lives_of(self, group: pa.Array, log_partition: pa.Array) -> list[_Life | None]:
+        """What these groups' own records tell; None of those that have none."""
+        if not self._lives:
+            return [None] * len(group)
+        return [self._lives.get(one) for one in zip(log_partition.to_pylist(), group.to_pylist(), strict=True)]
 
     def _expiry(self, group: Vector, held: Held) -> Vector:
         """When the broker would delete each offset, if nothing came in between and the group had no members."""
-        since = np.full(len(self._moves.keys.groups), _EVER)
-        for name, life in self._lives.items():
+        groups = self._moves.keys.groups
+        since = np.full(len(groups), _EVER)
+        empty: dict[int | None, list[tuple[str, int]]] = defaultdict(list)
+        for (log_partition, name), life in self._lives.items():
             if life.empty_since is not None:
-                since[self._moves.keys.group(name)] = life.empty_since
+                empty[log_partition].append((name, life.empty_since))
+        for log_partition, names in empty.items():
+            number = groups.numbers(log_partition, pa.array([name for name, _ in names], pa.string()))
+            since[number] = [empty_since for _, empty_since in names]
         idle = np.maximum(held.committed, since[group])
         by_retention = np.minimum(idle, LARGEST_INT64 - self._retention_ms) + self._retention_ms
         return np.where(held.expires >= 0, held.expires, np.where(idle == _EVER, _EVER, by_retention))
@@ -232,7 +231,9 @@ class _Tally(dict[str | Cause, Vector]):
         self._room = 0
 
     def __missing__(self, name: str | Cause) -> Vector:
-        self[name] = found = np.full(self._room, _INITIAL.get(name, 0))
+        initial = _INITIAL.get(name, 0)
+        # Zeros take no memory before they are counted up.
+        self[name] = found = np.full(self._room, initial) if initial else np.zeros(self._room, np.int64)
         return found
 
     def grow(self, count: int) -> None:
@@ -252,6 +253,35 @@ class _Tally(dict[str | Cause, Vector]):
         found.grow(len(numbers))
         found.update({name: values[numbers] for name, values in self.items()})
         return found
+
+
+def _lived(lives: list[_Life | None], tally: _Tally) -> dict[str, pa.Array]:
+    """The columns that the groups' own records tell, and those that rest on them."""
+    count = len(lives)
+    dead = tally["offsets"] == 0
+    numbers = {name: np.zeros(count, np.int64) for name in _LIFE_COUNTS}
+    types = ["simple"] * count
+    state: list[str] = np.array(["Empty", DEAD], object)[dead.astype(np.int64)].tolist()
+    clients: list[list[str]] = [_NO_NAMES] * count
+    hosts: list[list[str]] = [_NO_NAMES] * count
+    rate: list[float | None] = [None] * count
+    for row, life in enumerate(lives):
+        if life is not None:
+            types[row], state[row] = life.group_type, life.state or state[row]
+            clients[row], hosts[row] = sorted(life.clients)[:_MOST_NAMED], sorted(life.hosts)[:_MOST_NAMED]
+            rate[row] = _an_hour(life.generations, difference(life.last_timestamp, life.first_timestamp))
+            for column, value in life.counts().items():
+                numbers[column][row] = value
+    gone = (numbers["members"] > 0) | (np.array(state, object) == DEAD)
+    return {
+        **{name: pa.array(values) for name, values in numbers.items()},
+        "group_type": pa.array(types, pa.string()),
+        "state": pa.array(state, pa.string()),
+        "clients": pa.array(clients, pa.list_(pa.string())),
+        "hosts": pa.array(hosts, pa.list_(pa.string())),
+        "generations_per_hour": pa.array(rate, pa.float64()),
+        "expires": pa.array(tally["expires"], mask=gone | (tally["expires"] == _EVER)),
+    }
 
 
 def _own_columns(tally: _Tally) -> dict[str, pa.Array]:

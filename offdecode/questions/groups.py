@@ -14,13 +14,12 @@ from offdecode.filtering import key_mask, pushed
 from offdecode.history.movements.moves import Moves
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.overview import Overview, notability
-from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk
-from offdecode.options import GROUPS, ExplainOptions, OverviewOptions, TopicIds
+from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk, arrow, distinct
+from offdecode.options import GROUPS, ExplainOptions, Filter, OverviewOptions, TopicIds
 from offdecode.run import LogRows, Run
 from offdecode.schemas.history_rows import GROUP_OVERVIEW_ROW
-from offdecode.schemas.rows import row_type
 
-_MOST_ROWS = 1 << 16  # in a chunk
+_MOST_ROWS = 1 << 14  # in a chunk
 
 
 def groups(run: Run, asked: OverviewOptions, known: ExplainOptions, names: TopicIds) -> Iterator[DecodedChunk]:
@@ -40,34 +39,62 @@ def groups(run: Run, asked: OverviewOptions, known: ExplainOptions, names: Topic
         else:
             ends[item.log] = item.coverage
     latest = max((held.latest for _, held in logs.values() if held.latest is not None), default=None)
-    schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema
-    batches = [  # what is no offsets log has no end
-        overview.batch(moves.finish(), ends[log]) for log, (moves, overview) in logs.items() if log in ends
-    ]
-    rows = pa.Table.from_batches(batches, schema).unify_dictionaries()
-    mask = key_mask(wanted, rows)
-    rows = _chosen(rows if mask.all() else rows.filter(mask), asked, latest)
-    for batch in rows.combine_chunks().to_batches(_MOST_ROWS):
-        yield DecodedChunk({GROUP_OVERVIEW_ROW: batch}, np.arange(len(batch)))
+    found = []
+    for log, (moves, overview) in logs.items():
+        if log in ends:  # what is no offsets log has no end
+            overview.finish(moves.finish(), ends[log])
+            found.append(overview)
+    if found:
+        index = _chosen(pa.concat_tables(_index(found, asked)), wanted, asked, latest)
+        for start in range(0, len(index), _MOST_ROWS):
+            yield _chunk(found, index.slice(start, _MOST_ROWS))
 
 
-def _chosen(rows: pa.Table, asked: OverviewOptions, latest: int | None) -> pa.Table:
+def _index(overviews: list[Overview], asked: OverviewOptions) -> Iterator[pa.Table]:
+    """What chooses the rows of all logs and puts them in order; and where they come from."""
+    for log, overview in enumerate(overviews):
+        every = overview.numbers()
+        for start in range(0, max(len(every), 1), _MOST_ROWS):
+            numbers = every[start : start + _MOST_ROWS]
+            columns = {**overview.names(numbers), "log": np.full(len(numbers), log), "number": numbers}
+            if asked.notable or asked.sort is not None or asked.idle_for is not None:
+                rows = pa.Table.from_batches([overview.rows(numbers)])
+                kinds, times = notability(rows)
+                columns |= {"kinds": kinds, "times": times, "last_record": rows.column("last_record")}
+                if asked.sort is not None:
+                    column = rows.column(asked.sort)
+                    columns["sorted"] = column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+            yield pa.table(columns)
+
+
+def _chosen(index: pa.Table, wanted: Filter, asked: OverviewOptions, latest: int | None) -> pa.Table:
     """The rows that are asked for, in the order that is."""
+    mask = key_mask(wanted, index)
     if asked.notable:
-        kinds, times = notability(rows)
-        rows, kinds, times = rows.filter(kinds > 0), kinds[kinds > 0], times[kinds > 0]
-    order = {"group": rows.column("group").cast(pa.string()), "log_partition": rows.column("log_partition")}
-    by = [(name, "ascending") for name in order]
+        mask &= np.asarray(index.column("kinds")) > 0
+    if asked.idle_for is not None and latest is not None:
+        last = index.column("last_record").cast(pa.int64())
+        mask &= np.asarray(pc.less_equal(last, max(latest - asked.idle_for, -LARGEST_INT64)).fill_null(False))
+    by = [("group", "ascending"), ("log_partition", "ascending")]
     if asked.sort is not None:
-        column = rows.column(asked.sort)
-        text = pa.types.is_dictionary(column.type)
-        order["sorted"] = column.cast(pa.string()) if text else column
-        by.insert(0, ("sorted", "ascending" if text else "descending"))
+        by.insert(0, ("sorted", "ascending" if index.column("sorted").type == pa.string() else "descending"))
     elif asked.notable:
-        order |= {"kinds": pa.array(kinds), "times": pa.array(times)}
         by = [("kinds", "descending"), ("times", "descending"), *by]
-    rows = rows.take(pc.sort_indices(pa.table(order), by))
-    if asked.idle_for is None or latest is None:
-        return rows
-    last = rows.column("last_record").cast(pa.int64())
-    return rows.filter(pc.less_equal(last, max(latest - asked.idle_for, -LARGEST_INT64)).fill_null(False))
+    index = index if mask.all() else index.filter(mask)
+    return index.take(pc.sort_indices(index, by))
+
+
+def _chunk(overviews: list[Overview], index: pa.Table) -> DecodedChunk:
+    """The rows of a part of the index."""
+    log, number = (index.column(name).to_numpy() for name in ("log", "number"))
+    parts = [
+        (mine, overviews[one].rows(number[mine]))
+        for one in distinct(log).tolist()
+        for mine in [np.flatnonzero(log == one)]
+    ]
+    if len(parts) == 1:
+        batch = parts[0][1]
+    else:
+        table = pa.Table.from_batches([rows for _, rows in parts]).unify_dictionaries().combine_chunks()
+        batch = table.take(arrow(np.argsort(np.concatenate([mine for mine, _ in parts])))).to_batches()[0]
+    return DecodedChunk({GROUP_OVERVIEW_ROW: batch}, np.arange(len(batch)))

@@ -27,7 +27,7 @@ from offdecode.schemas.growth_rows import COMPACTION_ROW, GROWTH_ROW, PARTS
 from offdecode.schemas.rows import MARKER_ROW, row_type
 from offdecode.sources.segments import PartitionLog, Segment
 
-_MOST_ROWS = 1 << 16  # in a chunk
+_MOST_ROWS = 1 << 14  # in a chunk
 _PART_OF_STATUS = {
     Status.ABORTED: Part.ABORTED,
     Status.OPEN: Part.UNDECIDED,
@@ -124,7 +124,7 @@ class _Lines:
         if self._named <= self.met:
             return
         for what, names in (("group", self.keys.groups), ("topic", self.keys.topics)):
-            there = names.texts(distinct(parts[what]).tolist())
+            there = names.texts(distinct(parts[what])).to_pylist()
             self.met |= {(what, name) for name in there if name is not None} & self._named
 
     def columns(self, lines: Vector) -> dict[str, pa.Array]:
@@ -140,7 +140,7 @@ class _Lines:
                 found["row_type"] = pa.array([ROW_TYPES[number] for number in part.tolist()], pa.string())
             else:
                 names = self.keys.groups if name == "group" else self.keys.topics
-                found[name] = pa.array(names.texts(part.tolist()), pa.string())
+                found[name] = names.texts(part)
         return found
 
 
@@ -154,7 +154,7 @@ class _Passing:
     def of(self, names: Names) -> Mask:
         """For each number of a name whether it passes."""
         if len(self._passes) < len(names):
-            new = names.texts(range(len(self._passes), len(names)))
+            new = names.texts(np.arange(len(self._passes), len(names))).to_pylist()
             more = [self._test is None or (name is not None and self._test(name)) for name in new]
             self._passes = np.concatenate((self._passes, np.asarray(more, np.bool_)))
         return self._passes

@@ -79,7 +79,8 @@ class LogWalk:
         self._count_generations()
         self._tell(movements)
         self.membership.finish()
-        batch = self._overview.batch(movements, coverage)
+        self._overview.finish(movements, coverage)
+        batch = self._overview.rows(self._overview.numbers())
         self.groups = batch.append_column(LOG, arrow(np.full(len(batch), self.number)))
         self.log = Log((*coverage.gaps, *coverage.over), coverage.exported, read=True)
 
@@ -91,8 +92,9 @@ class LogWalk:
             time = steps["log_timestamp"]
             wanted &= (time >= since) | (time == ABSENT)
         if self._test is not None:
-            more = [self._test(name) for _, name in self.moves.keys.groups[len(self._wanted) :]]
-            self._wanted = np.concatenate((self._wanted, np.array(more, np.bool_)))
+            groups = self.moves.keys.groups
+            more = map(self._test, groups.names(np.arange(len(self._wanted), len(groups))).to_pylist())
+            self._wanted = np.concatenate((self._wanted, np.array(list(more), np.bool_)))
             wanted &= self._wanted[self.moves.groups_of(steps["key"])]
         return wanted
 
@@ -127,7 +129,7 @@ class LogWalk:
     def keys_of(self, row: Row) -> Vector:
         """The keys of the group of a row: those of commits, and of partitions that members held."""
         order, starts = self._by_group
-        number = self.moves.keys.group((row["log_partition"], row["group"]))
+        number = self.moves.keys.groups.number((row["log_partition"], row["group"]))
         return order[starts[number] : starts[number + 1]]
 
     @cached_property

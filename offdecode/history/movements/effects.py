@@ -13,7 +13,7 @@ from offdecode.history.movements.commit_columns import COMMITTED, PLAIN, TRANSAC
 from offdecode.history.movements.owners import Joined
 from offdecode.history.offsets.ends import Ends, ends_of, places_by_type
 from offdecode.history.offsets.rules import Coordinator
-from offdecode.model import ABSENT, DecodedChunk, Mask, Vector
+from offdecode.model import ABSENT, DecodedChunk, Mask, Vector, distinct
 from offdecode.schemas.rows import MARKER_ROW
 
 Events = dict[str, Vector]  # one entry a commit in each vector
@@ -128,7 +128,8 @@ class Effects:
         """What waits loses its effect where a coordinator forgets it: see Coordinator."""
         until = np.where(decided, waiting["effect"], self._places)
         if self._coordinator is Coordinator.OLD_LIVE:
-            names = {name: number for number, (_, name) in enumerate(self._keys.groups) if name in ends.deleted}
+            groups = distinct(waiting["group"])
+            names = dict(zip(self._keys.groups.names(groups).to_pylist(), groups.tolist(), strict=True))
             for name, places in ends.deleted.items():
                 mine = waiting["group"] == names.get(name, -1)
                 for place in places:

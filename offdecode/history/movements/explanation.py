@@ -51,13 +51,12 @@ class MovementRows:
     def _batch(self, movements: Movements) -> pa.RecordBatch:
         group_numbers, topic_numbers = self._moves.keys.pairs.parts(self._moves.keys.pairs_of(movements["key"]))
         numbers, group = numbered(group_numbers)
-        groups = [self._moves.keys.groups[number] for number in numbers]
+        groups, group_numbers = self._moves.keys.groups, np.array(numbers, np.int64)
         numbers, topic = numbered(topic_numbers)
         topics = pa.array([self._moves.keys.pairs.topics[number] for number in numbers], pa.string())
-        log_partitions = pa.array([partition for partition, _ in groups], pa.int32())
         columns: dict[str, pa.Array] = {
             "type": named(np.zeros(len(group), np.int64), [MOVEMENT_ROW]),
-            "group": pa.DictionaryArray.from_arrays(group, pa.array([name for _, name in groups], pa.string())),
+            "group": pa.DictionaryArray.from_arrays(group, groups.names(group_numbers)),
             "topic": pa.DictionaryArray.from_arrays(topic, topics),
             "partition": pa.array(self._moves.keys.partitions_of(movements["key"]), pa.int32()),
             "kind": named(movements["kind"], [kind.name.lower() for kind in MovementKind]),
@@ -66,7 +65,7 @@ class MovementRows:
             "before": number(movements["before"]),
             "after": number(movements["after"]),
             "commits": pa.array(movements["commits"], pa.int32()),
-            "log_partition": log_partitions.take(group),
+            "log_partition": groups.log_partitions(group_numbers).take(group),
             "log_offset": number(movements["log_offset"]),
             "log_timestamp": time(movements["log_timestamp"]),
             "last_log_offset": number(movements["last_log_offset"]),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from offdecode.history.movements.commit_columns import CommitKeys, commit_columns
+from offdecode.history.movements.commit_columns import CommitColumns, CommitKeys, commit_columns
 from offdecode.history.movements.effects import Effects, Events
 from offdecode.history.movements.movement import MOVEMENT, Columns, Confidence, Held, Movement, Movements, Signal
 from offdecode.history.movements.owners import Owners
@@ -29,6 +29,7 @@ class Moves:
         self.keys = CommitKeys()
         self.on_steps: list[Callable[[Columns], None]] = []
         self.owners = Owners(self.keys, topic_names)
+        self.commits: CommitColumns | None = None  # of the latest chunk
         self._effects = Effects(self.keys, coordinator)
         self._movement = Movement(coordinator)
         self._first_gap: int | None = None
@@ -36,7 +37,7 @@ class Moves:
 
     def take(self, chunk: DecodedChunk, first_gap: int | None) -> Movements:
         """The movements that came to an end in the chunk. first_gap: the first offset that the log lacks, if any."""
-        commits = commit_columns(chunk, self.keys)
+        self.commits = commits = commit_columns(chunk, self.keys)
         self.owners.replay.records_missing = first_gap is not None
         joined = self.owners.join(chunk, commits)
         self._first_gap = first_gap

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.history.offsets.keys import Texts
 from offdecode.history.offsets.rules import Event
 from offdecode.model import DecodedChunk, Mask, Vector
 from offdecode.schemas import group_metadata
 from offdecode.schemas.rows import MARKER_ROW
+from offdecode.texts import Texts
 
 _COMMIT = "commit"
 
@@ -55,7 +55,7 @@ class Ends:
         """Which of the groups, numbers of names, have a tombstone in the chunk."""
         if not self.deleted:
             return np.zeros(len(group), np.bool_)
-        return np.isin(group, [names.number(name) for name in self.deleted])
+        return np.isin(group, names.numbers(pa.array(list(self.deleted), pa.string())))
 
     def by_producer(self) -> dict[int, list[Happening]]:
         """Each producer's markers as events."""

@@ -1,58 +1,13 @@
-"""(group, topic, partition) to one number each, and texts to numbers, a column at a time."""
+"""(group, topic, partition) to one number each, a column at a time."""
 
 from __future__ import annotations
 
-from itertools import filterfalse
-
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from offdecode.model import Vector, arrow, distinct
+from offdecode.model import Vector, distinct
+from offdecode.texts import Texts
 
 _PARTITION_BITS = 32
-
-
-class Texts:
-    """Numbers texts as they appear."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-        self._all = pa.array([], pa.string())
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def number(self, text: str) -> int:
-        known = self._numbers
-        return known.setdefault(text, len(known))
-
-    def encode(self, column: pa.Array | pa.ChunkedArray) -> pa.Array:
-        """The number of each text of a dictionary-encoded column; null for null."""
-        if isinstance(column, pa.ChunkedArray):
-            column = column.combine_chunks()
-        known = self._numbers
-        texts = column.dictionary.to_pylist()
-        new = dict.fromkeys(filterfalse(known.__contains__, texts))
-        first = len(known)
-        known.update(zip(new, range(first, first + len(new)), strict=True))
-        if len(new) == len(texts):
-            numbers = np.arange(first, first + len(new), dtype=np.int32)
-        else:
-            numbers = np.fromiter(map(known.__getitem__, texts), np.int32, len(texts))
-        return arrow(numbers).take(column.indices)
-
-    def all(self) -> pa.Array:
-        """The texts, each in the place of its number."""
-        if len(self._all) < len(self._numbers):
-            self._all = pa.array(list(self._numbers), pa.string())
-        return self._all
-
-    def rank(self) -> Vector:
-        """For each text its place among all in the order of texts."""
-        found = np.empty(len(self), np.int64)
-        found[pc.sort_indices(self.all()).to_numpy()] = np.arange(len(self))
-        return found
 
 
 class KeyCodes:

@@ -107,18 +107,19 @@ class LogState:
             shown |= images.keys()
         simple = {**_simple(coverage.log_partition), **_trust(general)}
         rows: dict[int, Row] = {}
-        for name in images.keys() | differences.keys() | own.keys():
+        names = list(images.keys() | differences.keys() | own.keys())
+        for number, name in zip(codes.names.numbers(pa.array(names, pa.string())).tolist(), names, strict=True):
             image = images.get(name)
             reasons = [*general, *own.get(name, ())]
             if image is not None and image.incomplete_reason is not None:
                 reasons.append(image.incomplete_reason)
-            rows[codes.names.number(name)] = {
+            rows[number] = {
                 **(simple if image is None else _described(image)),
                 "group": name,
                 "differences": differences.get(name),
                 **_trust(reasons),
             }
-        return DescribedGroups(simple, rows, [codes.names.number(name) for name in shown])
+        return DescribedGroups(simple, rows, codes.names.numbers(pa.array(list(shown), pa.string())))
 
     def _differences(self) -> dict[str, list[Row]]:
         found: dict[str, list[Row]] = defaultdict(list)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +27,12 @@ class DescribedGroups:
     """The rows of groups without the numbers of their offsets.
 
     simple: of every group that is not among `rows`, without its name; rows: by number of the group's name;
-    shown: groups that have a row though they have no offset.
+    shown: numbers of groups that have a row though they have no offset.
     """
 
     simple: Row
     rows: dict[int, Row]
-    shown: Collection[int]
+    shown: Vector
 
 
 def iter_state(
@@ -41,10 +41,10 @@ def iter_state(
     """The chunks. now: the moment from which ages count, in milliseconds."""
     texts, with_texts = codes.names.all(), WithTexts(codes)
     rank = codes.names.rank()
-    offsets = {COMMITTED_ROW: committed, PENDING_ROW: pending}
+    # In one piece: of many, each rows.take() would copy all.
+    offsets = {COMMITTED_ROW: committed.combined(), PENDING_ROW: pending.combined()}
     of_group = {name: commits.rows.column("group").to_numpy() for name, commits in offsets.items()}
-    shown = np.fromiter(described.shown, np.int64, len(described.shown))
-    groups = distinct(np.concatenate((shown, *of_group.values())))
+    groups = distinct(np.concatenate((described.shown, *of_group.values())))
     groups = groups[np.argsort(rank[groups])]
     count = {name: np.bincount(found, minlength=len(texts))[groups] for name, found in of_group.items()}
     order = {name: codes.order(commits.key, rank) for name, commits in offsets.items()}
