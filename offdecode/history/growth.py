@@ -14,7 +14,7 @@ from enum import IntEnum
 import numpy as np
 
 from offdecode.history.numbers import Numbers
-from offdecode.model import ABSENT, Mask, Vector, distinct, stable_order
+from offdecode.model import ABSENT, Mask, Vector, distinct, make_room, stable_order
 
 HOUR_MS = 3_600_000
 _FIRST_ROOM = 1 << 10
@@ -91,8 +91,8 @@ class Growth:
 
     def __init__(self, header_bytes: int) -> None:
         self._header_bytes = header_bytes
-        self._records = np.zeros((_FIRST_ROOM, len(Part)), np.int64)
-        self._bytes = np.zeros((_FIRST_ROOM, len(Part)), np.int64)
+        self._records = np.zeros(_FIRST_ROOM * len(Part), np.int64)  # by cell and part
+        self._bytes = np.zeros(_FIRST_ROOM * len(Part), np.int64)
         self._held = _nobody(_FIRST_ROOM)
         self._undecided = Kept(0, 0)
         self._markers: list[np.ndarray] = []  # bytes and horizons
@@ -106,7 +106,8 @@ class Growth:
         self.latest = max(self.latest, int(records.time.max()))
         self._held = _with_room(self._held, keys)
         cell = records.cell
-        self._make_room(int(cell.max()) + 1)
+        for counts in (self._records, self._bytes):
+            make_room(counts, (int(cell.max()) + 1) * len(Part))
         size = records.body + records.head
         fixed = records.part != OF_KEY
         self._count(cell[fixed], records.part[fixed], size[fixed])
@@ -143,15 +144,10 @@ class Growth:
         held["said"], held["batch"], held["horizon"] = said[last], records.batch[stays], records.horizon[stays]
         self._held[key[last]] = held
 
-    def _make_room(self, count: int) -> None:
-        if count > len(self._records):
-            more = _more(len(self._records), count)
-            self._records = np.concatenate((self._records, np.zeros((more, len(Part)), np.int64)))
-            self._bytes = np.concatenate((self._bytes, np.zeros((more, len(Part)), np.int64)))
-
     def _count(self, cell: Vector, part: Vector, size: Vector) -> None:
-        np.add.at(self._records, (cell, part), 1)
-        np.add.at(self._bytes, (cell, part), size)
+        at = cell.astype(np.int64) * len(Part) + part
+        np.add.at(self._records, at, 1)
+        np.add.at(self._bytes, at, size.astype(np.int64))
 
     def mark(self) -> None:
         """A segment begins: what would be kept of all before it can be asked for."""
@@ -190,7 +186,9 @@ class Growth:
         part = np.where(self._waiting(held) | (held["part"] == Part.LIVE), held["part"], Part.EXPIRED_TOMBSTONE)
         self._count(held["cell"], part, held["size"])
         self._held = _nobody(0)
-        return self._records, self._bytes
+        cells = len(self._records) // len(Part)
+        records, size = (counts[: cells * len(Part)].reshape(cells, -1) for counts in (self._records, self._bytes))
+        return records, size
 
 
 class Cells:
