@@ -15,7 +15,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.model import Column, DecodedChunk, Kind, arrow
+from offdecode.model import Column, DecodedChunk, Kind, Vector, arrow
 from offdecode.schemas.rows import RowOptions, row_type
 from offdecode.sinks.pieces import Coded, Piece, Pieces
 from offdecode.sinks.times import time_texts
@@ -24,6 +24,7 @@ Timestamps = Literal["ms", "iso", "local"]
 
 _ROWS_PER_CHANGE = 4  # looking for equal numbers pays while each serves so many rows
 _NEEDS_ESCAPE = r'["\\\x00-\x1f]'
+_LINES_A_RUN = 8  # on average at least, where lines are put in order run by run
 _FIRST_PRINTABLE = 0x20
 _NESTED = frozenset({Kind.LIST, Kind.STRUCT, Kind.EMBEDDED})
 
@@ -55,12 +56,8 @@ class JsonLinesSink(LineSink):
 
     def write(self, chunk: DecodedChunk) -> None:
         lines = [self._lines(name, batch) for name, batch in chunk.batches.items()]
-        if not lines:
-            return
-        joined = pa.concat_arrays(lines) if len(lines) > 1 else lines[0]
-        if len(lines) > 1:
-            joined = joined.take(arrow(chunk.order))
-        self._stream.write(_bytes_of(joined))
+        if chunk.row_count:
+            self._stream.write(_bytes_of(lines[0]) if len(lines) == 1 else _in_order(lines, chunk.order))
 
     def _lines(self, name: str, batch: pa.RecordBatch) -> pa.Array:
         columns = row_type(name, self._options).columns
@@ -223,6 +220,28 @@ def _may_need_escape(array: pa.Array) -> bool:
     return bool((data < _FIRST_PRINTABLE).any() or (data == ord('"')).any() or (data == ord("\\")).any())
 
 
+def _in_order(lines: list[pa.Array], order: Vector) -> bytes | memoryview:
+    """Lines of several row types in the order of the log. order: numbers of all lines, type by type."""
+    first = np.cumsum([0, *map(len, lines)])
+    new = np.isin(order, first)
+    new[0] = True
+    new[1:] |= order[1:] != order[:-1] + 1
+    starts = np.flatnonzero(new)
+    if len(starts) * _LINES_A_RUN > len(order):
+        return _bytes_of(pa.concat_arrays(lines).take(arrow(order)))
+    # Mostly many of one type follow each other: each run of them is one piece of what is there.
+    begin, end = order[starts], order[np.append(starts[1:], len(order)) - 1]
+    kind = np.searchsorted(first, begin, side="right") - 1
+    texts = [_bytes_of(line) for line in lines]
+    place = [_ends_of(line) for line in lines]
+    return b"".join(
+        texts[number][place[number][one] : place[number][last + 1]]
+        for number, one, last in zip(
+            kind.tolist(), (begin - first[kind]).tolist(), (end - first[kind]).tolist(), strict=True
+        )
+    )
+
+
 def _bytes_of(strings: pa.Array) -> memoryview:
     """The texts of a string array one after the other, as they lie in its buffer."""
     _, offsets, data = strings.buffers()
@@ -230,3 +249,9 @@ def _bytes_of(strings: pa.Array) -> memoryview:
         return memoryview(b"")
     ends = np.frombuffer(offsets, np.int32)[strings.offset : strings.offset + len(strings) + 1]
     return memoryview(data)[ends[0] : ends[-1]]
+
+
+def _ends_of(strings: pa.Array) -> memoryview:
+    """Where in these bytes the texts begin and end."""
+    ends = np.frombuffer(strings.buffers()[1], np.int32)[strings.offset : strings.offset + len(strings) + 1]
+    return memoryview(ends - ends[0])
