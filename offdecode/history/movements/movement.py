@@ -228,9 +228,8 @@ class Movement:
     def held(self) -> Held:
         """What every key that ever had an offset was left at."""
         key = np.flatnonzero(self._left["seen"] == 1)
-        left = self._left[key]
-        live = left["offset"] != ABSENT
-        return Held(key, live, *(left[name].copy() for name in ("offset", "topic_id", *_TIMES)))
+        offset, *others = (self._left[name][key] for name in ("offset", "topic_id", *_TIMES))
+        return Held(key, offset != ABSENT, offset, *others)
 
     def _effective(self, events: Events, start: Vector) -> Mask:
         """Which events take effect: those that may, unless a record that stands after theirs is in force already.
@@ -366,7 +365,7 @@ class Movement:
         stays = np.append(starts[1:], True) & _merges(runs["kind"])
         self._open.put(take_structs(runs, np.flatnonzero(stays)))
         found = np.concatenate((np.flatnonzero(~continues), np.flatnonzero(~stays) + len(before)))
-        return _in_order(np.concatenate((before, runs)), found)
+        return _in_order(np.concatenate((before, runs)) if len(before) else runs, found)
 
     def finish(self) -> Movements:
         """The movements still going on where the evidence ends."""
