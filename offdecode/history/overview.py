@@ -20,6 +20,7 @@ from offdecode.schemas import offset_commit
 from offdecode.schemas.history_rows import DEAD, GROUP_OVERVIEW_ROW
 from offdecode.schemas.rows import RECORD_BYTES, row_type
 
+MOST_ROWS = 1 << 14  # that are made at once
 _HOUR_MS = 3_600_000
 _MOST_NAMED = 10  # clients and hosts of a group that its row names
 _MOST_KEPT = 10_000  # of these that are told from each other
@@ -179,9 +180,11 @@ class Overview:
         tally.add("topics", keys.pairs.parts(np.flatnonzero(pairs))[0], 1)
         np.maximum.at(tally["expires"], group[held.live], self._expiry(group, held)[held.live])
 
-    def numbers(self) -> Vector:
-        """The numbers of the groups that have rows."""
-        return np.flatnonzero(self._tally["records"])
+    def numbers(self) -> Iterator[Vector]:
+        """The numbers of the groups that have rows, as many at a time as rows should be made of."""
+        numbers = np.flatnonzero(self._tally["records"])
+        for start in range(0, len(numbers), MOST_ROWS):
+            yield numbers[start : start + MOST_ROWS]
 
     def names(self, numbers: Vector) -> dict[str, pa.Array]:
         """What tells these groups from others."""

@@ -13,13 +13,11 @@ from offdecode.evidence import LogId
 from offdecode.filtering import key_mask, pushed
 from offdecode.history.movements.moves import Moves
 from offdecode.history.offsets.rules import Coordinator
-from offdecode.history.overview import Overview, notability
+from offdecode.history.overview import MOST_ROWS, Overview, notability
 from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk, arrow, distinct
 from offdecode.options import GROUPS, ExplainOptions, Filter, OverviewOptions, TopicIds
 from offdecode.run import LogRows, Run
 from offdecode.schemas.history_rows import GROUP_OVERVIEW_ROW
-
-_MOST_ROWS = 1 << 14  # in a chunk
 
 
 def groups(run: Run, asked: OverviewOptions, known: ExplainOptions, names: TopicIds) -> Iterator[DecodedChunk]:
@@ -44,18 +42,16 @@ def groups(run: Run, asked: OverviewOptions, known: ExplainOptions, names: Topic
         if log in ends:  # what is no offsets log has no end
             overview.finish(moves.finish(), ends[log])
             found.append(overview)
-    if found:
-        index = _chosen(pa.concat_tables(_index(found, asked)), wanted, asked, latest)
-        for start in range(0, len(index), _MOST_ROWS):
-            yield _chunk(found, index.slice(start, _MOST_ROWS))
+    if tables := list(_index(found, asked)):
+        index = _chosen(pa.concat_tables(tables), wanted, asked, latest)
+        for start in range(0, len(index), MOST_ROWS):
+            yield _chunk(found, index.slice(start, MOST_ROWS))
 
 
 def _index(overviews: list[Overview], asked: OverviewOptions) -> Iterator[pa.Table]:
     """What chooses the rows of all logs and puts them in order; and where they come from."""
     for log, overview in enumerate(overviews):
-        every = overview.numbers()
-        for start in range(0, max(len(every), 1), _MOST_ROWS):
-            numbers = every[start : start + _MOST_ROWS]
+        for numbers in overview.numbers():
             columns = {**overview.names(numbers), "log": np.full(len(numbers), log), "number": numbers}
             if asked.notable or asked.sort is not None or asked.idle_for is not None:
                 rows = pa.Table.from_batches([overview.rows(numbers)])

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 
+from offdecode.filtering import key_mask
 from offdecode.history.overview import notability
 from offdecode.model import Vector, arrow, rows_of
+from offdecode.options import Filter
 from offdecode.questions.beside import Beside
 from offdecode.reporting.log_walk import LogWalk
 from offdecode.reporting.marks import LOG, Marks
 from offdecode.reporting.points import POINT, Points
-from offdecode.reporting.seen import Group, Line
+from offdecode.reporting.seen import NUMBER, Group, Line
 
 _MOST_GROUPS = 2500
 _MOST_LINES = 12_000
@@ -27,18 +29,28 @@ _MOST_ENDS = 6000
 _ENDS_OF_A_LINE = 48
 
 
-def chosen_groups(table: pa.Table) -> list[Group]:
-    """The groups of a table: those with the most kinds of notable things first, then those that commit most."""
-    rows = table.take(arrow(_by_notability(table)[:_MOST_GROUPS])).combine_chunks()
-    return [Group(row, row.pop(LOG)) for batch in rows.to_batches() for row in rows_of(batch, batch.schema.names)]
+def chosen_groups(tables: Iterable[pa.Table], wanted: Filter) -> tuple[list[Group], int]:
+    """Of the groups that are wanted those with the most kinds of notable things, then those that commit most.
+
+    And how many there are in all.
+    """
+    found, count = [], 0
+    for table in tables:
+        own = table.filter(arrow(key_mask(wanted, table)))
+        if len(own):
+            count += len(own)
+            found.append(_most_notable(own))
+    if not found:
+        return [], 0
+    rows = _most_notable(pa.concat_tables(found).unify_dictionaries()).combine_chunks()
+    groups = (row for batch in rows.to_batches() for row in rows_of(batch, batch.schema.names))
+    return [Group(row, row.pop(LOG), row.pop(NUMBER)) for row in groups], count
 
 
-def _by_notability(table: pa.Table) -> Vector:
-    if not len(table):
-        return np.empty(0, np.int64)
+def _most_notable(table: pa.Table) -> pa.Table:
     kinds, times = notability(table)
-    order: Vector = np.lexsort((-np.asarray(table.column("commits")), -times, -kinds))
-    return order
+    order = np.lexsort((-np.asarray(table.column("commits")), -times, -kinds))
+    return table.take(arrow(order[:_MOST_GROUPS]))
 
 
 def add_marks(groups: Sequence[Group], marks: Marks) -> None:
@@ -89,7 +101,7 @@ def add_lines(groups: Sequence[Group], logs: Sequence[LogWalk], points: Points, 
 
 def _keys_shown(group: Group, log: LogWalk) -> Vector:
     """A group's keys that have an offset or a mark: others are of partitions that members only held."""
-    keys = log.keys_of(group.row)
+    keys = log.keys_of(group.number)
     shown = log.had_offset[keys].copy()
     marked = {(row["topic"], row["partition"]) for row in group.marks}
     if marked and not shown.all():

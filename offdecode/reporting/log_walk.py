@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,7 +21,7 @@ from offdecode.reporting.counts import Counts
 from offdecode.reporting.marks import LOG
 from offdecode.reporting.membership import Membership
 from offdecode.reporting.points import Points
-from offdecode.reporting.seen import Log, Row
+from offdecode.reporting.seen import NUMBER, Log, Row
 
 COMMITS, GENERATIONS = "commit", "generation"
 _COUNTED = (
@@ -55,7 +55,6 @@ class LogWalk:
         self._shared = shared
         self._tell = tell
         self._overview = Overview(moves, retention_ms)
-        self.groups: pa.RecordBatch | None = None
         names = moves.owners.replay.topic_names
         self._generations = GenerationRows(names)
         self.membership = Membership(self._generations, names, shared.rows.since)
@@ -80,9 +79,15 @@ class LogWalk:
         self._tell(movements)
         self.membership.finish()
         self._overview.finish(movements, coverage)
-        batch = self._overview.rows(self._overview.numbers())
-        self.groups = batch.append_column(LOG, arrow(np.full(len(batch), self.number)))
         self.log = Log((*coverage.gaps, *coverage.over), coverage.exported, read=True)
+
+    def groups(self) -> Iterator[pa.Table]:
+        """The rows of the log's groups, some at a time, when the log is through; with their places here."""
+        for numbers in self._overview.numbers() if self.log.read else ():
+            rows = pa.Table.from_batches([self._overview.rows(numbers)])
+            yield rows.append_column(LOG, arrow(np.full(len(numbers), self.number))).append_column(
+                NUMBER, arrow(numbers)
+            )
 
     def _wants(self, steps: Columns) -> Mask:
         """Which commits are of a group and a time that are wanted."""
@@ -126,10 +131,9 @@ class LogWalk:
         order = stable_order(group) if len(group) else group
         return order, np.searchsorted(group[order], np.arange(len(self.moves.keys.groups) + 1))
 
-    def keys_of(self, row: Row) -> Vector:
-        """The keys of the group of a row: those of commits, and of partitions that members held."""
+    def keys_of(self, number: int) -> Vector:
+        """The keys of the group of this number: those of commits, and of partitions that members held."""
         order, starts = self._by_group
-        number = self.moves.keys.groups.number((row["log_partition"], row["group"]))
         return order[starts[number] : starts[number + 1]]
 
     @cached_property

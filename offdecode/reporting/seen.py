@@ -32,15 +32,19 @@ class Line:
     ends: list[tuple[int, int, int]] = field(default_factory=list)
 
 
+NUMBER = "number"  # the column that tells the number of a group in its log
+
+
 @dataclass(slots=True)
 class Group:
-    """One group. row: of `offdecode groups`; log: number of its log. marks: rows of `offdecode explain`.
+    """One group. row: of `offdecode groups`; log, number: of its log, and its own there. marks: rows of `explain`.
 
     hidden_lines, hidden_bars: how many partitions and how many bars are not drawn.
     """
 
     row: Row
     log: int
+    number: int
     lines: list[Line] = field(default_factory=list)
     marks: list[Row] = field(default_factory=list)
     story: Story = field(default_factory=Story)

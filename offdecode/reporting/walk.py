@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 
 from offdecode.evidence import UNWATCHED, LogId, SegmentEvidence, Watch
-from offdecode.filtering import keep, key_mask, pushed
+from offdecode.filtering import keep, pushed
 from offdecode.history.movements.answer_columns import numbered
 from offdecode.history.movements.explanation import MovementRows
 from offdecode.history.movements.movement import MovementKind, Movements, is_progress, leaves_offset
 from offdecode.history.movements.moves import Moves
 from offdecode.history.offsets.rules import Coordinator
-from offdecode.model import ABSENT, DecodedChunk, Problem, arrow, rows_of
+from offdecode.model import ABSENT, DecodedChunk, Problem, rows_of
 from offdecode.options import GROUPS, TIMES, ExplainOptions, ReportOptions, TopicIds, TransactionOptions
 from offdecode.questions.beside import Beside
 from offdecode.questions.check import Checking, check
@@ -24,13 +23,11 @@ from offdecode.questions.transactions import transactions
 from offdecode.reporting.choice import add_lines, add_marks, add_stories, chosen_groups
 from offdecode.reporting.counts import Counts
 from offdecode.reporting.log_walk import LogWalk, Shared
-from offdecode.reporting.marks import LOG, Marks
+from offdecode.reporting.marks import Marks
 from offdecode.reporting.points import Points
 from offdecode.reporting.seen import Problems, Row, Seen
 from offdecode.request import Report
 from offdecode.run import LogRows, Run
-from offdecode.schemas.history_rows import GROUP_OVERVIEW_ROW
-from offdecode.schemas.rows import row_type
 from offdecode.schemas.state_rows import TRANSACTION_ROW
 
 _MOST_TRANSACTIONS = 1000
@@ -51,10 +48,7 @@ def report(run: Run, asked: ReportOptions, known: ExplainOptions, names: TopicId
         heard.report(problem)
     rows, stats = run.request.rows, run.stats
     logs = list(walk.logs.values())
-    schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema.append(pa.field(LOG, pa.int64()))
-    table = pa.Table.from_batches([log.groups for log in logs if log.groups is not None], schema).unify_dictionaries()
-    table = table.filter(arrow(key_mask(pushed(rows, GROUPS), table)))
-    groups = chosen_groups(table)
+    groups, group_count = chosen_groups((table for log in logs for table in log.groups()), pushed(rows, GROUPS))
     add_marks(groups, walk.marks)
     add_stories(groups, logs)
     add_lines(groups, logs, walk.shared.points, walk.beside)
@@ -69,7 +63,7 @@ def report(run: Run, asked: ReportOptions, known: ExplainOptions, names: TopicId
         logs=[log.log for log in logs],
         bars=walk.shared.counts.bars(_MOST_BARS),
         groups=groups,
-        group_count=len(table),
+        group_count=group_count,
         transactions=undecided[:_MOST_TRANSACTIONS],
         transaction_count=len(undecided),
         problems=problems,
