@@ -13,6 +13,7 @@ from offdecode.model import Vector
 Buffer = npt.NDArray[np.uint8]
 
 _INLINE_BYTES = 12  # Arrow keeps texts up to this length in the view itself
+# Of a view's first word the length and what a text of so many bytes fills; of its second word likewise.
 _FIRST_FOUR = np.array([(1 << 32 + 8 * min(size, 4)) - 1 for size in range(_INLINE_BYTES + 1)], np.uint64)
 _NEXT_EIGHT = np.array([(1 << 8 * max(size - 4, 0)) - 1 for size in range(_INLINE_BYTES + 1)], np.uint64)
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from offdecode.byte_vectors import Buffer, byte_views, unaligned
+from offdecode.errors import UsageError
 from offdecode.model import Mask, Vector, arrow, make_room
 
 _WORD = 8  # bytes that are compared at once
@@ -21,6 +22,7 @@ _LONG = 128  # bytes; what is behind them is compared text by text
 _EMPTY = -1
 _FEW = 32  # texts that are quicker looked up one by one
 _MOST_REMEMBERED = 1 << 16
+_MOST_BYTES = (1 << 31) - 1  # that Arrow's strings can be
 
 Words = npt.NDArray[np.uint64]
 
@@ -66,9 +68,11 @@ class Texts:
         """The number of one text; those that are asked for again are remembered."""
         known = self._remembered.get(text)
         if known is None:
+            known = int(self._look_up(pa.array([text]))[0])
             if len(self._remembered) >= _MOST_REMEMBERED:
                 self._remembered.clear()
-            known = self._remembered[text] = int(self._look_up(pa.array([text]))[0])
+            if len(text) <= _LONG:
+                self._remembered[text] = known
         return known
 
     def encode(self, column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -80,7 +84,8 @@ class Texts:
     def all(self) -> pa.Array:
         """All texts, each in the place of its number."""
         if len(self._all) < self._count:
-            ends = self._ends[: self._count + 1].astype(np.int32)  # so many bytes can be strings of Arrow
+            self._check_size()
+            ends = self._ends[: self._count + 1].astype(np.int32)
             buffers = [None, pa.py_buffer(ends), pa.py_buffer(self._bytes[: ends[-1]].copy())]
             self._all = pa.Array.from_buffers(pa.string(), self._count, buffers)
         return self._all
@@ -93,8 +98,13 @@ class Texts:
 
     def of(self, numbers: Vector, kind: pa.DataType | None = None) -> pa.Array:
         """The texts of some numbers. kind: string or binary."""
+        self._check_size()
         start, end = self._ends[numbers], self._ends[numbers + 1]
         return byte_views(self._bytes, start, end - start).cast(kind or pa.string())
+
+    def _check_size(self) -> None:
+        if self._ends[self._count] > _MOST_BYTES:
+            raise UsageError("names and keys are more than 2 GiB together; ask for some groups only (--group)")
 
     def _find(self, given: _Given) -> Vector:
         """The number of each text, -1 for new ones."""
@@ -161,10 +171,10 @@ class _Given:
     """Texts that are looked up: where each one lies in the data, and its hash."""
 
     def __init__(self, texts: pa.Array) -> None:
-        offsets = texts.cast(pa.large_binary()) if texts.type not in (pa.string(), pa.binary()) else texts
-        _, ends, data = offsets.buffers()
-        kind = np.int32 if offsets is texts else np.int64
-        place = np.frombuffer(ends, kind)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+        if texts.type not in (pa.string(), pa.binary()):
+            texts = texts.cast(pa.binary())
+        _, ends, data = texts.buffers()
+        place = np.frombuffer(ends, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
         self.start, self.length = place[:-1], np.diff(place)
         self.data = np.zeros(int(place[-1]) + _BEHIND, np.uint8)
         if data is not None:

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "options": {"errors"},
     "model": {"errors"},
     "byte_vectors": {"model"},
-    "texts": {"model", "byte_vectors"},
+    "texts": {"errors", "model", "byte_vectors"},
     "sources": {"errors", "options", "model", "system"},
     "log": {"errors", "model", "byte_vectors"},
     "schemas": {"errors", "model"},

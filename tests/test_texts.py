@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from offdecode import texts
+from offdecode.errors import UsageError
 from offdecode.texts import Texts
 
 _KINDS = (pa.string(), pa.binary(), pa.large_string())
@@ -60,6 +61,15 @@ def test_columns_keep_their_nulls() -> None:
     column = pa.array(["b", None, "a", "b"]).dictionary_encode()
     assert own.encode(column).to_pylist() == [0, None, 1, 0]
     assert own.encode(pa.chunked_array([column, column])).to_pylist() == [0, None, 1, 0] * 2
+
+
+def test_more_than_arrow_can_hold_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "_MOST_BYTES", 1000)
+    own = Texts()
+    assert own.numbers(pa.array([f"group-{number}" for number in range(200)])).tolist() == list(range(200))
+    for ask in (own.all, lambda: own.of(np.arange(2))):
+        with pytest.raises(UsageError, match="--group"):
+            ask()
 
 
 def test_bytes_need_not_be_text() -> None:

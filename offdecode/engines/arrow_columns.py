@@ -32,7 +32,6 @@ from offdecode.model import Column, Kind, Mask, Vector, arrow, is_utf8
 from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS, USER_DATA, OpaqueFormat
 from offdecode.schemas.rows import DECODED, USER_DATA_DECODED
 
-# Of a view's first word the length and what a text of so many bytes fills; of its second word likewise.
 _HEX = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), "<u2")
 _BASE64 = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", np.uint8)
 _UUID_TEXT_BYTES = 22

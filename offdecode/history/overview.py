@@ -122,7 +122,6 @@ class Overview:
     def take(self, chunk: DecodedChunk, movements: Movements) -> None:
         """Count the rows, which have sizes, and the movements that ended in the chunk."""
         self._count(movements)
-        self._tally.grow(len(self._moves.keys.groups))
         for name, batch in chunk:
             if "group" in batch.schema.names and len(batch):
                 self._count_records(batch, self._groups_of(name, batch))
@@ -141,6 +140,7 @@ class Overview:
         return np.asarray(self._moves.keys.groups.numbers(partition, column.dictionary)[column.indices.to_numpy()])
 
     def _count_records(self, batch: pa.RecordBatch, group: Vector) -> None:
+        self._tally.grow(len(self._moves.keys.groups))
         self._tally.add("records", group, 1)
         self._tally.add("bytes", group, np.asarray(batch.column(RECORD_BYTES.name)))
         time = batch.column("log_timestamp").cast(pa.int64()).fill_null(_EVER)

@@ -34,16 +34,16 @@ def chosen_groups(tables: Iterable[pa.Table], wanted: Filter) -> tuple[list[Grou
 
     And how many there are in all.
     """
-    found, count = [], 0
+    best, count = None, 0
     for table in tables:
         own = table.filter(arrow(key_mask(wanted, table)))
         if len(own):
             count += len(own)
-            found.append(_most_notable(own))
-    if not found:
+            both = own if best is None else pa.concat_tables([best, own]).unify_dictionaries()
+            best = _most_notable(both).combine_chunks()
+    if best is None:
         return [], 0
-    rows = _most_notable(pa.concat_tables(found).unify_dictionaries()).combine_chunks()
-    groups = (row for batch in rows.to_batches() for row in rows_of(batch, batch.schema.names))
+    groups = (row for batch in best.to_batches() for row in rows_of(batch, batch.schema.names))
     return [Group(row, row.pop(LOG), row.pop(NUMBER)) for row in groups], count
 
 

@@ -41,10 +41,7 @@ class Shared:
 
 
 class LogWalk:
-    """Takes the chunks of one log in order. moves: new ones; tell: takes the movements that have ended.
-
-    groups: their rows, with the log's number, when it is through; what is no offsets log never is.
-    """
+    """Takes the chunks of one log in order. moves: new ones; tell: takes the movements that have ended."""
 
     def __init__(
         self, number: int, moves: Moves, retention_ms: int | None, shared: Shared, tell: Callable[[Movements], None]
@@ -82,7 +79,10 @@ class LogWalk:
         self.log = Log((*coverage.gaps, *coverage.over), coverage.exported, read=True)
 
     def groups(self) -> Iterator[pa.Table]:
-        """The rows of the log's groups, some at a time, when the log is through; with their places here."""
+        """The rows of the log's groups, some at a time, with its number and theirs, when it is through.
+
+        What is no offsets log never is.
+        """
         for numbers in self._overview.numbers() if self.log.read else ():
             rows = pa.Table.from_batches([self._overview.rows(numbers)])
             yield rows.append_column(LOG, arrow(np.full(len(numbers), self.number))).append_column(

@@ -223,7 +223,7 @@ def _may_need_escape(array: pa.Array) -> bool:
 def _in_order(lines: list[pa.Array], order: Vector) -> bytes | memoryview:
     """Lines of several row types in the order of the log. order: numbers of all lines, type by type."""
     first = np.cumsum([0, *map(len, lines)])
-    new = np.isin(order, first)
+    new = np.isin(order, first[:-1])
     new[0] = True
     new[1:] |= order[1:] != order[:-1] + 1
     starts = np.flatnonzero(new)

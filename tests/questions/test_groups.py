@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import struct
 from collections import Counter, defaultdict
 from datetime import datetime
 from functools import cache
@@ -18,7 +19,7 @@ from tests.command import run
 from tests.kafka_jars import run_java
 from tests.questions.test_explain import Key, replay, retention_minutes
 from tests.questions.test_state_broker import JAVA, run_tool
-from tests.segment_builder import BASE_TIME_MS, Header, Pair, batch, commit
+from tests.segment_builder import BASE_TIME_MS, Header, Pair, batch, commit, text
 from tests.truth import LogSet, log_sets, set_id
 
 Row = dict[str, Any]
@@ -168,6 +169,17 @@ def test_when_a_group_expires(tmp_path: Path, minutes: int | None, expected: int
     written = max(milliseconds(one["commit_timestamp"]) or 0 for one in offdecode.decode(path).rows())
     assert written >= BASE_TIME_MS
     assert row["expires"] == written + expected * 60_000
+
+
+def test_a_group_may_be_known_by_a_record_that_tells_nothing_of_its_members(tmp_path: Path) -> None:
+    """As where a log begins in the middle: the first record that is left is that of a regular expression."""
+    key = struct.pack(">h", 16) + text("g") + text("orders.*")
+    value = struct.pack(">h", 0) + b"\x01" + struct.pack(">qq", 1, BASE_TIME_MS) + b"\0"
+    path = tmp_path / "00000000000000000000.log"
+    path.write_bytes(batch([(key, value)]))
+    (row,) = offdecode.groups(path).rows()
+    assert (row["group"], row["records"], row["commits"]) == ("g", 1, 0)
+    assert [group["group"] for group in offdecode.groups(path, sort="records").rows()] == ["g"]
 
 
 def test_a_table_is_a_line_a_group() -> None:

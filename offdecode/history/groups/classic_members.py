@@ -100,7 +100,7 @@ class ClassicMembers:
             key, np.int64
         ).tolist()
         return Member(
-            member_id=self._texts.values[member_id],
+            member_id=self._texts.get(member_id) or "",
             instance_id=self._texts.get(instance_id),
             client_id=self._texts.get(client_id),
             client_host=self._texts.get(client_host),
@@ -126,7 +126,7 @@ class ClassicMembers:
         return np.where(readable.to_numpy(zero_copy_only=False), found, -1)
 
     def _made_topics(self, key: bytes) -> tuple[str, ...]:
-        return tuple(map(self._texts.values.__getitem__, np.frombuffer(key, np.int32).tolist()))
+        return tuple(self._texts.get(number) or "" for number in np.frombuffer(key, np.int32).tolist())
 
     def _assignments_of(self, assignment: dict[str, pa.Array]) -> Vector:
         """The number of what each member was given; -1 where its bytes are not the consumer protocol's."""

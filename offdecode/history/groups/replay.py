@@ -37,7 +37,7 @@ class GroupReplay:
 
     topic_names: {topic id: name}, to which the names in the log are added. Log partitions are kept apart.
     records_missing: whether records before the next ones may be missing; then the tombstone of a group that has no
-    record before it is told. tells: whether Generations are wanted, to be set before the first chunk.
+    record before it is told. tells: whether Generations are wanted.
     """
 
     def __init__(self, topic_names: dict[str, str] | None = None, *, tells: bool = True) -> None:
@@ -74,7 +74,7 @@ class GroupReplay:
             ends = self.records_missing and record.role in (Role.GENERATION, Role.EPOCH) and key not in self._dead
             if record.tombstone and not ends:
                 return
-            group = self._groups[key] = _Group(key[0], key[1], record.group_type, self.topic_names, self.tells)
+            group = self._groups[key] = _Group(self, key[0], key[1], record.group_type)
         yield from group.apply(record)
         yield from group.stand()
         if group.ended:
@@ -125,16 +125,13 @@ def _goes_on(ended: _Group, record: GroupRecord) -> bool:
 class _Group:
     """One group as its records so far tell it."""
 
-    def __init__(
-        self, log_partition: int | None, name: str, kind: GroupType, topic_names: dict[str, str], tells: bool
-    ) -> None:
+    def __init__(self, replay: GroupReplay, log_partition: int | None, name: str, kind: GroupType) -> None:
+        self._replay = replay
         self.log_partition = log_partition
         self.name = name
         self.type = kind
         self.place: _Place = (None, None)
         self.ended = False
-        self._names = topic_names
-        self._tells = tells
         self._told: GroupImage | None = None
         self._holders: dict[str, Member] = {}  # but for those of a classic group
         self._stood: tuple[int | None, int, bool, bool] | None = None
@@ -238,7 +235,7 @@ class _Group:
         return self._members[name].reconciled(self.type, self._target_epoch)
 
     def _member(self, name: str) -> Member:
-        return self._members[name].member(name, self.type, self._target_epoch, self._names)
+        return self._members[name].member(name, self.type, self._target_epoch, self._replay.topic_names)
 
     def _hold(self, member: Member, epoch: int | None) -> Holding:
         self._holders[member.member_id] = member
@@ -271,7 +268,7 @@ class _Group:
             return
         if self.type is not GroupType.CLASSIC:
             yield from self._release(self._holders.keys() - self._members.keys())  # lost in a change of type
-        if self._tells:
+        if self._replay.tells:
             image = self.image()
             yield Generation(image, self._told, *self._opened)
             self._told = image

@@ -295,6 +295,8 @@ class Owners:
         key = np.concatenate([_NO_KEYS, *(one.keys for one in known)])
         owner = np.repeat(np.array([one.number for one in known], np.int64), counts)
         place, epoch = np.array([(item.place, item.epoch) for item in held], np.int64).T
+        if not len(key):
+            return
         # A key is left where the group's next generation is not the next one that holds it.
         order = stable_order(key)
         left, by = key[order], at[order]
@@ -337,7 +339,7 @@ class Owners:
         start = 0
         for _, one in self._keyless:
             end = start + sum(len(item.partitions) for item in one.member.assignment or ())
-            one.keys = keys[start:end]
+            one.keys = keys[start:end].copy()  # a view would keep those of all
             start = end
         self._keyless.clear()
 
@@ -365,7 +367,8 @@ class Owners:
         member_id = event.member.member_id
         before = self._held[group].pop(member_id, None)
         member = self._member(event.member)
-        held = _Held(member, event.epoch, event.assignment or (), event.subtopologies, self.replay.topic_names)
+        epoch = ABSENT if event.epoch is None else event.epoch
+        held = _Held(member, epoch, event.assignment or (), event.subtopologies, self.replay.topic_names)
         if held.assignment:
             self._held[group][member_id] = held
         self._count_unnamed(group, before, held)
@@ -457,13 +460,13 @@ class _Held:
     def __init__(
         self,
         member: int,
-        epoch: int | None,  # ABSENT too
+        epoch: int,
         assignment: Assignment,
         subtopologies: dict[str, tuple[str, ...]],
         names: dict[str, str],
     ) -> None:
         self.member = member
-        self.epoch = ABSENT if epoch is None else epoch
+        self.epoch = epoch
         self.assignment = assignment
         self.subtopologies = subtopologies
         self.partitions: set[_Partition] = set()
