@@ -95,8 +95,7 @@ class Groups:
         """The number of one group. It is quick for those that were met."""
         known = self._met.get(group)
         if known is None:
-            self.meet(group[0], pa.array([group[1]], pa.string()))
-            known = self._met[group]
+            known = self._met[group] = int(self.numbers(group[0], pa.array([group[1]], pa.string()))[0])
         return known
 
     def meet(self, log_partition: int | None, names: pa.Array) -> None:

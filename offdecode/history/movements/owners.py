@@ -289,14 +289,13 @@ class Owners:
             held += generations
             self._classic[group] = generations[-1]
         self._new.clear()
-        known = [one for item in held for one in item.known]
-        counts = [len(one.keys) for one in known]
-        at = np.repeat(np.repeat(np.arange(len(held)), [len(item.known) for item in held]), counts)
-        key = np.concatenate([_NO_KEYS, *(one.keys for one in known)])
-        owner = np.repeat(np.array([one.number for one in known], np.int64), counts)
-        place, epoch = np.array([(item.place, item.epoch) for item in held], np.int64).T
-        if not len(key):
+        listed = [(number, one) for number, item in enumerate(held) for one in item.known if len(one.keys)]
+        if not listed:
             return
+        counts = [len(one.keys) for _, one in listed]
+        key = np.concatenate([one.keys for _, one in listed])
+        at, owner = np.repeat(np.array([(number, one.number) for number, one in listed], np.int64), counts, axis=0).T
+        place, epoch = np.array([(item.place, item.epoch) for item in held], np.int64).T
         # A key is left where the group's next generation is not the next one that holds it.
         order = stable_order(key)
         left, by = key[order], at[order]
