@@ -84,6 +84,11 @@ def arrow(values: npt.NDArray[Any], null: Mask | None = None) -> pa.Array:
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [validity, pa.py_buffer(data)])
 
 
+def text_ends(texts: pa.Array) -> npt.NDArray[np.int32]:
+    """Where in the buffer of an array of strings or binary the first text begins, and where each ends."""
+    return np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+
+
 class Kind(Enum):
     """What a column holds; the Arrow type follows from it."""
 

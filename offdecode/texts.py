@@ -5,7 +5,7 @@ A million names as Python objects take hundreds of megabytes, and half a microse
 
 from __future__ import annotations
 
-import secrets
+import os
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from offdecode.byte_vectors import Buffer, byte_views, unaligned
 from offdecode.errors import UsageError
-from offdecode.model import Mask, Vector, arrow, make_room
+from offdecode.model import Mask, Vector, arrow, make_room, text_ends
 
 _WORD = 8  # bytes that are compared at once
 _BEHIND = 16  # bytes behind all texts, so that a read may reach beyond one
@@ -26,7 +26,9 @@ _MOST_BYTES = (1 << 31) - 1  # that Arrow's strings can be
 
 Words = npt.NDArray[np.uint64]
 
-_SEED, _FACTOR = (np.uint64(secrets.randbits(64) | 1) for _ in range(2))  # so that no log can be made to collide
+_SEED, _FACTOR = (
+    word | 1 for word in np.frombuffer(os.urandom(16), np.uint64)
+)  # so that no log can be made to collide
 _FIRST = np.array([(1 << 8 * count) - 1 for count in range(_WORD)], np.uint64)  # so many bytes of a word
 
 
@@ -173,8 +175,8 @@ class _Given:
     def __init__(self, texts: pa.Array) -> None:
         if texts.type not in (pa.string(), pa.binary()):
             texts = texts.cast(pa.binary())
-        _, ends, data = texts.buffers()
-        place = np.frombuffer(ends, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+        data = texts.buffers()[2]
+        place = text_ends(texts).astype(np.int64)
         self.start, self.length = place[:-1], np.diff(place)
         self.data = np.zeros(int(place[-1]) + _BEHIND, np.uint8)
         if data is not None:

@@ -111,7 +111,7 @@ class Overview:
         self._retention_ms = DEFAULT_RETENTION_MS if retention_ms is None else retention_ms
         self._tally = _Tally()
         self._complete = True
-        self._lives: dict[tuple[int | None, str], _Life] = defaultdict(_Life)
+        self._lives: dict[int, _Life] = defaultdict(_Life)  # by number of the group
 
     @property
     def latest(self) -> int | None:
@@ -127,7 +127,8 @@ class Overview:
                 self._count_records(batch, self._groups_of(name, batch))
 
     def _watch(self, event: Generation) -> None:
-        self._lives[event.image.log_partition, event.image.group].take(event)
+        image = event.image
+        self._lives[self._moves.keys.groups.number((image.log_partition, image.group))].take(event)
 
     def _groups_of(self, name: str, batch: pa.RecordBatch) -> Vector:
         """The number of each row's group."""
@@ -195,7 +196,8 @@ class Overview:
         """The rows of these groups, when the log is through."""
         names = self.names(numbers)
         shown = self._tally.of(numbers)
-        columns = {**_own_columns(shown), **_lived(self._lives_of(**names), shown), **names}
+        lives = [self._lives.get(number) for number in numbers.tolist()]
+        columns = {**_own_columns(shown), **_lived(lives, shown), **names}
         columns |= {
             "type": pa.repeat(GROUP_OVERVIEW_ROW, len(numbers)),
             "complete": pa.repeat(self._complete, len(numbers)),
@@ -204,23 +206,12 @@ class Overview:
         schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema
         return pa.RecordBatch.from_arrays([columns[item.name].cast(item.type) for item in schema], schema=schema)
 
-    def _lives_of(self, group: pa.Array, log_partition: pa.Array) -> list[_Life | None]:
-        """What these groups' own records tell; None of those that have none."""
-        if not self._lives:
-            return [None] * len(group)
-        return [self._lives.get(one) for one in zip(log_partition.to_pylist(), group.to_pylist(), strict=True)]
-
     def _expiry(self, group: Vector, held: Held) -> Vector:
         """When the broker would delete each offset, if nothing came in between and the group had no members."""
-        groups = self._moves.keys.groups
-        since = np.full(len(groups), _EVER)
-        empty: dict[int | None, list[tuple[str, int]]] = defaultdict(list)
-        for (log_partition, name), life in self._lives.items():
+        since = np.full(len(self._moves.keys.groups), _EVER)
+        for number, life in self._lives.items():
             if life.empty_since is not None:
-                empty[log_partition].append((name, life.empty_since))
-        for log_partition, names in empty.items():
-            number = groups.numbers(log_partition, pa.array([name for name, _ in names], pa.string()))
-            since[number] = [empty_since for _, empty_since in names]
+                since[number] = life.empty_since
         idle = np.maximum(held.committed, since[group])
         by_retention = np.minimum(idle, LARGEST_INT64 - self._retention_ms) + self._retention_ms
         return np.where(held.expires >= 0, held.expires, np.where(idle == _EVER, _EVER, by_retention))

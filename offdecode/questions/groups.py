@@ -14,7 +14,7 @@ from offdecode.filtering import key_mask, pushed
 from offdecode.history.movements.moves import Moves
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.overview import MOST_ROWS, Overview, notability
-from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk, arrow, distinct
+from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk, arrow, distinct, stable_order
 from offdecode.options import GROUPS, ExplainOptions, Filter, OverviewOptions, TopicIds
 from offdecode.run import LogRows, Run
 from offdecode.schemas.history_rows import GROUP_OVERVIEW_ROW
@@ -83,14 +83,9 @@ def _chosen(index: pa.Table, wanted: Filter, asked: OverviewOptions, latest: int
 def _chunk(overviews: list[Overview], index: pa.Table) -> DecodedChunk:
     """The rows of a part of the index."""
     log, number = (index.column(name).to_numpy() for name in ("log", "number"))
-    parts = [
-        (mine, overviews[one].rows(number[mine]))
-        for one in distinct(log).tolist()
-        for mine in [np.flatnonzero(log == one)]
-    ]
-    if len(parts) == 1:
-        batch = parts[0][1]
-    else:
-        table = pa.Table.from_batches([rows for _, rows in parts]).unify_dictionaries().combine_chunks()
-        batch = table.take(arrow(np.argsort(np.concatenate([mine for mine, _ in parts])))).to_batches()[0]
+    batches = [overviews[one].rows(number[log == one]) for one in distinct(log).tolist()]
+    batch = batches[0]
+    if len(batches) > 1:
+        table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
+        batch = table.take(arrow(np.argsort(stable_order(log)))).to_batches()[0]
     return DecodedChunk({GROUP_OVERVIEW_ROW: batch}, np.arange(len(batch)))

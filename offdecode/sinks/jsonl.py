@@ -15,7 +15,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.model import Column, DecodedChunk, Kind, Vector, arrow
+from offdecode.model import Column, DecodedChunk, Kind, Vector, arrow, text_ends
 from offdecode.schemas.rows import RowOptions, row_type
 from offdecode.sinks.pieces import Coded, Piece, Pieces
 from offdecode.sinks.times import time_texts
@@ -233,7 +233,7 @@ def _in_order(lines: list[pa.Array], order: Vector) -> bytes | memoryview:
     begin, end = order[starts], order[np.append(starts[1:], len(order)) - 1]
     kind = np.searchsorted(first, begin, side="right") - 1
     texts = [_bytes_of(line) for line in lines]
-    place = [_ends_of(line) for line in lines]
+    place = [memoryview(ends - ends[0]) for ends in map(text_ends, lines)]
     return b"".join(
         texts[number][place[number][one] : place[number][last + 1]]
         for number, one, last in zip(
@@ -244,14 +244,8 @@ def _in_order(lines: list[pa.Array], order: Vector) -> bytes | memoryview:
 
 def _bytes_of(strings: pa.Array) -> memoryview:
     """The texts of a string array one after the other, as they lie in its buffer."""
-    _, offsets, data = strings.buffers()
+    data = strings.buffers()[2]
     if not len(strings) or data is None:
         return memoryview(b"")
-    ends = np.frombuffer(offsets, np.int32)[strings.offset : strings.offset + len(strings) + 1]
+    ends = text_ends(strings)
     return memoryview(data)[ends[0] : ends[-1]]
-
-
-def _ends_of(strings: pa.Array) -> memoryview:
-    """Where in these bytes the texts begin and end."""
-    ends = np.frombuffer(strings.buffers()[1], np.int32)[strings.offset : strings.offset + len(strings) + 1]
-    return memoryview(ends - ends[0])

@@ -6,7 +6,7 @@ compares them sees at once that they are the same, and nothing is made twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -35,25 +35,19 @@ class _Kept(Generic[T]):
         return len(self.values)
 
     def numbers(self, keys: list[Any], made: Callable[[Any], T]) -> Vector:
-        """The number of the value that is made of each key; it is made once, and None is -1."""
+        """The number of the value that is made of each key; it is made once."""
         found: list[Any] = list(map(self._numbers.get, keys))
         # Nearly all are known, and found without a call for each.
         at = -1
         for _ in range(found.count(None)):
             at = found.index(None, at + 1)
-            found[at] = self._number(keys[at], made)
+            found[at] = self._numbers.setdefault(keys[at], len(self.values))
+            if found[at] == len(self.values):
+                self.values.append(made(keys[at]))
         return np.array(found, np.int64)
 
-    def _number(self, key: Hashable, made: Callable[[Any], T]) -> int:
-        if key is None:
-            return -1
-        known = self._numbers.get(key)
-        if known is None:
-            known = self._numbers[key] = len(self.values)
-            self.values.append(made(key))
-        return known
-
     def get(self, number: int) -> T | None:
+        """The value of a number; None of -1."""
         return None if number < 0 else self.values[number]
 
 
