@@ -26,9 +26,7 @@ _MOST_BYTES = (1 << 31) - 1  # that Arrow's strings can be
 
 Words = npt.NDArray[np.uint64]
 
-_SEED, _FACTOR = (
-    word | 1 for word in np.frombuffer(os.urandom(16), np.uint64)
-)  # so that no log can be made to collide
+_SEED, _FACTOR = np.frombuffer(os.urandom(16), np.uint64) | np.uint64(1)  # so that no log can be made to collide
 _FIRST = np.array([(1 << 8 * count) - 1 for count in range(_WORD)], np.uint64)  # so many bytes of a word
 
 
