@@ -1,12 +1,30 @@
-"""Commits to the names of topic ids: a commit of value version 4 names both."""
+"""Names of topic ids, and what commits tell of them: one of value version 4 names both."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from offdecode.model import DecodedChunk
 from offdecode.schemas import offset_commit
+
+
+class TopicNames(dict[str, str]):
+    """{topic id: name}. missed: ids whose name was asked for and not known."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        super().__init__(names)
+        self.missed: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        found = super().get(key)
+        if found is not None:
+            return found
+        self.missed.add(key)
+        return default
 
 
 def learn_topic_names(chunk: DecodedChunk, names: dict[str, str]) -> None:

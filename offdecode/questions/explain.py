@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +14,15 @@ from offdecode.filtering import keep, pushed
 from offdecode.history.movements.explanation import Explanation
 from offdecode.history.movements.hidden import hidden_ranges
 from offdecode.history.offsets.rules import Coordinator
-from offdecode.model import DecodedChunk
-from offdecode.options import COMMITS, GROUPS, ExplainOptions, MovementOptions, TopicIds
+from offdecode.history.topic_names import TopicNames
+from offdecode.model import Coverage, DecodedChunk
+from offdecode.options import COMMITS, GROUPS, ExplainOptions, Filter, MovementOptions, TopicIds
 from offdecode.questions.beside import Beside
+from offdecode.questions.by_log import ByLog, LogAnswer, answered
 from offdecode.questions.decode import EXPLAINED
 from offdecode.questions.producers import Producers
 from offdecode.questions.rows import chunk_of
-from offdecode.questions.topic_deletions import TopicDeletions
+from offdecode.questions.topic_deletions import TopicDeletions, TopicMoves
 from offdecode.run import LogRows, Run
 from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW, PROGRESS
 from offdecode.schemas.rows import MARKER_ROW, row_type
@@ -37,31 +39,68 @@ def explain(
     read all the same: other groups, other topics and earlier records tell of those that are. Movements that the
     deletion of a topic may have caused come last: all logs tell of it.
     """
+    return answered(run, explain_by_log(run, asked, names, chosen))
+
+
+def explain_by_log(run: Run, asked: ExplainOptions, names: TopicIds, chosen: MovementOptions = ALL_MOVEMENTS) -> ByLog:
+    """The same."""
     rows = run.request.rows
-    wanted = pushed(rows, (*GROUPS, *COMMITS, "since"))
-    known_names = run.evidence.topic_names(names.topic_ids)
-    logs: dict[LogId, Explanation] = {}
     cluster = run.evidence.cluster
-    retention_ms = run.retention_ms(asked)
-    deletions = TopicDeletions(cluster.deleted_directories, cluster.removed_topics)
-    beside, producers = Beside(run.evidence), Producers(cluster)
+    asking = _Asking(
+        chosen, pushed(rows, (*GROUPS, *COMMITS, "since")), run.retention_ms(asked), Coordinator(asked.coordinator),
+        Beside(run.evidence), Producers(cluster),
+    )  # fmt: skip
+
+    def begin(log: LogId, known: TopicNames) -> LogAnswer:
+        return _Explained(asking, log, known, TopicDeletions(cluster.deleted_directories, cluster.removed_topics))
+
     read = replace(pushed(rows, ("until",)), row_types=(*EXPLAINED, MARKER_ROW))
-    for item in run.rows_by_log(read):
-        if item.log not in logs:
-            logs[item.log] = Explanation(retention_ms, known_names, Coordinator(asked.coordinator))
-        if isinstance(item, LogRows):
-            found = logs[item.log].rows(item.chunk, item.first_gap)
-        else:
-            found = logs.pop(item.log).finish()
-        for chunk in found:
-            deletions.note(item.log, chunk)
-            kept = _of_kinds(chosen, keep(wanted, chunk, times=("last_log_timestamp",)))
+    return ByLog(read, begin, run.evidence.topic_names(names.topic_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """What the answers of all logs have in common."""
+
+    chosen: MovementOptions
+    wanted: Filter
+    retention_ms: int | None
+    coordinator: Coordinator
+    beside: Beside
+    producers: Producers
+
+
+class _Explained(LogAnswer):
+    def __init__(self, asking: _Asking, log: LogId, names: TopicNames, deletions: TopicDeletions) -> None:
+        self._asking = asking
+        self._log = log
+        self._deletions = deletions
+        self._explanation = Explanation(asking.retention_ms, names, asking.coordinator)
+
+    def take(self, rows: LogRows) -> Iterator[DecodedChunk]:
+        return self._wanted(self._explanation.rows(rows.chunk, rows.first_gap))
+
+    def end(self, coverage: Coverage) -> Iterator[DecodedChunk]:
+        yield from self._wanted(self._explanation.finish())
+        del self._explanation  # there may be many logs
+        yield from chunk_of(list(hidden_ranges(coverage)))
+
+    def told(self) -> TopicMoves:
+        return self._deletions.noted
+
+    def rest(self, told: Sequence[TopicMoves]) -> Iterator[DecodedChunk]:
+        for noted in told:
+            self._deletions.learn(noted)
+        for _, chunk in self._deletions.weighed():
+            yield chunk
+
+    def _wanted(self, chunks: Iterator[DecodedChunk]) -> Iterator[DecodedChunk]:
+        asking = self._asking
+        for chunk in chunks:
+            self._deletions.note(self._log, chunk)
+            kept = _of_kinds(asking.chosen, keep(asking.wanted, chunk, times=("last_log_timestamp",)))
             if kept.row_count:
-                yield producers.named(beside.with_ranges(deletions.hold(item.log, kept)))
-        if not isinstance(item, LogRows):
-            yield from chunk_of(list(hidden_ranges(item.coverage)))
-    for _, chunk in deletions.weighed():
-        yield chunk
+                yield asking.producers.named(asking.beside.with_ranges(self._deletions.hold(self._log, kept)))
 
 
 def _of_kinds(chosen: MovementOptions, chunk: DecodedChunk) -> DecodedChunk:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from offdecode.filtering import keep, pushed
@@ -10,8 +10,10 @@ from offdecode.history.groups.generations import GenerationRows, GenerationSumma
 from offdecode.history.groups.group_records import GROUP_ROW_TYPES
 from offdecode.history.groups.images import GroupEvent
 from offdecode.history.groups.replay import GroupReplay
+from offdecode.history.topic_names import TopicNames
 from offdecode.model import DecodedChunk
 from offdecode.options import GROUPS, Filter, GenerationOptions, TopicIds
+from offdecode.questions.by_log import ByLog, LogAnswer, answered
 from offdecode.questions.rows import chunk_of
 from offdecode.run import LogRows, Run
 
@@ -21,7 +23,7 @@ def generations(run: Run, asked: GenerationOptions, names: TopicIds) -> Iterator
 
     Generations before the request's `since` are read too, for what changed since.
     """
-    chunks = _generations(run, names)
+    chunks = answered(run, generations_by_log(run, names))
     if not asked.summary:
         yield from chunks
         return
@@ -31,20 +33,28 @@ def generations(run: Run, asked: GenerationOptions, names: TopicIds) -> Iterator
     yield from chunk_of(summary.rows())
 
 
-def _generations(run: Run, names: TopicIds) -> Iterator[DecodedChunk]:
-    replay = GroupReplay(run.evidence.topic_names(names.topic_ids))
-    rows = GenerationRows(replay.topic_names)
+def generations_by_log(run: Run, names: TopicIds) -> ByLog:
+    """The same without a summary."""
+    read = replace(pushed(run.request.rows, (*GROUPS, "until")), row_types=GROUP_ROW_TYPES)
     since = Filter(since=run.request.rows.since)
+    return ByLog(read, lambda log, known: _Generations(since, known), run.evidence.topic_names(names.topic_ids))
 
-    def wanted(events: Iterable[GroupEvent]) -> Iterator[DecodedChunk]:
-        for chunk in rows.chunk(events):
-            found = keep(since, chunk)
+
+class _Generations(LogAnswer):
+    def __init__(self, since: Filter, names: TopicNames) -> None:
+        self._since = since
+        self._replay = GroupReplay(names)
+        self._rows = GenerationRows(names)
+
+    def take(self, rows: LogRows) -> Iterator[DecodedChunk]:
+        self._replay.records_missing = rows.first_gap is not None
+        yield from self._wanted(self._replay.apply(rows.chunk))
+
+    def rest(self, told: Sequence[None]) -> Iterator[DecodedChunk]:
+        yield from self._wanted(self._replay.finish())
+
+    def _wanted(self, events: Iterable[GroupEvent]) -> Iterator[DecodedChunk]:
+        for chunk in self._rows.chunk(events):
+            found = keep(self._since, chunk)
             if found.row_count:
                 yield found
-
-    read = replace(pushed(run.request.rows, (*GROUPS, "until")), row_types=GROUP_ROW_TYPES)
-    for item in run.rows_by_log(read):
-        if isinstance(item, LogRows):
-            replay.records_missing = item.first_gap is not None
-            yield from wanted(replay.apply(item.chunk))
-    yield from wanted(replay.finish())

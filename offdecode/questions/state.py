@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -14,9 +14,11 @@ from offdecode.filtering import pushed
 from offdecode.history.offsets.moment import AsOf
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.offsets.state import LogState, Question
+from offdecode.history.topic_names import TopicNames
 from offdecode.model import Coverage, DecodedChunk, rows_of
 from offdecode.options import COMMITS, GROUPS, Filter, Reading, Source, StateOptions, TopicIds
 from offdecode.questions.beside import COMMIT, Beside
+from offdecode.questions.by_log import Answers, ByLog, LogAnswer
 from offdecode.request import Request, checked_row_type
 from offdecode.run import LogRows, Run
 from offdecode.schemas.state_rows import COMMITTED_ROW, STATE_ROW_TYPES, TOPIC_DELETED
@@ -40,30 +42,56 @@ def state_request(source: Source, asked: StateOptions, rows: Filter, reading: Re
 
 def state(run: Run, asked: StateOptions, names: TopicIds) -> Iterator[DecodedChunk]:
     """The state of the request's groups at the moment asked for, log by log."""
+    answers = Answers(state_by_log(run, asked, names))
+    yield from answers.first(run)
+    told = answers.told()
+    if asked.as_of_offset is not None and not told:
+        raise UsageError(f"there is no log of partition {asked.as_of_offset[0]} of the offsets topic")
+    yield from answers.rest(told)
+
+
+def state_by_log(run: Run, asked: StateOptions, names: TopicIds) -> ByLog:
+    """The same; of a moment that names a record nothing is said where there is no log of it."""
     rows = run.request.rows
-    known_names = run.evidence.topic_names(names.topic_ids)
     moment = AsOf(asked.as_of) if asked.as_of_offset is None else AsOf(log_offset=asked.as_of_offset[1])
     question = Question(moment, Coordinator(asked.coordinator), pushed(rows, COMMITS))
-    logs: dict[LogId, LogState] = {}
-    ends: dict[LogId, Coverage] = {}
-    for item in run.rows_by_log(pushed(rows, GROUPS)):
-        if item.log not in logs:
-            logs[item.log] = LogState(question, known_names)
-        if isinstance(item, LogRows):
-            logs[item.log].add(item.chunk)
-        else:
-            ends[item.log] = item.coverage
-    if asked.as_of_offset is not None and not logs:
-        raise UsageError(f"there is no log of partition {asked.as_of_offset[0]} of the offsets topic")
-    now = moment.time
-    if now is None:
-        now = max((held.latest for held in logs.values() if held.latest is not None), default=None)
     deleted = run.evidence.cluster.deleted_topics
     beside = Beside(run.evidence) if asked.with_lag else None
-    for log, coverage in ends.items():  # what is no offsets log has none
-        for chunk in logs[log].chunks(coverage, now):
-            found = _with_deleted(chunk.only(asked.types or STATE_ROW_TYPES), deleted)
-            yield found if beside is None else _with_lag(found, beside, moment.time)
+
+    def shown(chunk: DecodedChunk) -> DecodedChunk:
+        found = _with_deleted(chunk.only(asked.types or STATE_ROW_TYPES), deleted)
+        return found if beside is None else _with_lag(found, beside, moment.time)
+
+    def begin(log: LogId, known: TopicNames) -> LogAnswer:
+        return _State(question, known, shown)
+
+    return ByLog(pushed(rows, GROUPS), begin, run.evidence.topic_names(names.topic_ids))
+
+
+class _State(LogAnswer):
+    def __init__(self, question: Question, names: TopicNames, shown: Callable[[DecodedChunk], DecodedChunk]) -> None:
+        self._moment = question.as_of.time
+        self._state = LogState(question, names)
+        self._shown = shown
+        self._coverage: Coverage | None = None
+
+    def take(self, rows: LogRows) -> Iterable[DecodedChunk]:
+        self._state.add(rows.chunk)
+        return ()
+
+    def end(self, coverage: Coverage) -> Iterable[DecodedChunk]:
+        self._coverage = coverage
+        return ()
+
+    def told(self) -> int | None:
+        return self._state.latest
+
+    def rest(self, told: Sequence[int | None]) -> Iterator[DecodedChunk]:
+        now = self._moment
+        if now is None:
+            now = max((time for time in told if time is not None), default=None)
+        if self._coverage is not None:
+            yield from map(self._shown, self._state.chunks(self._coverage, now))
 
 
 def _with_lag(chunk: DecodedChunk, beside: Beside, as_of: int | None) -> DecodedChunk:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,13 @@ _REMOVED = "topic_removed"
 _MOVES = {"first", "advance", "repeat", "rewind", "jump", "reset_like"}
 _SOON_MS = 600_000  # a coordinator learns of a deletion, and writes tombstones
 _LATER_MS = 2000  # tombstones of one deletion, and commits on their way, lie within this
+
+
+class TopicMoves(NamedTuple):
+    """What logs tell each other: which of them tell of any topic, and by topic and log when an offset moved last."""
+
+    logs: frozenset[LogId]
+    latest: dict[str, dict[LogId, int]]
 
 
 class TopicDeletions:
@@ -52,11 +59,21 @@ class TopicDeletions:
 
     def note_latest(self, log: LogId, topics: Sequence[str], latest: Vector) -> None:
         """The same by the latest time at which an offset of each topic moved; ABSENT = it did not."""
-        self._logs.add(log)
-        for topic, known in zip(topics, latest.tolist(), strict=True):
-            if known != ABSENT:
-                by_log = self._latest[topic]
-                by_log[log] = max(by_log.get(log, known), known)
+        moves = {topic: {log: time} for topic, time in zip(topics, latest.tolist(), strict=True) if time != ABSENT}
+        self.learn(TopicMoves(frozenset([log]), moves))
+
+    @property
+    def noted(self) -> TopicMoves:
+        """What was noted."""
+        return TopicMoves(frozenset(self._logs), dict(self._latest))
+
+    def learn(self, noted: TopicMoves) -> None:
+        """Take notice of what was noted of other logs."""
+        self._logs |= noted.logs
+        for topic, latest in noted.latest.items():
+            known = self._latest[topic]
+            for log, time in latest.items():
+                known[log] = max(known.get(log, time), time)
 
     def hold(self, log: LogId, chunk: DecodedChunk) -> DecodedChunk:
         """The chunk without the movements that are held."""

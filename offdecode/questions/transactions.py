@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from offdecode.cluster import Cluster
-from offdecode.evidence import LogId
 from offdecode.filtering import keep, pushed
 from offdecode.history.offsets.transactions import DECIDED, ROW_OPTIONS, ROW_TYPES, Row, TransactionReplay
 from offdecode.model import Coverage, DecodedChunk
 from offdecode.options import GROUPS, TIMES, TransactionOptions
+from offdecode.questions.by_log import ByLog, LogAnswer, answered
 from offdecode.questions.rows import chunk_of
 from offdecode.run import LogRows, Run
 
@@ -20,30 +20,46 @@ def transactions(run: Run, asked: TransactionOptions) -> Iterator[DecodedChunk]:
 
     The request's since and until choose by the time of the first record, or of the marker without any.
     """
-    request = run.request
-    times = pushed(request.rows, TIMES)
-    filtered = bool(request.rows.groups or request.rows.group_regex is not None)
-    logs: dict[LogId, TransactionReplay] = {}
-    ends: dict[LogId, Coverage] = {}
+    return answered(run, transactions_by_log(run, asked))
 
-    def chosen(rows: Iterator[Row]) -> Iterator[DecodedChunk]:
-        wanted = [row for row in rows if _is_asked(row["status"], asked)]
-        for chunk in chunk_of([_named(row, run.evidence.cluster) for row in wanted]):
-            found = keep(times, chunk, times=("first_timestamp", "marker_timestamp"))
+
+def transactions_by_log(run: Run, asked: TransactionOptions) -> ByLog:
+    """The same."""
+    read = replace(pushed(run.request.rows, GROUPS), row_types=ROW_TYPES)
+    return ByLog(read, lambda log, names: _Transactions(run, asked), columns=ROW_OPTIONS)
+
+
+class _Transactions(LogAnswer):
+    def __init__(self, run: Run, asked: TransactionOptions) -> None:
+        rows = run.request.rows
+        self._cluster = run.evidence.cluster
+        self._topic = run.request.source.topic_name
+        self._asked = asked
+        self._times = pushed(rows, TIMES)
+        self._replay = TransactionReplay(bare_markers=not (rows.groups or rows.group_regex is not None))
+        self._coverage: Coverage | None = None
+
+    def take(self, rows: LogRows) -> Iterator[DecodedChunk]:
+        return self._chosen(self._replay.add(rows.chunk))
+
+    def end(self, coverage: Coverage) -> Iterable[DecodedChunk]:
+        self._coverage = coverage
+        return ()
+
+    def told(self) -> int | None:
+        return self._replay.latest
+
+    def rest(self, told: Sequence[int | None]) -> Iterator[DecodedChunk]:
+        if self._coverage is not None:
+            now = max((time for time in told if time is not None), default=None)
+            yield from self._chosen(self._replay.finish(self._coverage, self._topic, now))
+
+    def _chosen(self, rows: Iterator[Row]) -> Iterator[DecodedChunk]:
+        wanted = [row for row in rows if _is_asked(row["status"], self._asked)]
+        for chunk in chunk_of([_named(row, self._cluster) for row in wanted]):
+            found = keep(self._times, chunk, times=("first_timestamp", "marker_timestamp"))
             if found.row_count:
                 yield found
-
-    read = replace(pushed(request.rows, GROUPS), row_types=ROW_TYPES)
-    for item in run.rows_by_log(read, ROW_OPTIONS):
-        if item.log not in logs:
-            logs[item.log] = TransactionReplay(bare_markers=not filtered)
-        if isinstance(item, LogRows):
-            yield from chosen(logs[item.log].add(item.chunk))
-        else:
-            ends[item.log] = item.coverage
-    now = max((held.latest for held in logs.values() if held.latest is not None), default=None)
-    for log, coverage in ends.items():  # what is no offsets log has none
-        yield from chosen(logs[log].finish(coverage, request.source.topic_name, now))
 
 
 def _is_asked(status: str, asked: TransactionOptions) -> bool:

@@ -1,0 +1,83 @@
+"""Questions that logs answer one by one: so the logs can be different processes'."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from offdecode.evidence import LogId
+from offdecode.history.topic_names import TopicNames
+from offdecode.model import Coverage, DecodedChunk
+from offdecode.options import Filter
+from offdecode.run import LogRows, Run
+from offdecode.schemas.rows import RowOptions
+
+
+class LogAnswer:
+    """What a question makes of one log. This one makes nothing of it."""
+
+    def take(self, rows: LogRows) -> Iterable[DecodedChunk]:
+        """The next rows of the log."""
+        return ()
+
+    def end(self, coverage: Coverage) -> Iterable[DecodedChunk]:
+        """The log is through. What turns out to be no offsets log never is."""
+        return ()
+
+    def told(self) -> Any:
+        """What other logs must know of this one for the rest, when all are read; it can be pickled."""
+        return None
+
+    def rest(self, told: Sequence[Any]) -> Iterable[DecodedChunk]:
+        """What can be told when all logs are read. told: by each of them, in their order."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class ByLog:
+    """A question that each log answers by itself.
+
+    begin: the answer of a log, with the names of topic ids that are known; what a log tells is added to these. wanted,
+    columns, lost: the rows that are read, as of Run.rows_by_log. names: {topic id: name} that lie beside the logs.
+    """
+
+    wanted: Filter
+    begin: Callable[[LogId, TopicNames], LogAnswer]
+    names: Mapping[str, str] = field(default_factory=dict)
+    columns: RowOptions | None = None
+    lost: bool = False
+
+
+class Answers:
+    """A question's answers for the logs of a run. names: {topic id: name} that other logs have told already."""
+
+    def __init__(self, question: ByLog, names: Mapping[str, str] | None = None) -> None:
+        self.names = TopicNames({**question.names, **(names or {})})
+        self._question = question
+        self._logs: dict[LogId, LogAnswer] = {}
+
+    def first(self, run: Run) -> Iterator[DecodedChunk]:
+        """What comes while the logs are read, one after the other."""
+        asked = self._question
+        for item in run.rows_by_log(asked.wanted, asked.columns, lost=asked.lost):
+            log = self._logs.get(item.log)
+            if log is None:
+                log = self._logs[item.log] = asked.begin(item.log, self.names)
+            yield from log.take(item) if isinstance(item, LogRows) else log.end(item.coverage)
+
+    def told(self) -> list[Any]:
+        """What the logs tell each other."""
+        return [log.told() for log in self._logs.values()]
+
+    def rest(self, told: Sequence[Any]) -> Iterator[DecodedChunk]:
+        """What comes when all logs are read. told: by all of them."""
+        for log in self._logs.values():
+            yield from log.rest(told)
+
+
+def answered(run: Run, question: ByLog) -> Iterator[DecodedChunk]:
+    """The answers for all logs of a run: what each has alone, then the rest of each."""
+    answers = Answers(question)
+    yield from answers.first(run)
+    yield from answers.rest(answers.told())
