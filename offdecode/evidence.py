@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +33,7 @@ from offdecode.request import Report, Request, Stats
 from offdecode.sources.checkpoints import broker_id
 from offdecode.sources.exported import can_reread, export_name, exported_bytes, head_of, iter_lines
 from offdecode.sources.leftovers import leftover_logs
-from offdecode.sources.locations import Location, is_standard_input, local_path
+from offdecode.sources.locations import LocalLocation, Location, is_standard_input, local_path
 from offdecode.sources.names import SEGMENT_SUFFIX
 from offdecode.sources.segments import (
     PartitionLog,
@@ -252,7 +253,9 @@ class SegmentEvidence(Evidence):
         self.histories = [(log,) for log in self.logs] if source.copies_apart else copies_together(self.logs)
         self.problems = tuple(problems)
         self.merged = any(len(copies) > 1 for copies in self.histories)
-        self._asked_chunk_bytes = request.reading.chunk_bytes
+        # Enough pieces for several processes to share.
+        large = self.size >= _SMALL_LOGS * _CHUNK_BYTES
+        self.chunk_bytes = request.reading.chunk_bytes or (_CHUNK_BYTES if large else _CHUNK_BYTES // 4)
         self._source = source
 
     @cached_property
@@ -265,13 +268,6 @@ class SegmentEvidence(Evidence):
     @property
     def size(self) -> int:
         return sum(log.size for log in self.logs)
-
-    @property
-    def chunk_bytes(self) -> int:
-        """How much is read at once: enough pieces for several processes to share."""
-        if self._asked_chunk_bytes:
-            return self._asked_chunk_bytes
-        return _CHUNK_BYTES if self.size >= _SMALL_LOGS * _CHUNK_BYTES else _CHUNK_BYTES // 4
 
     def topic_names(self, file: Path | None = None) -> dict[str, str]:
         return {**data_directory_names(self.logs), **super().topic_names(file)}
@@ -290,14 +286,31 @@ class SegmentEvidence(Evidence):
             except SourceError as error:
                 refused.append(error)
         self.refuse_if_none(refused)
-        yield Step(tuple(Problem("not_an_offsets_log", refusal.source, refusal.reason) for refusal in refused))
+        yield Step(refusals(refused))
 
-    def refuse_if_none(self, refused: list[SourceError]) -> None:
+    def only(self, number: int) -> SegmentEvidence:
+        """What there is of one of the histories: to be read, by another process too."""
+        found = copy(self)
+        found.histories = [self.histories[number]]
+        found.logs, found.problems = self.histories[number], ()
+        return found
+
+    @property
+    def plain(self) -> bool:
+        """Whether all segments are local files as they are: then several processes can read them at once."""
+        return all(isinstance(part.location, LocalLocation) for log in self.logs for part in log.segments)
+
+    def refuse_if_none(self, refused: Sequence[SourceError]) -> None:
         """Raise SourceError where there is no log, or where all were refused."""
         if refused and len(refused) == len(self.histories):
             raise refused[0]
         if not self.logs and self.problems:
             raise SourceError(self.problems[0].source, self.problems[0].message)
+
+
+def refusals(refused: Iterable[SourceError]) -> tuple[Problem, ...]:
+    """What turned out to be no log of the offsets topic, as problems."""
+    return tuple(Problem("not_an_offsets_log", refusal.source, refusal.reason) for refusal in refused)
 
 
 def log_id(copies: Copies) -> LogId:

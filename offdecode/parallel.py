@@ -95,6 +95,7 @@ class TurnStream:
 
 Feed = Callable[[Callable[[Any], None]], Any]
 Work = Callable[[Iterator[Any], Turns, Callable[[Any], None]], Any]
+OnNote = Callable[[int, Any, Callable[[int, Any], None]], None]
 _Job = Callable[[Callable[[Any], None]], Any]
 
 
@@ -123,6 +124,44 @@ def share(count: int, feed: Feed, work: Work, on_note: Callable[[Any], None]) ->
     for end in pipes:
         os.close(end)
     return processes.collect(on_note)
+
+
+def converse(count: int, work: Callable[[Callable[[], Any], Callable[[Any], None]], None], on_note: OnNote) -> None:
+    """Run work(ask, note) in `count` forked processes, which are told one by one what to do.
+
+    note(x) calls on_note(worker, x, reply) in this process, worker being its number; ask() waits for what it gives to
+    reply(worker, y). An exception in one process ends them all and is raised here.
+    """
+    asked = [os.pipe() for _ in range(count)]
+    pipes = {end for pipe in asked for end in pipe}
+    processes = _Processes(pipes)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    for index in range(count):
+        replies = asked[index][0]
+
+        def ask(replies: int = replies) -> Any:
+            try:
+                return _receive(replies)
+            except EOFError:
+                raise Stopped from None
+
+        def job(note: Callable[[Any], None], index: int = index, ask: Callable[[], Any] = ask) -> None:
+            work(ask, lambda value: note((index, value)))
+
+        processes.start(job, {replies})
+    for replies, _ in asked:
+        os.close(replies)
+
+    def reply(worker: int, value: Any) -> None:
+        _send(asked[worker][1], value)
+
+    try:
+        processes.collect(lambda noted: on_note(noted[0], noted[1], reply))
+    finally:
+        for _, outlet in asked:
+            os.close(outlet)
 
 
 def spawned(count: int, begin: Callable[[], Callable[[Any], Any]], pieces: Iterator[Any]) -> Iterator[Any]:

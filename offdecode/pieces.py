@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -72,7 +72,7 @@ class _EvidencePiece(SegmentEvidence):
             if part == piece.part:
                 yield step
 
-    def refuse_if_none(self, refused: list[SourceError]) -> None:
+    def refuse_if_none(self, refused: Sequence[SourceError]) -> None:
         """Other pieces may hold a log: what is none is a problem."""
 
 

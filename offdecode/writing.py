@@ -14,6 +14,7 @@ from typing import BinaryIO, Protocol
 
 import orjson
 
+from offdecode.by_log import ByLog
 from offdecode.errors import OffdecodeError, UsageError
 from offdecode.evidence import SegmentEvidence, Step, StepReader, touches_evidence
 from offdecode.model import DecodedChunk, Problem
@@ -42,12 +43,13 @@ class Sink(Protocol):
 class Answer:
     """What a question makes of a run: rows of these types, None = those that the request asks for.
 
-    formats: sinks beside those of JSON lines, CSV and Parquet.
+    formats: sinks beside those of JSON lines, CSV and Parquet. by_log: the same where each log answers by itself.
     """
 
     row_types: tuple[str, ...] | None
     chunks: Callable[[Run], Iterator[DecodedChunk]]
     formats: Mapping[str, Callable[[Writable], LineSink]] = field(default_factory=dict)
+    by_log: Callable[[Run], ByLog] | None = None
 
 
 class StrictStop(OffdecodeError):
@@ -75,7 +77,7 @@ class ProblemLines:
 
 def write_answer(answer: Answer, run: Run, output: Output) -> None:
     """Write the rows of an answer."""
-    with _opened(run.request, output, run.report, answer.row_types) as target:
+    with opened(run.request, output, run.report, answer.row_types) as target:
         sink: Sink = target if isinstance(target, ParquetSink) else begun(_answer_sink(target, answer, run, output))
         for chunk in answer.chunks(run):
             sink.write(chunk)
@@ -132,7 +134,7 @@ def write_rows(run: Run, output: Output, problems: BinaryIO) -> None:
 
 def _write_alone(run: Run, output: Output) -> None:
     request = run.request
-    with _opened(request, output, run.report, request.rows.row_types) as target:
+    with opened(request, output, run.report, request.rows.row_types) as target:
         sink: Sink = target if isinstance(target, ParquetSink) else begun(line_sink(target, request, output))
         reader = StepReader(request, run.stats)
         for step in run.evidence.steps(run.stats):
@@ -145,8 +147,8 @@ def _write_shared(run: Run, output: Output, problems: BinaryIO, jobs: int) -> No
     JSON lines they write themselves. Parquet has one writer, this process, which they send their rows to.
     """
     request = run.request
-    with _opened(request, output, run.report, request.rows.row_types) as target:
-        _begin_for_all(target, request, output)
+    with opened(request, output, run.report, request.rows.row_types) as target:
+        begin_for_all(target, request, output)
 
         def feed(give: Callable[[Step], None]) -> Stats:
             stats = Stats()
@@ -191,8 +193,8 @@ def _write_shared(run: Run, output: Output, problems: BinaryIO, jobs: int) -> No
 def _write_spawned(run: Run, output: Output, jobs: int) -> None:
     """Steps go to processes that are begun anew; what they make of them comes back, to be written here in order."""
     request = run.request
-    with _opened(request, output, run.report, request.rows.row_types) as target:
-        _begin_for_all(target, request, output)
+    with opened(request, output, run.report, request.rows.row_types) as target:
+        begin_for_all(target, request, output)
         types = tuple(target.row_types) if isinstance(target, ParquetSink) else None
         steps = (step.to_be_read() for step in run.evidence.steps(run.stats))
         for made in spawned(jobs, partial(_StepWork, request, output, types), steps):
@@ -242,10 +244,12 @@ class _StepWork:
         return _Made(lines.getvalue(), carried, problems, stats, step.size, rows)
 
 
-def _begin_for_all(target: ParquetSink | BinaryIO, request: Request, output: Output) -> None:
+def begin_for_all(
+    target: ParquetSink | BinaryIO, request: Request, output: Output, row_types: tuple[str, ...] | None = None
+) -> None:
     """Write what stands before all rows; no process is to have it in its buffer too."""
     if not isinstance(target, ParquetSink):
-        line_sink(target, request, output).begin()
+        line_sink(target, request, output, row_types).begin()
         target.flush()
 
 
@@ -277,9 +281,10 @@ def problem_stream(output: Output) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _opened(
+def opened(
     request: Request, output: Output, report: Report, row_types: tuple[str, ...] | None
 ) -> AbstractContextManager[ParquetSink] | AbstractContextManager[BinaryIO]:
+    """Where rows go: the files of Parquet, or one for lines. row_types: those that there are, None = as asked for."""
     if output.parquet:
         return parquet_sink(request, output, report, row_types)
     if output.rotate is not None:

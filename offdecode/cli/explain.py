@@ -25,7 +25,7 @@ from offdecode.options import (
 @paths_argument
 @takes(
     Source, Taken(Filter, (*GROUPS, *COMMITS, *TIMES)), MovementOptions, ExplainOptions, TopicIds, Reading,
-    output_of(("text", "timesketch")),
+    output_of(("text", "timesketch"), jobs=True),
 )  # fmt: skip
 def command(  # noqa: PLR0913 - a value for each group of options
     source: Source, rows: Filter, chosen: MovementOptions, asked: ExplainOptions, names: TopicIds, reading: Reading,
@@ -38,7 +38,7 @@ def command(  # noqa: PLR0913 - a value for each group of options
     Why is inferred: each row names the signals and how sure they make it.
     """
     from offdecode.cli.run import run_answer
-    from offdecode.questions.explain import by_key, explain
+    from offdecode.questions.explain import by_key, explain, explain_by_log
     from offdecode.request import Request
     from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW
     from offdecode.sinks.text.lines import ListingSink, TextSink
@@ -56,5 +56,6 @@ def command(  # noqa: PLR0913 - a value for each group of options
             "table": partial(ListingSink, listing=MOVEMENT_LISTING),
             "timesketch": partial(EventSink, events=MOVEMENT_EVENTS),
         },
+        partial(explain_by_log, asked=asked, names=names, chosen=chosen),
     )
     return run_answer(answer, Request(source, rows, reading=reading), output)

@@ -14,7 +14,12 @@ from offdecode.options import GROUPS, TIMES, Filter, GenerationOptions, Output, 
 @click.command("generations")
 @paths_argument
 @takes(
-    Source, Taken(Filter, (*GROUPS, *TIMES)), GenerationOptions, TopicIds, Reading, output_of(("text", "timesketch"))
+    Source,
+    Taken(Filter, (*GROUPS, *TIMES)),
+    GenerationOptions,
+    TopicIds,
+    Reading,
+    output_of(("text", "timesketch"), jobs=True),
 )
 def command(
     source: Source, rows: Filter, asked: GenerationOptions, names: TopicIds, reading: Reading, output: Output
@@ -25,7 +30,7 @@ def command(
     read too, for what changed since.
     """
     from offdecode.cli.run import run_answer
-    from offdecode.questions.generations import generations
+    from offdecode.questions.generations import generations, generations_by_log
     from offdecode.request import Request
     from offdecode.schemas.history_rows import GENERATION_ROW, GENERATION_SUMMARY_ROW
     from offdecode.sinks.text.generations import GENERATION_LISTING, SUMMARY_LISTING, generation_lines, summary_lines
@@ -46,5 +51,6 @@ def command(
             "table": partial(ListingSink, listing=listing),
             "timesketch": partial(EventSink, events=GENERATION_EVENTS),
         },
+        None if asked.summary else partial(generations_by_log, names=names),
     )
     return run_answer(answer, Request(source, rows, reading=reading), output)

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import click
 
 from offdecode.cli import DAMAGED
+from offdecode.dealing import write_by_log
 from offdecode.options import Output
 from offdecode.questions.names import Missing, missing_names
 from offdecode.request import Meter, Request, Stats, unmetered
@@ -23,7 +24,6 @@ from offdecode.writing import (
     ProblemLines,
     keep_off_the_evidence,
     problem_stream,
-    write_answer,
     write_rows,
 )
 
@@ -40,7 +40,7 @@ def run_decode(request: Request, output: Output) -> int:
 
 def run_answer(answer: Answer, request: Request, output: Output) -> int:
     """Write the rows that a question makes; the exit status."""
-    return run_writing(request, output, lambda run: write_answer(answer, run, output))
+    return _run(request, output, lambda run, problems: write_by_log(answer, run, output, problems))
 
 
 def run_writing(

@@ -13,7 +13,7 @@ from offdecode.options import COMMITS, GROUPS, Filter, Output, Reading, Source, 
 
 @click.command("state")
 @paths_argument
-@takes(Source, StateOptions, Taken(Filter, (*GROUPS, *COMMITS)), TopicIds, Reading, output_of())
+@takes(Source, StateOptions, Taken(Filter, (*GROUPS, *COMMITS)), TopicIds, Reading, output_of(jobs=True))
 def command(
     source: Source, asked: StateOptions, rows: Filter, names: TopicIds, reading: Reading, output: Output
 ) -> int:
@@ -22,7 +22,7 @@ def command(
     PATH as for decode. --format csv without --type is what kafka-consumer-groups --reset-offsets --from-file reads.
     """
     from offdecode.cli.run import run_answer
-    from offdecode.questions.state import state, state_request
+    from offdecode.questions.state import state, state_by_log, state_request
     from offdecode.schemas.state_rows import STATE_ROW_TYPES
     from offdecode.sinks.csv import ValuesSink
     from offdecode.sinks.text.lines import TableSink
@@ -39,5 +39,6 @@ def command(
             "table": partial(TableSink, lines=state_lines),
             **({} if asked.types else {"csv": partial(ValuesSink, name=RESET_ROW, columns=RESET_COLUMNS)}),
         },
+        None if asked.as_of_offset is not None else partial(state_by_log, asked=asked, names=names),
     )
     return run_answer(answer, request, output)

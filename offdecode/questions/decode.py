@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from offdecode.by_log import ByLog, LogAnswer, answered
 from offdecode.evidence import LogId
 from offdecode.filtering import keep, pushed
 from offdecode.history.groups.group_records import GROUP_ROW_TYPES
@@ -12,7 +13,6 @@ from offdecode.history.movements.with_generation import WithGeneration
 from offdecode.history.topic_names import TopicNames
 from offdecode.model import DecodedChunk
 from offdecode.options import GROUPS, Filter
-from offdecode.questions.by_log import ByLog, LogAnswer, answered
 from offdecode.questions.producers import Producers
 from offdecode.run import LogRows, Run
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from offdecode.by_log import ByLog, LogAnswer, answered
 from offdecode.evidence import LogId
 from offdecode.filtering import keep, pushed
 from offdecode.history.movements.explanation import Explanation
@@ -18,7 +19,6 @@ from offdecode.history.topic_names import TopicNames
 from offdecode.model import Coverage, DecodedChunk
 from offdecode.options import COMMITS, GROUPS, ExplainOptions, Filter, MovementOptions, TopicIds
 from offdecode.questions.beside import Beside
-from offdecode.questions.by_log import ByLog, LogAnswer, answered
 from offdecode.questions.decode import EXPLAINED
 from offdecode.questions.producers import Producers
 from offdecode.questions.rows import chunk_of

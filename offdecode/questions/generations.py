@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from offdecode.by_log import ByLog, LogAnswer, answered
 from offdecode.filtering import keep, pushed
 from offdecode.history.groups.generations import GenerationRows, GenerationSummary
 from offdecode.history.groups.group_records import GROUP_ROW_TYPES
@@ -13,7 +14,6 @@ from offdecode.history.groups.replay import GroupReplay
 from offdecode.history.topic_names import TopicNames
 from offdecode.model import DecodedChunk
 from offdecode.options import GROUPS, Filter, GenerationOptions, TopicIds
-from offdecode.questions.by_log import ByLog, LogAnswer, answered
 from offdecode.questions.rows import chunk_of
 from offdecode.run import LogRows, Run
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from offdecode.by_log import Answers, ByLog, LogAnswer
 from offdecode.errors import UsageError
 from offdecode.evidence import LogId
 from offdecode.filtering import pushed
@@ -18,7 +19,6 @@ from offdecode.history.topic_names import TopicNames
 from offdecode.model import Coverage, DecodedChunk, rows_of
 from offdecode.options import COMMITS, GROUPS, Filter, Reading, Source, StateOptions, TopicIds
 from offdecode.questions.beside import COMMIT, Beside
-from offdecode.questions.by_log import Answers, ByLog, LogAnswer
 from offdecode.request import Request, checked_row_type
 from offdecode.run import LogRows, Run
 from offdecode.schemas.state_rows import COMMITTED_ROW, STATE_ROW_TYPES, TOPIC_DELETED
@@ -65,7 +65,7 @@ def state_by_log(run: Run, asked: StateOptions, names: TopicIds) -> ByLog:
     def begin(log: LogId, known: TopicNames) -> LogAnswer:
         return _State(question, known, shown)
 
-    return ByLog(pushed(rows, GROUPS), begin, run.evidence.topic_names(names.topic_ids))
+    return ByLog(pushed(rows, GROUPS), begin, run.evidence.topic_names(names.topic_ids), names_first=False)
 
 
 class _State(LogAnswer):

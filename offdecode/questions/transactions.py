@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from offdecode.by_log import ByLog, LogAnswer, answered
 from offdecode.cluster import Cluster
 from offdecode.filtering import keep, pushed
 from offdecode.history.offsets.transactions import DECIDED, ROW_OPTIONS, ROW_TYPES, Row, TransactionReplay
 from offdecode.model import Coverage, DecodedChunk
 from offdecode.options import GROUPS, TIMES, TransactionOptions
-from offdecode.questions.by_log import ByLog, LogAnswer, answered
 from offdecode.questions.rows import chunk_of
 from offdecode.run import LogRows, Run
 

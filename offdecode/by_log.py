@@ -40,6 +40,7 @@ class ByLog:
 
     begin: the answer of a log, with the names of topic ids that are known; what a log tells is added to these. wanted,
     columns, lost: the rows that are read, as of Run.rows_by_log. names: {topic id: name} that lie beside the logs.
+    names_first: whether those that a log tells are of use to logs behind it before all are read.
     """
 
     wanted: Filter
@@ -47,6 +48,7 @@ class ByLog:
     names: Mapping[str, str] = field(default_factory=dict)
     columns: RowOptions | None = None
     lost: bool = False
+    names_first: bool = True
 
 
 class Answers:

@@ -1,0 +1,355 @@
+"""The answers of logs to their sink, each log's by one of several processes.
+
+What is written is the same for any number of them: answers are held back until all before them are written, and a log
+whose answer would be another one with the names of topic ids that logs before it tell is given to a process again,
+with those names.
+"""
+
+from __future__ import annotations
+
+import heapq
+import pickle
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, NamedTuple
+
+from offdecode.by_log import Answers, ByLog
+from offdecode.errors import SourceError, UsageError
+from offdecode.evidence import SegmentEvidence, refusals
+from offdecode.model import DecodedChunk
+from offdecode.options import Output
+from offdecode.parallel import converse
+from offdecode.request import Stats
+from offdecode.run import Run
+from offdecode.sinks.carried import Carried, CarryingSink
+from offdecode.sinks.jsonl import LineSink
+from offdecode.sinks.parquet import ParquetSink
+from offdecode.system import CAN_FORK, cpu_count
+from offdecode.writing import Answer, ProblemLines, begin_for_all, line_sink, opened, write_answer
+
+_MOST_IN_MEMORY = 1 << 20  # bytes of a log's answer that are held back; more of it is in a temporary file
+_SENT_BYTES = 1 << 20
+
+Names = dict[str, str]  # of topic ids
+
+
+class _Slot(NamedTuple):
+    """A place in the output: what a log tells while it is read, or the rest, when all are read."""
+
+    rest: bool
+    log: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Problems:
+    """Lines of problems."""
+
+    lines: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """So many bytes and rows were read."""
+
+    size: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Through:
+    """A slot has nothing more. names: that its log told; missed: ids whose names were not known."""
+
+    told: list[Any] = field(default_factory=list)
+    names: Names = field(default_factory=dict)
+    missed: set[str] = field(default_factory=set)
+    stats: Stats = field(default_factory=Stats)
+    refused: SourceError | None = None
+
+
+_Rows = bytes | Carried  # bytes: as lines
+_Made = _Rows | _Problems | _Read | _Through
+_Note = tuple[_Slot, _Made] | None  # None: the process asks what to do
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What a process needs for the rest of its logs."""
+
+    logs: list[int]
+    names: Names
+    told: list[Any]
+
+
+def write_by_log(answer: Answer, run: Run, output: Output, problems: BinaryIO) -> None:
+    """Write the rows of an answer; several processes share the logs where they can."""
+    jobs = _jobs(answer, run, output)
+    if jobs == 1 or answer.by_log is None:
+        write_answer(answer, run, output)
+        return
+    question = answer.by_log(run)
+    with opened(run.request, output, run.report, answer.row_types) as target:
+        begin_for_all(target, run.request, output, answer.row_types)
+        deal = _Deal(run, target, problems)
+        with closing(deal):
+            converse(jobs, _Worker(run, question, answer, output, target), deal.take)
+
+
+def _jobs(answer: Answer, run: Run, output: Output) -> int:
+    """How many processes there are to be."""
+    evidence = run.evidence
+    if answer.by_log is None or not CAN_FORK or output.strict or not isinstance(evidence, SegmentEvidence):
+        return 1
+    # Texts and tables have lines that depend on those before them.
+    if output.format == "table" or output.format in answer.formats or not evidence.plain:
+        return 1
+    pieces = min(len(evidence.histories), evidence.size // evidence.chunk_bytes)
+    return max(min(output.jobs or cpu_count(), pieces), 1)
+
+
+class _Worker:
+    """A process: answers for the logs that it is given, until it is given the rest."""
+
+    def __init__(
+        self, run: Run, question: ByLog, answer: Answer, output: Output, target: ParquetSink | BinaryIO
+    ) -> None:
+        self._run = run
+        self._question = question
+        self._answer = answer
+        self._output = output
+        self._types = target.row_types if isinstance(target, ParquetSink) else None
+
+    def __call__(self, ask: Callable[[], Any], note: Callable[[_Note], None]) -> None:
+        answers: dict[int, Answers] = {}
+        while True:
+            note(None)
+            given = ask()
+            if isinstance(given, _Rest):
+                break
+            log, names = given
+            answers[log] = self._first(log, names, note)
+        for log in given.logs:
+            answers[log].names.update(given.names)
+            self._rest(answers[log], given.told, _Slot(True, log), note)
+
+    def _rest(self, answers: Answers, told: list[Any], slot: _Slot, note: Callable[[_Note], None]) -> None:
+        stats = Stats()
+        self._write(answers.rest(told), stats, lambda made: note((slot, made)))
+        note((slot, _Through(stats=stats)))
+
+    def _first(self, log: int, names: Names, note: Callable[[_Note], None]) -> Answers:
+        def send(made: _Made) -> None:
+            note((_Slot(False, log), made))
+
+        evidence = self._run.evidence
+        assert isinstance(evidence, SegmentEvidence)
+        answers, stats, refused = Answers(self._question, names), Stats(), None
+        report = ProblemLines(_Sending(lambda data: send(_Problems(data)), 1), stats, strict=False)
+        run = Run(self._run.request, report, stats, evidence.only(log))
+        run.meter = lambda size, rows: send(_Read(size, rows))
+        try:
+            self._write(answers.first(run), stats, send)
+        except SourceError as error:
+            refused = error
+        before = {**self._question.names, **names}
+        learned = {key: name for key, name in answers.names.items() if before.get(key) != name}
+        missed = answers.names.missed if self._question.names_first else set()
+        send(_Through(answers.told(), learned, missed, stats, refused))
+        return answers
+
+    def _write(self, chunks: Iterable[DecodedChunk], stats: Stats, send: Callable[[_Made], None]) -> None:
+        """Send what a sink makes of chunks, of those before an error too."""
+        sink: LineSink | CarryingSink
+        if self._types is None:
+            lines = _Sending(send, _SENT_BYTES)
+            sink, end = line_sink(lines, self._run.request, self._output, self._answer.row_types), lines.flush
+        else:
+            report = ProblemLines(_Sending(lambda data: send(_Problems(data)), 1), stats, strict=False)
+            sink = carrying = CarryingSink(self._types, report, send, 0, 0)
+            end = carrying.end_step
+        try:
+            for chunk in chunks:
+                sink.write(chunk)
+        finally:
+            end()
+
+
+class _Sending:
+    """A stream that sends what was written to it, at least so many bytes at a time."""
+
+    def __init__(self, send: Callable[[bytes], None], least: int) -> None:
+        self._send = send
+        self._least = least
+        self._held: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes | memoryview) -> int:
+        self._held.append(bytes(data))
+        self._size += len(data)
+        if self._size >= self._least:
+            self.flush()
+        return len(data)
+
+    def flush(self) -> None:
+        if self._held:
+            self._send(b"".join(self._held))
+        self._held, self._size = [], 0
+
+
+class _Held:
+    """What was made of a slot, until its turn comes."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(_MOST_IN_MEMORY, prefix="offdecode-")  # noqa: SIM115
+
+    def add(self, made: _Rows | _Problems) -> None:
+        try:
+            pickle.dump(made, self._file, protocol=5)
+        except OSError as error:
+            place = tempfile.gettempdir()
+            raise UsageError(
+                f"{place}: rows that wait for those before them cannot be written: {error.strerror}; TMPDIR names "
+                "another place, and --jobs 1 needs none"
+            ) from None
+
+    def all(self) -> Iterator[_Rows | _Problems]:
+        self._file.seek(0)
+        while True:
+            try:
+                yield pickle.load(self._file)
+            except EOFError:
+                return
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Deal:
+    """Gives logs to processes and writes what these make of them, in order."""
+
+    def __init__(self, run: Run, target: ParquetSink | BinaryIO, problems: BinaryIO) -> None:
+        assert isinstance(run.evidence, SegmentEvidence)
+        self._run = run
+        self._evidence = run.evidence
+        self._target = target
+        self._problems = problems
+        count = len(run.evidence.histories)
+        self._todo = list(range(count))  # logs that wait for a process, as a heap
+        self._idle: deque[int] = deque()
+        self._worker: dict[int, int] = {}  # by log, the process that was given it last
+        self._given: dict[int, Names] = {}  # by log, with these names
+        self._learned: dict[int, Names] = {}  # by log, what it tells
+        self._judged = 0  # of so many logs it is known with which names they are to be answered
+        self._again: set[int] = set()  # those that were answered with others
+        self._slots = deque(_Slot(rest, log) for rest in (False, True) for log in range(count))  # still to be written
+        self._held: dict[_Slot, _Held] = {}
+        self._through: dict[_Slot, _Through] = {}
+        self._told: list[Any] = []
+        self._refused: list[SourceError] = []
+        for problem in run.evidence.problems:
+            run.report(problem)
+
+    def take(self, worker: int, note: _Note, reply: Callable[[int, Any], None]) -> None:
+        """A process has made something, or asks what to do."""
+        if note is None:
+            self._idle.append(worker)
+        else:
+            self._add(*note)
+        while self._idle and (given := self._next(self._idle[0])) is not None:
+            reply(self._idle.popleft(), given)
+
+    def _next(self, worker: int) -> _Rest | tuple[int, Names] | None:
+        """What an idle process is to do; None: wait."""
+        if not self._slots or self._slots[0].rest:
+            own = [log for log, its in sorted(self._worker.items()) if its == worker]
+            return _Rest(own, self._names_before(len(self._worker)), self._told)
+        if not self._todo:
+            return None
+        log = heapq.heappop(self._todo)
+        self._worker[log], self._given[log] = worker, self._names_before(log)
+        return log, self._given[log]
+
+    def _add(self, slot: _Slot, made: _Made) -> None:
+        if isinstance(made, _Read):
+            if slot.log not in self._again:
+                self._run.meter(made.size, made.rows)
+        elif isinstance(made, _Through):
+            self._through[slot] = made
+            if not slot.rest:
+                self._learned[slot.log] = made.names
+                self._judge()
+            self._write()
+        elif slot == self._slots[0] and slot not in self._held and self._stands(slot):
+            self._write_one(made)
+        else:
+            if slot not in self._held:
+                self._held[slot] = _Held()
+            self._held[slot].add(made)
+
+    def _judge(self) -> None:
+        """Ask for answers again that names change which logs before theirs tell."""
+        while (log := self._judged) in self._learned:
+            slot = _Slot(False, log)
+            if _is_changed(self._through[slot], self._given[log], self._names_before(log)):
+                self._again.add(log)
+                self._drop(slot)
+                del self._through[slot]
+                heapq.heappush(self._todo, log)
+            self._judged += 1
+
+    def _drop(self, slot: _Slot) -> None:
+        held = self._held.pop(slot, None)
+        if held is not None:
+            held.close()
+
+    def close(self) -> None:
+        """Let go of what is held back; nothing is after all went well."""
+        for slot in list(self._held):
+            self._drop(slot)
+
+    def _names_before(self, log: int) -> Names:
+        """What all logs before one tell, as far as they are through."""
+        found: Names = {}
+        for other in range(log):
+            found |= self._learned.get(other, {})
+        return found
+
+    def _stands(self, slot: _Slot) -> bool:
+        """Whether what is made of the next slot will not be made again."""
+        return slot.rest or slot.log < self._judged or self._given.get(slot.log) == self._names_before(slot.log)
+
+    def _write(self) -> None:
+        """Write what its turn has come to."""
+        while self._slots and self._stands(slot := self._slots[0]):
+            for made in self._held[slot].all() if slot in self._held else ():
+                self._write_one(made)
+            self._drop(slot)
+            through = self._through.pop(slot, None)
+            if through is None:
+                return
+            self._slots.popleft()
+            self._run.stats.add(through.stats)
+            self._told += through.told
+            self._refused += [through.refused] if through.refused is not None else []
+            if not slot.rest and self._slots[0].rest:
+                self._evidence.refuse_if_none(self._refused)
+                for problem in refusals(self._refused):
+                    self._run.report(problem)
+
+    def _write_one(self, made: _Rows | _Problems) -> None:
+        if isinstance(made, _Problems):
+            self._problems.write(made.lines)
+        elif isinstance(made, Carried):
+            assert isinstance(self._target, ParquetSink)
+            made.write_to(self._target)
+        else:
+            assert not isinstance(self._target, ParquetSink)
+            self._target.write(made)
+
+
+def _is_changed(through: _Through, given: Names, names: Names) -> bool:
+    """Whether an answer would be another one with these names, of which some were given."""
+    new = {key: name for key, name in names.items() if given.get(key) != name}
+    return not through.missed.isdisjoint(new) or any(through.names.get(key, name) != name for key, name in new.items())
