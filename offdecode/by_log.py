@@ -52,30 +52,49 @@ class ByLog:
 
 
 class Answers:
-    """A question's answers for the logs of a run. names: {topic id: name} that other logs have told already."""
+    """A question's answers for the logs of a run, in `logs`. names: {topic id: name} that others have told already."""
 
     def __init__(self, question: ByLog, names: Mapping[str, str] | None = None) -> None:
         self.names = TopicNames({**question.names, **(names or {})})
         self._question = question
-        self._logs: dict[LogId, LogAnswer] = {}
+        self.logs: dict[LogId, LogAnswer] = {}
 
     def first(self, run: Run) -> Iterator[DecodedChunk]:
         """What comes while the logs are read, one after the other."""
         asked = self._question
         for item in run.rows_by_log(asked.wanted, asked.columns, lost=asked.lost):
-            log = self._logs.get(item.log)
+            log = self.logs.get(item.log)
             if log is None:
-                log = self._logs[item.log] = asked.begin(item.log, self.names)
+                log = self.logs[item.log] = asked.begin(item.log, self.names)
             yield from log.take(item) if isinstance(item, LogRows) else log.end(item.coverage)
 
     def told(self) -> list[Any]:
         """What the logs tell each other."""
-        return [log.told() for log in self._logs.values()]
+        return [log.told() for log in self.logs.values()]
 
     def rest(self, told: Sequence[Any]) -> Iterator[DecodedChunk]:
         """What comes when all logs are read. told: by all of them."""
-        for log in self._logs.values():
+        for log in self.logs.values():
             yield from log.rest(told)
+
+
+class Together:
+    """Makes one answer of those of all logs. This one has their rows as they come."""
+
+    def add(self, chunk: DecodedChunk) -> Iterable[DecodedChunk]:
+        """The next rows."""
+        return (chunk,)
+
+    def finish(self) -> Iterable[DecodedChunk]:
+        """What comes behind all."""
+        return ()
+
+
+def put_together(chunks: Iterable[DecodedChunk], together: Together) -> Iterator[DecodedChunk]:
+    """One answer of rows of all logs."""
+    for chunk in chunks:
+        yield from together.add(chunk)
+    yield from together.finish()
 
 
 def answered(run: Run, question: ByLog) -> Iterator[DecodedChunk]:

@@ -16,19 +16,20 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, NamedTuple
 
-from offdecode.by_log import Answers, ByLog
+import pyarrow as pa
+
+from offdecode.by_log import Answers, ByLog, Together
 from offdecode.errors import SourceError, UsageError
 from offdecode.evidence import SegmentEvidence, refusals
-from offdecode.model import DecodedChunk
+from offdecode.model import DecodedChunk, Vector
 from offdecode.options import Output
 from offdecode.parallel import converse
 from offdecode.request import Stats
 from offdecode.run import Run
-from offdecode.sinks.carried import Carried, CarryingSink
-from offdecode.sinks.jsonl import LineSink
+from offdecode.sinks.carried import Carried, CarryingSink, packed, unpacked
 from offdecode.sinks.parquet import ParquetSink
 from offdecode.system import CAN_FORK, cpu_count
-from offdecode.writing import Answer, ProblemLines, begin_for_all, line_sink, opened, write_answer
+from offdecode.writing import Answer, ProblemLines, Sink, answer_sink, begun, line_sink, opened, write_answer
 
 _MOST_IN_MEMORY = 1 << 20  # bytes of a log's answer that are held back; more of it is in a temporary file
 _SENT_BYTES = 1 << 20
@@ -69,7 +70,22 @@ class _Through:
     refused: SourceError | None = None
 
 
-_Rows = bytes | Carried  # bytes: as lines
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Rows as they are: an Arrow stream for each row type, and their order."""
+
+    streams: list[tuple[str, pa.Buffer]]
+    order: Vector
+
+    @staticmethod
+    def of(chunk: DecodedChunk) -> _Chunk:
+        return _Chunk([(name, packed(batch)) for name, batch in chunk], chunk.order)
+
+    def chunk(self) -> DecodedChunk:
+        return DecodedChunk({name: unpacked(stream) for name, stream in self.streams}, self.order)
+
+
+_Rows = bytes | Carried | _Chunk  # bytes: as lines
 _Made = _Rows | _Problems | _Read | _Through
 _Note = tuple[_Slot, _Made] | None  # None: the process asks what to do
 
@@ -91,19 +107,22 @@ def write_by_log(answer: Answer, run: Run, output: Output, problems: BinaryIO) -
         return
     question = answer.by_log(run)
     with opened(run.request, output, run.report, answer.row_types) as target:
-        begin_for_all(target, run.request, output, answer.row_types)
-        deal = _Deal(run, target, problems)
+        sink: Sink = target if isinstance(target, ParquetSink) else begun(answer_sink(target, answer, run, output))
+        if not isinstance(target, ParquetSink):
+            target.flush()  # no process is to have what was begun in its buffer too
+        writer = _Writer(target, sink, problems, answer.together())
+        deal = _Deal(run, writer.write)
         with closing(deal):
             converse(jobs, _Worker(run, question, answer, output, target), deal.take)
+        writer.finish()
 
 
 def _jobs(answer: Answer, run: Run, output: Output) -> int:
     """How many processes there are to be."""
     evidence = run.evidence
     if answer.by_log is None or not CAN_FORK or output.strict or not isinstance(evidence, SegmentEvidence):
-        return 1
-    # Texts and tables have lines that depend on those before them.
-    if output.format == "table" or output.format in answer.formats or not evidence.plain:
+        return 1  # what stops at a problem must not have gone beyond it
+    if not evidence.plain:
         return 1
     pieces = min(len(evidence.histories), evidence.size // evidence.chunk_bytes)
     return max(min(output.jobs or cpu_count(), pieces), 1)
@@ -120,6 +139,9 @@ class _Worker:
         self._answer = answer
         self._output = output
         self._types = target.row_types if isinstance(target, ParquetSink) else None
+        # Texts and tables have lines that depend on those before them.
+        text = output.format == "table" or output.format in answer.formats
+        self._whole = text or answer.together is not Together
 
     def __call__(self, ask: Callable[[], Any], note: Callable[[_Note], None]) -> None:
         answers: dict[int, Answers] = {}
@@ -161,14 +183,17 @@ class _Worker:
 
     def _write(self, chunks: Iterable[DecodedChunk], stats: Stats, send: Callable[[_Made], None]) -> None:
         """Send what a sink makes of chunks, of those before an error too."""
-        sink: LineSink | CarryingSink
-        if self._types is None:
-            lines = _Sending(send, _SENT_BYTES)
-            sink, end = line_sink(lines, self._run.request, self._output, self._answer.row_types), lines.flush
-        else:
-            report = ProblemLines(_Sending(lambda data: send(_Problems(data)), 1), stats, strict=False)
+        report = ProblemLines(_Sending(lambda data: send(_Problems(data)), 1), stats, strict=False)
+        sink: Sink
+        end: Callable[[], None]
+        if self._whole:
+            sink, end = _ChunkSink(send), lambda: None
+        elif self._types is not None:
             sink = carrying = CarryingSink(self._types, report, send, 0, 0)
             end = carrying.end_step
+        else:
+            lines = _Sending(send, _SENT_BYTES)
+            sink, end = line_sink(lines, self._run.request, self._output, self._answer.row_types), lines.flush
         try:
             for chunk in chunks:
                 sink.write(chunk)
@@ -196,6 +221,43 @@ class _Sending:
         if self._held:
             self._send(b"".join(self._held))
         self._held, self._size = [], 0
+
+
+class _ChunkSink:
+    def __init__(self, send: Callable[[_Chunk], None]) -> None:
+        self._send = send
+
+    def write(self, chunk: DecodedChunk) -> None:
+        self._send(_Chunk.of(chunk))
+
+
+class _Writer:
+    """Writes what processes have made, when its turn has come."""
+
+    def __init__(self, target: ParquetSink | BinaryIO, sink: Sink, problems: BinaryIO, together: Together) -> None:
+        self._target = target
+        self._sink = sink
+        self._problems = problems
+        self._together = together
+
+    def write(self, made: _Rows | _Problems) -> None:
+        if isinstance(made, _Problems):
+            self._problems.write(made.lines)
+        elif isinstance(made, _Chunk):
+            self._write_chunks(self._together.add(made.chunk()))
+        elif isinstance(made, Carried):
+            assert isinstance(self._target, ParquetSink)
+            made.write_to(self._target)
+        else:
+            assert not isinstance(self._target, ParquetSink)
+            self._target.write(made)
+
+    def finish(self) -> None:
+        self._write_chunks(self._together.finish())
+
+    def _write_chunks(self, chunks: Iterable[DecodedChunk]) -> None:
+        for chunk in chunks:
+            self._sink.write(chunk)
 
 
 class _Held:
@@ -227,14 +289,13 @@ class _Held:
 
 
 class _Deal:
-    """Gives logs to processes and writes what these make of them, in order."""
+    """Gives logs to processes and hands on what these make of them, in order."""
 
-    def __init__(self, run: Run, target: ParquetSink | BinaryIO, problems: BinaryIO) -> None:
+    def __init__(self, run: Run, hand_on: Callable[[_Rows | _Problems], None]) -> None:
         assert isinstance(run.evidence, SegmentEvidence)
         self._run = run
         self._evidence = run.evidence
-        self._target = target
-        self._problems = problems
+        self._hand_on = hand_on
         count = len(run.evidence.histories)
         self._todo = list(range(count))  # logs that wait for a process, as a heap
         self._idle: deque[int] = deque()
@@ -282,7 +343,7 @@ class _Deal:
                 self._judge()
             self._write()
         elif slot == self._slots[0] and slot not in self._held and self._stands(slot):
-            self._write_one(made)
+            self._hand_on(made)
         else:
             if slot not in self._held:
                 self._held[slot] = _Held()
@@ -324,7 +385,7 @@ class _Deal:
         """Write what its turn has come to."""
         while self._slots and self._stands(slot := self._slots[0]):
             for made in self._held[slot].all() if slot in self._held else ():
-                self._write_one(made)
+                self._hand_on(made)
             self._drop(slot)
             through = self._through.pop(slot, None)
             if through is None:
@@ -337,16 +398,6 @@ class _Deal:
                 self._evidence.refuse_if_none(self._refused)
                 for problem in refusals(self._refused):
                     self._run.report(problem)
-
-    def _write_one(self, made: _Rows | _Problems) -> None:
-        if isinstance(made, _Problems):
-            self._problems.write(made.lines)
-        elif isinstance(made, Carried):
-            assert isinstance(self._target, ParquetSink)
-            made.write_to(self._target)
-        else:
-            assert not isinstance(self._target, ParquetSink)
-            self._target.write(made)
 
 
 def _is_changed(through: _Through, given: Names, names: Names) -> bool:

@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol
 
 import orjson
 
-from offdecode.by_log import ByLog
+from offdecode.by_log import ByLog, Together
 from offdecode.errors import OffdecodeError, UsageError
 from offdecode.evidence import SegmentEvidence, Step, StepReader, touches_evidence
 from offdecode.model import DecodedChunk, Problem
@@ -43,13 +43,15 @@ class Sink(Protocol):
 class Answer:
     """What a question makes of a run: rows of these types, None = those that the request asks for.
 
-    formats: sinks beside those of JSON lines, CSV and Parquet. by_log: the same where each log answers by itself.
+    formats: sinks beside those of JSON lines, CSV and Parquet. by_log: the same where each log answers by itself, and
+    together: what makes one answer of these, the class itself where nothing is to be done.
     """
 
     row_types: tuple[str, ...] | None
     chunks: Callable[[Run], Iterator[DecodedChunk]]
     formats: Mapping[str, Callable[[Writable], LineSink]] = field(default_factory=dict)
     by_log: Callable[[Run], ByLog] | None = None
+    together: Callable[[], Together] = Together
 
 
 class StrictStop(OffdecodeError):
@@ -78,12 +80,13 @@ class ProblemLines:
 def write_answer(answer: Answer, run: Run, output: Output) -> None:
     """Write the rows of an answer."""
     with opened(run.request, output, run.report, answer.row_types) as target:
-        sink: Sink = target if isinstance(target, ParquetSink) else begun(_answer_sink(target, answer, run, output))
+        sink: Sink = target if isinstance(target, ParquetSink) else begun(answer_sink(target, answer, run, output))
         for chunk in answer.chunks(run):
             sink.write(chunk)
 
 
-def _answer_sink(target: Writable, answer: Answer, run: Run, output: Output) -> LineSink:
+def answer_sink(target: Writable, answer: Answer, run: Run, output: Output) -> LineSink:
+    """The rows of an answer as lines of the output's format."""
     if output.format is not None and output.format in answer.formats:
         return answer.formats[output.format](target)
     return line_sink(target, run.request, output, answer.row_types)
@@ -148,7 +151,7 @@ def _write_shared(run: Run, output: Output, problems: BinaryIO, jobs: int) -> No
     """
     request = run.request
     with opened(request, output, run.report, request.rows.row_types) as target:
-        begin_for_all(target, request, output)
+        _begin_for_all(target, request, output)
 
         def feed(give: Callable[[Step], None]) -> Stats:
             stats = Stats()
@@ -194,7 +197,7 @@ def _write_spawned(run: Run, output: Output, jobs: int) -> None:
     """Steps go to processes that are begun anew; what they make of them comes back, to be written here in order."""
     request = run.request
     with opened(request, output, run.report, request.rows.row_types) as target:
-        begin_for_all(target, request, output)
+        _begin_for_all(target, request, output)
         types = tuple(target.row_types) if isinstance(target, ParquetSink) else None
         steps = (step.to_be_read() for step in run.evidence.steps(run.stats))
         for made in spawned(jobs, partial(_StepWork, request, output, types), steps):
@@ -244,12 +247,10 @@ class _StepWork:
         return _Made(lines.getvalue(), carried, problems, stats, step.size, rows)
 
 
-def begin_for_all(
-    target: ParquetSink | BinaryIO, request: Request, output: Output, row_types: tuple[str, ...] | None = None
-) -> None:
+def _begin_for_all(target: ParquetSink | BinaryIO, request: Request, output: Output) -> None:
     """Write what stands before all rows; no process is to have it in its buffer too."""
     if not isinstance(target, ParquetSink):
-        line_sink(target, request, output, row_types).begin()
+        line_sink(target, request, output).begin()
         target.flush()
 
 

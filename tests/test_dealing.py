@@ -26,8 +26,12 @@ from tests.truth import LogSet, log_sets
 pytestmark = pytest.mark.skipif(not CAN_FORK, reason="logs are shared by fork, on Linux only")
 
 QUESTIONS = (
-    "decode --with-generation", "decode --with-transactional-id", "generations", "state", "state --with-lag",
-    "transactions", "explain", "explain --notable",
+    "decode --with-generation", "decode --with-transactional-id", "generations", "generations --summary", "state",
+    "transactions", "explain", "groups", "groups --notable",
+)  # fmt: skip
+SHOWN = (
+    "state --format table", "transactions --format text", "explain --format text", "explain --notable --format table",
+    "generations --format timesketch", "groups --format table --sort topics", "groups --idle-for 1s --sort group_type",
 )  # fmt: skip
 
 
@@ -72,8 +76,11 @@ def dealt(monkeypatch: pytest.MonkeyPatch) -> list[dealing._Deal]:
 
 
 @pytest.mark.parametrize("log_set", log_sets(), ids=lambda one: one.folder.name)
-def test_real_logs(log_set: LogSet, tmp_path: Path, dealt: list[dealing._Deal]) -> None:
-    for number, question in enumerate(QUESTIONS):
+def test_real_logs(
+    log_set: LogSet, tmp_path: Path, dealt: list[dealing._Deal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("offdecode.evidence._CHUNK_BYTES", 1 << 15)
+    for number, question in enumerate((*QUESTIONS, *SHOWN)):
         alone = written(question, [log_set.log], tmp_path / str(number), 1)
         assert not dealt
         assert written(question, [log_set.log], tmp_path / str(number), 3) == alone
@@ -104,9 +111,14 @@ def test_csv_and_parquet(tmp_path: Path) -> None:
     for jobs in ("1", "3"):
         table, files = tmp_path / f"{jobs}.csv", tmp_path / jobs
         for place, form in ((table, "csv"), (files, "parquet")):
-            words = ["explain", "--format", form, "-o", place, "--problems", tmp_path / "problems", "--jobs", jobs]
-            assert cli.main([str(word) for word in (*words, TRANSACTIONS / "log")], standalone_mode=False) == 0
-        found[jobs] = table.read_bytes(), {path.name: pq.read_table(path) for path in sorted(files.iterdir())}
+            for name in ("explain", "groups"):
+                target = place / name if form == "parquet" else place.with_name(f"{jobs}-{name}.csv")
+                words = [name, "--format", form, "-o", target, "--problems", tmp_path / "problems", "--jobs", jobs]
+                assert cli.main([str(word) for word in (*words, TRANSACTIONS / "log")], standalone_mode=False) == 0
+        found[jobs] = (
+            [path.read_bytes() for path in sorted(tmp_path.glob(f"{jobs}-*.csv"))],
+            {path.name: pq.read_table(path) for path in sorted(files.glob("*/*.parquet"))},
+        )
     assert found["1"] == found["3"]
     assert found["1"][1]["movement.parquet"].num_rows > 20
 
@@ -143,8 +155,7 @@ def test_names_that_other_logs_tell(question: str, tmp_path: Path, dealt: list[d
         assert written(question, paths, tmp_path / "out", jobs) == alone
     again = [len(deal._again) for deal in dealt]
     assert again[0] <= again[1] <= again[2] <= 6
-    told = ("decode --with-generation", "generations", "explain", "explain --notable")
-    assert (again[2] > 0) == (question in told)
+    assert (again[2] > 0) == (question not in ("state", "transactions", "decode --with-transactional-id"))
 
 
 def test_what_is_no_log_of_the_topic(tmp_path: Path) -> None:
@@ -219,8 +230,7 @@ def test_a_reader_that_goes_and_an_interrupt(tmp_path: Path) -> None:
         os.killpg(stopped.pid, 0)
 
 
-def test_strict_and_tables_are_one_process(tmp_path: Path, dealt: list[dealing._Deal]) -> None:
-    for more in (("--strict",), ("--format", "table"), ("--format", "text")):
-        written("explain", [TRANSACTIONS / "log"], tmp_path / "out", 3, *more)
+def test_strict_is_one_process(tmp_path: Path, dealt: list[dealing._Deal]) -> None:
+    written("explain", [TRANSACTIONS / "log"], tmp_path / "out", 3, "--strict")
     assert not dealt
     assert run("explain", "--jobs", "0", TRANSACTIONS / "log").status == 2

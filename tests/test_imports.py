@@ -116,6 +116,7 @@ MAY_IMPORT = {
         "options",
         "request",
         "run",
+        "by_log",
         "questions",
         "schemas",
         "sinks",

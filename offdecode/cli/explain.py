@@ -37,8 +37,9 @@ def command(  # noqa: PLR0913 - a value for each group of options
     timesketch makes events of them, as CSV.
     Why is inferred: each row names the signals and how sure they make it.
     """
+    from offdecode.by_log import Together, put_together
     from offdecode.cli.run import run_answer
-    from offdecode.questions.explain import by_key, explain, explain_by_log
+    from offdecode.questions.explain import ByKey, explain, explain_by_log
     from offdecode.request import Request
     from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, MOVEMENT_ROW
     from offdecode.sinks.text.lines import ListingSink, TextSink
@@ -50,12 +51,13 @@ def command(  # noqa: PLR0913 - a value for each group of options
     chunks = partial(explain, asked=asked, names=names, chosen=chosen)
     answer = Answer(
         row_types,
-        (lambda run: by_key(chunks(run))) if output.format == "text" else chunks,
+        (lambda run: put_together(chunks(run), ByKey())) if output.format == "text" else chunks,
         {
             "text": partial(TextSink, lines=Timeline()),
             "table": partial(ListingSink, listing=MOVEMENT_LISTING),
             "timesketch": partial(EventSink, events=MOVEMENT_EVENTS),
         },
         partial(explain_by_log, asked=asked, names=names, chosen=chosen),
+        ByKey if output.format == "text" else Together,
     )
     return run_answer(answer, Request(source, rows, reading=reading), output)

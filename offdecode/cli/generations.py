@@ -29,8 +29,9 @@ def command(
     PATH as for decode. --format timesketch makes events of a timeline of them, as CSV. Generations before --since are
     read too, for what changed since.
     """
+    from offdecode.by_log import Together
     from offdecode.cli.run import run_answer
-    from offdecode.questions.generations import generations, generations_by_log
+    from offdecode.questions.generations import Summary, generations, generations_by_log
     from offdecode.request import Request
     from offdecode.schemas.history_rows import GENERATION_ROW, GENERATION_SUMMARY_ROW
     from offdecode.sinks.text.generations import GENERATION_LISTING, SUMMARY_LISTING, generation_lines, summary_lines
@@ -51,6 +52,7 @@ def command(
             "table": partial(ListingSink, listing=listing),
             "timesketch": partial(EventSink, events=GENERATION_EVENTS),
         },
-        None if asked.summary else partial(generations_by_log, names=names),
+        partial(generations_by_log, names=names),
+        Summary if asked.summary else Together,
     )
     return run_answer(answer, Request(source, rows, reading=reading), output)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.by_log import ByLog, LogAnswer, answered
+from offdecode.by_log import ByLog, LogAnswer, Together, answered
 from offdecode.evidence import LogId
 from offdecode.filtering import keep, pushed
 from offdecode.history.movements.explanation import Explanation
@@ -116,20 +116,26 @@ def _of_kinds(chosen: MovementOptions, chunk: DecodedChunk) -> DecodedChunk:
     return chunk.where(stays)
 
 
-def by_key(chunks: Iterator[DecodedChunk]) -> Iterator[DecodedChunk]:
-    """All movements in one chunk, one key's after the other's; then the rest."""
-    hidden: list[DecodedChunk] = []
-    movements: list[pa.RecordBatch] = []
-    for chunk in chunks:
+class ByKey(Together):
+    """Has all movements in one chunk, one key's after the other's; then the rest."""
+
+    def __init__(self) -> None:
+        self._movements: list[pa.RecordBatch] = []
+        self._hidden: list[DecodedChunk] = []
+
+    def add(self, chunk: DecodedChunk) -> Iterable[DecodedChunk]:
         if HIDDEN_RANGE_ROW in chunk.batches:
-            hidden.append(chunk)
+            self._hidden.append(chunk)
         elif MOVEMENT_ROW in chunk.batches:
-            movements.append(chunk.batches[MOVEMENT_ROW])
-    schema = row_type(MOVEMENT_ROW).arrow_schema
-    rows = pa.Table.from_batches(movements, schema).unify_dictionaries()
-    keys = {name: rows.column(name).cast(pa.string()) for name in ("group", "topic")}
-    keys |= {name: rows.column(name) for name in ("partition", "log_partition", "log_offset")}
-    order = pc.sort_indices(pa.table(keys), [(name, "ascending") for name in keys])
-    for batch in rows.take(order).combine_chunks().to_batches():
-        yield DecodedChunk({MOVEMENT_ROW: batch}, np.arange(len(batch)))
-    yield from hidden
+            self._movements.append(chunk.batches[MOVEMENT_ROW])
+        return ()
+
+    def finish(self) -> Iterator[DecodedChunk]:
+        schema = row_type(MOVEMENT_ROW).arrow_schema
+        rows = pa.Table.from_batches(self._movements, schema).unify_dictionaries()
+        keys = {name: rows.column(name).cast(pa.string()) for name in ("group", "topic")}
+        keys |= {name: rows.column(name) for name in ("partition", "log_partition", "log_offset")}
+        order = pc.sort_indices(pa.table(keys), [(name, "ascending") for name in keys])
+        for batch in rows.take(order).combine_chunks().to_batches():
+            yield DecodedChunk({MOVEMENT_ROW: batch}, np.arange(len(batch)))
+        yield from self._hidden

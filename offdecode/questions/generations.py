@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from offdecode.by_log import ByLog, LogAnswer, answered
+from offdecode.by_log import ByLog, LogAnswer, Together, answered, put_together
 from offdecode.filtering import keep, pushed
 from offdecode.history.groups.generations import GenerationRows, GenerationSummary
 from offdecode.history.groups.group_records import GROUP_ROW_TYPES
@@ -24,20 +24,28 @@ def generations(run: Run, asked: GenerationOptions, names: TopicIds) -> Iterator
     Generations before the request's `since` are read too, for what changed since.
     """
     chunks = answered(run, generations_by_log(run, names))
-    if not asked.summary:
-        yield from chunks
-        return
-    summary = GenerationSummary()
-    for chunk in chunks:
-        summary.add(chunk)
-    yield from chunk_of(summary.rows())
+    return put_together(chunks, Summary()) if asked.summary else chunks
 
 
 def generations_by_log(run: Run, names: TopicIds) -> ByLog:
-    """The same without a summary."""
+    """The same, of which Summary makes one."""
     read = replace(pushed(run.request.rows, (*GROUPS, "until")), row_types=GROUP_ROW_TYPES)
     since = Filter(since=run.request.rows.since)
     return ByLog(read, lambda log, known: _Generations(since, known), run.evidence.topic_names(names.topic_ids))
+
+
+class Summary(Together):
+    """Makes a row for each group of those of its generations."""
+
+    def __init__(self) -> None:
+        self._summary = GenerationSummary()
+
+    def add(self, chunk: DecodedChunk) -> Iterable[DecodedChunk]:
+        self._summary.add(chunk)
+        return ()
+
+    def finish(self) -> Iterable[DecodedChunk]:
+        return chunk_of(self._summary.rows())
 
 
 class _Generations(LogAnswer):

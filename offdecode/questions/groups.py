@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from offdecode.by_log import Answers, ByLog, LogAnswer, Together
 from offdecode.evidence import LogId
 from offdecode.filtering import key_mask, pushed
 from offdecode.history.movements.moves import Moves
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.overview import MOST_ROWS, Overview, notability
-from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk, arrow, distinct, stable_order
+from offdecode.history.topic_names import TopicNames
+from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk, Vector, arrow, distinct, stable_order
 from offdecode.options import GROUPS, ExplainOptions, Filter, OverviewOptions, TopicIds
 from offdecode.run import LogRows, Run
 from offdecode.schemas.history_rows import GROUP_OVERVIEW_ROW
@@ -22,30 +24,86 @@ from offdecode.schemas.history_rows import GROUP_OVERVIEW_ROW
 
 def groups(run: Run, asked: OverviewOptions, known: ExplainOptions, names: TopicIds) -> Iterator[DecodedChunk]:
     """The request's groups. Others are read all the same: they tell of deletions."""
+    answers = Answers(groups_by_log(run, asked, known, names))
+    yield from answers.first(run)
+    logs = [log for log in answers.logs.values() if isinstance(log, _Groups)]
     wanted = pushed(run.request.rows, GROUPS)
-    topic_names = run.evidence.topic_names(names.topic_ids)
+    yield from _rows([log.overview for log in logs if log.through], wanted, asked, _latest(answers.told()))
+
+
+def groups_by_log(run: Run, asked: OverviewOptions, known: ExplainOptions, names: TopicIds) -> ByLog:
+    """The same, of each log by itself: GroupsTogether puts those of all in order."""
+    rows = run.request.rows
     retention_ms = run.retention_ms(known)
-    logs: dict[LogId, tuple[Moves, Overview]] = {}
-    ends: dict[LogId, Coverage] = {}
-    for item in run.rows_by_log(pushed(run.request.rows, ("until",)), replace(run.request.columns, sizes=True)):
-        if item.log not in logs:
-            moves = Moves(retention_ms, topic_names, Coordinator(known.coordinator))
-            logs[item.log] = moves, Overview(moves, retention_ms)
-        if isinstance(item, LogRows):
-            moves, overview = logs[item.log]
-            overview.take(item.chunk, moves.take(item.chunk, item.first_gap))
-        else:
-            ends[item.log] = item.coverage
-    latest = max((held.latest for _, held in logs.values() if held.latest is not None), default=None)
-    found = []
-    for log, (moves, overview) in logs.items():
-        if log in ends:  # what is no offsets log has no end
-            overview.finish(moves.finish(), ends[log])
-            found.append(overview)
-    if tables := list(_index(found, asked)):
+
+    def begin(log: LogId, topic_names: TopicNames) -> LogAnswer:
+        moves = Moves(retention_ms, topic_names, Coordinator(known.coordinator))
+        return _Groups(moves, Overview(moves, retention_ms), pushed(rows, GROUPS), asked)
+
+    columns = replace(run.request.columns, sizes=True)
+    return ByLog(pushed(rows, ("until",)), begin, run.evidence.topic_names(names.topic_ids), columns)
+
+
+class _Groups(LogAnswer):
+    def __init__(self, moves: Moves, overview: Overview, wanted: Filter, asked: OverviewOptions) -> None:
+        self.overview = overview
+        self.through = False  # what is no offsets log never is
+        self._moves = moves
+        self._wanted = wanted
+        self._asked = asked
+
+    def take(self, rows: LogRows) -> Iterable[DecodedChunk]:
+        self.overview.take(rows.chunk, self._moves.take(rows.chunk, rows.first_gap))
+        return ()
+
+    def end(self, coverage: Coverage) -> Iterable[DecodedChunk]:
+        self.overview.finish(self._moves.finish(), coverage)
+        self.through = True
+        return ()
+
+    def told(self) -> int | None:
+        return self.overview.latest
+
+    def rest(self, told: Sequence[int | None]) -> Iterator[DecodedChunk]:
+        if self.through:
+            yield from _rows([self.overview], self._wanted, self._asked, _latest(told))
+
+
+class GroupsTogether(Together):
+    """Has the rows of all logs in the order that is asked for."""
+
+    def __init__(self, asked: OverviewOptions) -> None:
+        self._asked = asked
+        self._rows: list[pa.RecordBatch] = []
+
+    def add(self, chunk: DecodedChunk) -> Iterable[DecodedChunk]:
+        self._rows.append(chunk.batches[GROUP_OVERVIEW_ROW])
+        return ()
+
+    def finish(self) -> Iterator[DecodedChunk]:
+        if not self._rows:
+            return
+        rows = pa.Table.from_batches(self._rows).unify_dictionaries()
+        keys = {"group": rows.column("group").cast(pa.string()), "log_partition": rows.column("log_partition")}
+        keys |= _sorted_by(rows, self._asked)
+        order = _order(pa.table(keys), self._asked)
+        for start in range(0, len(order), MOST_ROWS):
+            part = rows.take(order[start : start + MOST_ROWS]).combine_chunks()
+            yield DecodedChunk({GROUP_OVERVIEW_ROW: part.to_batches()[0]}, np.arange(len(part)))
+
+
+def _latest(times: Sequence[int | None]) -> int | None:
+    return max((time for time in times if time is not None), default=None)
+
+
+def _rows(
+    overviews: list[Overview], wanted: Filter, asked: OverviewOptions, latest: int | None
+) -> Iterator[DecodedChunk]:
+    """The rows of logs that are asked for, in the order that is, some at a time."""
+    if tables := list(_index(overviews, asked)):
         index = _chosen(pa.concat_tables(tables), wanted, asked, latest)
         for start in range(0, len(index), MOST_ROWS):
-            yield _chunk(found, index.slice(start, MOST_ROWS))
+            yield _chunk(overviews, index.slice(start, MOST_ROWS))
 
 
 def _index(overviews: list[Overview], asked: OverviewOptions) -> Iterator[pa.Table]:
@@ -54,12 +112,7 @@ def _index(overviews: list[Overview], asked: OverviewOptions) -> Iterator[pa.Tab
         for numbers in overview.numbers():
             columns = {**overview.names(numbers), "log": np.full(len(numbers), log), "number": numbers}
             if asked.notable or asked.sort is not None or asked.idle_for is not None:
-                rows = pa.Table.from_batches([overview.rows(numbers)])
-                kinds, times = notability(rows)
-                columns |= {"kinds": kinds, "times": times, "last_record": rows.column("last_record")}
-                if asked.sort is not None:
-                    column = rows.column(asked.sort)
-                    columns["sorted"] = column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+                columns |= _sorted_by(pa.Table.from_batches([overview.rows(numbers)]), asked)
             yield pa.table(columns)
 
 
@@ -71,13 +124,30 @@ def _chosen(index: pa.Table, wanted: Filter, asked: OverviewOptions, latest: int
     if asked.idle_for is not None and latest is not None:
         last = index.column("last_record").cast(pa.int64())
         mask &= np.asarray(pc.less_equal(last, max(latest - asked.idle_for, -LARGEST_INT64)).fill_null(False))
+    index = index if mask.all() else index.filter(mask)
+    return index.take(_order(index, asked))
+
+
+def _sorted_by(rows: pa.Table, asked: OverviewOptions) -> dict[str, Vector | pa.ChunkedArray]:
+    """What of rows chooses them and puts them in order, beside the name."""
+    kinds, times = notability(rows)
+    columns: dict[str, Vector | pa.ChunkedArray] = {
+        "kinds": kinds, "times": times, "last_record": rows.column("last_record"),
+    }  # fmt: skip
+    if asked.sort is not None:
+        column = rows.column(asked.sort)
+        columns["sorted"] = column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+    return columns
+
+
+def _order(index: pa.Table, asked: OverviewOptions) -> pa.Array:
+    """Where the rows of an index stand in the order that is asked for."""
     by = [("group", "ascending"), ("log_partition", "ascending")]
     if asked.sort is not None:
         by.insert(0, ("sorted", "ascending" if index.column("sorted").type == pa.string() else "descending"))
     elif asked.notable:
         by = [("kinds", "descending"), ("times", "descending"), *by]
-    index = index if mask.all() else index.filter(mask)
-    return index.take(pc.sort_indices(index, by))
+    return pc.sort_indices(index, by)
 
 
 def _chunk(overviews: list[Overview], index: pa.Table) -> DecodedChunk:

@@ -13,6 +13,20 @@ from offdecode.sinks.parquet import ParquetSink, Report, storable
 _HELD_BYTES = 32 << 20  # more than this is not held back until a step ends
 
 
+def packed(batch: pa.RecordBatch) -> pa.Buffer:
+    """A batch as an Arrow stream."""
+    stream = pa.BufferOutputStream()
+    with pa.ipc.new_stream(stream, batch.schema) as writer:
+        writer.write_batch(batch)
+    return stream.getvalue()
+
+
+def unpacked(stream: pa.Buffer) -> pa.RecordBatch:
+    """The batch that was packed."""
+    (batch,) = pa.ipc.open_stream(stream)
+    return batch
+
+
 @dataclass(frozen=True, slots=True)
 class Carried:
     """Rows of a step: for each row type an Arrow stream. last: nothing of the step follows."""
@@ -23,8 +37,7 @@ class Carried:
 
     def write_to(self, sink: ParquetSink) -> None:
         for name, stream in self.streams:
-            for batch in pa.ipc.open_stream(stream):
-                sink.add(name, batch)
+            sink.add(name, unpacked(stream))
 
 
 class CarryingSink:
@@ -46,12 +59,9 @@ class CarryingSink:
 
     def write(self, chunk: DecodedChunk) -> None:
         for name, batch in storable(chunk, self._wanted, self._report):
-            stream = pa.BufferOutputStream()
-            with pa.ipc.new_stream(stream, batch.schema) as writer:
-                writer.write_batch(batch)
-            packed = stream.getvalue()
-            self._streams.append((name, packed))
-            self._size += packed.size
+            stream = packed(batch)
+            self._streams.append((name, stream))
+            self._size += stream.size
         if self._size > _HELD_BYTES:
             self._flush(last=False)
 

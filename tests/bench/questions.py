@@ -9,6 +9,7 @@ First it is asserted that each answer has the rows that the shape must give.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,7 @@ _FLOORS = {
     "growth": 2,
     "report": 3,
 }
+_PARTITIONS = 8
 _ENTRY_BYTES = 200  # of a key, group or open transaction
 
 
@@ -84,12 +86,33 @@ def growth(folder: Path, records: int) -> Iterator[Target]:
         yield Target(f"{name}: {question} of twice the log", seconds[1] / seconds[0], 2.2, at_most=True)
 
 
+def shared(folder: Path, records: int, runs: int) -> Iterator[Target]:
+    """Two processes against one, on partitions that each hold a log of this many records."""
+    segment = GROUP_SHAPES["fleet"].write(folder, records)
+    place = folder / f"partitions-{records}"
+    for number in range(_PARTITIONS):
+        partition = place / f"__consumer_offsets-{number}"
+        partition.mkdir(parents=True, exist_ok=True)
+        if not (partition / segment.name).exists():
+            os.link(segment, partition / segment.name)
+    for question in ("state", "generations", "with-generation", "transactions", "explain", "groups"):
+        commands = {jobs: [*command(question, place), "--jobs", jobs] for jobs in ("1", "2")}
+        assert printed(commands["1"]).digest == printed(commands["2"]).digest, (
+            f"{question}: two processes print something else"
+        )
+        times = alternating(commands, runs)
+        walls = {jobs: one.wall for jobs, one in times.items()}
+        print(f"{_PARTITIONS} partitions: {question} {walls['1']:.1f} s, two processes {walls['2']:.1f} s", flush=True)
+        yield Target(f"{_PARTITIONS} partitions: {question}, two against one", walls["1"] / walls["2"], 1.6, 1.8)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.questions")
     parser.add_argument("--shapes", default=",".join((*GROUP_SHAPES, "mixed")), help="names, separated by commas")
     parser.add_argument("--questions", default=",".join(QUESTIONS))
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--shared", action="store_true", help="measure two processes against one too")
     parser.add_argument("--growth", action="store_true", help="measure logs of twice the size too")
     parser.add_argument("--memory", action="store_true", help="measure peak memory too, in runs of their own")
     parser.add_argument("--folder", type=Path, default=FOLDER)
@@ -98,6 +121,8 @@ def main() -> None:
     targets: list[Target] = []
     if chosen.growth:
         targets += growth(chosen.folder, chosen.records)
+    if chosen.shared:
+        targets += shared(chosen.folder, chosen.records, chosen.runs)
     for name in chosen.shapes.split(","):
         shape = (GROUP_SHAPES | SHAPES)[name]
         records = max(int(chosen.records * shape.share), 1)
