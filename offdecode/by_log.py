@@ -29,8 +29,8 @@ class LogAnswer:
         """What other logs must know of this one for the rest, when all are read; it can be pickled."""
         return None
 
-    def rest(self, told: Sequence[Any]) -> Iterable[DecodedChunk]:
-        """What can be told when all logs are read. told: by each of them, in their order."""
+    def rest(self, told: Any) -> Iterable[DecodedChunk]:
+        """What can be told when all logs are read. told: what the question gathers of what each has told."""
         return ()
 
 
@@ -40,7 +40,8 @@ class ByLog:
 
     begin: the answer of a log, with the names of topic ids that are known; what a log tells is added to these. wanted,
     columns, lost: the rows that are read, as of Run.rows_by_log. names: {topic id: name} that lie beside the logs.
-    names_first: whether those that a log tells are of use to logs behind it before all are read.
+    names_first: whether those that a log tells are of use to logs behind it before all are read. gather: one of what
+    the logs have told, in their order.
     """
 
     wanted: Filter
@@ -49,6 +50,7 @@ class ByLog:
     columns: RowOptions | None = None
     lost: bool = False
     names_first: bool = True
+    gather: Callable[[Sequence[Any]], Any] = lambda told: None
 
 
 class Answers:
@@ -72,8 +74,8 @@ class Answers:
         """What the logs tell each other."""
         return [log.told() for log in self.logs.values()]
 
-    def rest(self, told: Sequence[Any]) -> Iterator[DecodedChunk]:
-        """What comes when all logs are read. told: by all of them."""
+    def rest(self, told: Any) -> Iterator[DecodedChunk]:
+        """What comes when all logs are read. told: as gathered."""
         for log in self.logs.values():
             yield from log.rest(told)
 
@@ -97,8 +99,13 @@ def put_together(chunks: Iterable[DecodedChunk], together: Together) -> Iterator
     yield from together.finish()
 
 
+def latest(times: Sequence[int | None]) -> int | None:
+    """The latest time of those that logs tell; None where none does."""
+    return max((time for time in times if time is not None), default=None)
+
+
 def answered(run: Run, question: ByLog) -> Iterator[DecodedChunk]:
     """The answers for all logs of a run: what each has alone, then the rest of each."""
     answers = Answers(question)
     yield from answers.first(run)
-    yield from answers.rest(answers.told())
+    yield from answers.rest(question.gather(answers.told()))

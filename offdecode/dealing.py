@@ -12,7 +12,7 @@ import pickle
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, NamedTuple
 
@@ -61,11 +61,11 @@ class _Read:
 
 @dataclass(frozen=True, slots=True)
 class _Through:
-    """A slot has nothing more. names: that its log told; missed: ids whose names were not known."""
+    """A slot has nothing more. names: that its log told; asked: ids whose names it needed before it told any."""
 
     told: list[Any] = field(default_factory=list)
     names: Names = field(default_factory=dict)
-    missed: set[str] = field(default_factory=set)
+    asked: set[str] = field(default_factory=set)
     stats: Stats = field(default_factory=Stats)
     refused: SourceError | None = None
 
@@ -96,7 +96,7 @@ class _Rest:
 
     logs: list[int]
     names: Names
-    told: list[Any]
+    told: Any
 
 
 def write_by_log(answer: Answer, run: Run, output: Output, problems: BinaryIO) -> None:
@@ -111,7 +111,7 @@ def write_by_log(answer: Answer, run: Run, output: Output, problems: BinaryIO) -
         if not isinstance(target, ParquetSink):
             target.flush()  # no process is to have what was begun in its buffer too
         writer = _Writer(target, sink, problems, answer.together())
-        deal = _Deal(run, writer.write)
+        deal = _Deal(run, question, writer.write)
         with closing(deal):
             converse(jobs, _Worker(run, question, answer, output, target), deal.take)
         writer.finish()
@@ -122,10 +122,17 @@ def _jobs(answer: Answer, run: Run, output: Output) -> int:
     evidence = run.evidence
     if answer.by_log is None or not CAN_FORK or output.strict or not isinstance(evidence, SegmentEvidence):
         return 1  # what stops at a problem must not have gone beyond it
-    if not evidence.plain:
+    if not evidence.plain or not _has_temporary_files():
         return 1
     pieces = min(len(evidence.histories), evidence.size // evidence.chunk_bytes)
     return max(min(output.jobs or cpu_count(), pieces), 1)
+
+
+def _has_temporary_files() -> bool:
+    try:
+        return bool(tempfile.gettempdir())
+    except FileNotFoundError:
+        return False
 
 
 class _Worker:
@@ -156,7 +163,7 @@ class _Worker:
             answers[log].names.update(given.names)
             self._rest(answers[log], given.told, _Slot(True, log), note)
 
-    def _rest(self, answers: Answers, told: list[Any], slot: _Slot, note: Callable[[_Note], None]) -> None:
+    def _rest(self, answers: Answers, told: Any, slot: _Slot, note: Callable[[_Note], None]) -> None:
         stats = Stats()
         self._write(answers.rest(told), stats, lambda made: note((slot, made)))
         note((slot, _Through(stats=stats)))
@@ -175,10 +182,8 @@ class _Worker:
             self._write(answers.first(run), stats, send)
         except SourceError as error:
             refused = error
-        before = {**self._question.names, **names}
-        learned = {key: name for key, name in answers.names.items() if before.get(key) != name}
-        missed = answers.names.missed if self._question.names_first else set()
-        send(_Through(answers.told(), learned, missed, stats, refused))
+        asked = answers.names.asked if self._question.names_first else set()
+        send(_Through(answers.told(), answers.names.told, asked, stats, refused))
         return answers
 
     def _write(self, chunks: Iterable[DecodedChunk], stats: Stats, send: Callable[[_Made], None]) -> None:
@@ -267,17 +272,13 @@ class _Held:
         self._file = tempfile.SpooledTemporaryFile(_MOST_IN_MEMORY, prefix="offdecode-")  # noqa: SIM115
 
     def add(self, made: _Rows | _Problems) -> None:
-        try:
+        with _full_disks_told():
             pickle.dump(made, self._file, protocol=5)
-        except OSError as error:
-            place = tempfile.gettempdir()
-            raise UsageError(
-                f"{place}: rows that wait for those before them cannot be written: {error.strerror}; TMPDIR names "
-                "another place, and --jobs 1 needs none"
-            ) from None
+            self._file.flush()
 
     def all(self) -> Iterator[_Rows | _Problems]:
-        self._file.seek(0)
+        with _full_disks_told():
+            self._file.seek(0)
         while True:
             try:
                 yield pickle.load(self._file)
@@ -285,29 +286,42 @@ class _Held:
                 return
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):
+            self._file.close()
+
+
+@contextmanager
+def _full_disks_told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = f"rows that wait for those before them cannot be kept in a temporary file: {error.strerror}"
+        raise UsageError(f"{reason}; TMPDIR names a place for it, and --jobs 1 needs none") from None
 
 
 class _Deal:
     """Gives logs to processes and hands on what these make of them, in order."""
 
-    def __init__(self, run: Run, hand_on: Callable[[_Rows | _Problems], None]) -> None:
+    def __init__(self, run: Run, question: ByLog, hand_on: Callable[[_Rows | _Problems], None]) -> None:
         assert isinstance(run.evidence, SegmentEvidence)
         self._run = run
         self._evidence = run.evidence
+        self._gather = question.gather
         self._hand_on = hand_on
         count = len(run.evidence.histories)
         self._todo = list(range(count))  # logs that wait for a process, as a heap
         self._idle: deque[int] = deque()
         self._worker: dict[int, int] = {}  # by log, the process that was given it last
         self._given: dict[int, Names] = {}  # by log, with these names
-        self._learned: dict[int, Names] = {}  # by log, what it tells
+        self._learned: dict[int, Names] = {}  # by log that is through, what it tells
         self._judged = 0  # of so many logs it is known with which names they are to be answered
-        self._again: set[int] = set()  # those that were answered with others
+        self._names = dict(question.names)  # with what those logs tell
+        self._again: dict[int, Names] = {}  # logs that were answered with other names than these
         self._slots = deque(_Slot(rest, log) for rest in (False, True) for log in range(count))  # still to be written
         self._held: dict[_Slot, _Held] = {}
         self._through: dict[_Slot, _Through] = {}
         self._told: list[Any] = []
+        self._gathered: Any = None
         self._refused: list[SourceError] = []
         for problem in run.evidence.problems:
             run.report(problem)
@@ -325,12 +339,17 @@ class _Deal:
         """What an idle process is to do; None: wait."""
         if not self._slots or self._slots[0].rest:
             own = [log for log, its in sorted(self._worker.items()) if its == worker]
-            return _Rest(own, self._names_before(len(self._worker)), self._told)
+            return _Rest(own, self._names, self._gathered)
         if not self._todo:
             return None
         log = heapq.heappop(self._todo)
-        self._worker[log], self._given[log] = worker, self._names_before(log)
-        return log, self._given[log]
+        names = self._again.get(log)
+        if names is None:
+            names = dict(self._names)
+            for before in range(self._judged, log):  # of those between, what is known already
+                names |= self._learned.get(before, {})
+        self._worker[log], self._given[log] = worker, names
+        return log, names
 
     def _add(self, slot: _Slot, made: _Made) -> None:
         if isinstance(made, _Read):
@@ -352,12 +371,13 @@ class _Deal:
     def _judge(self) -> None:
         """Ask for answers again that names change which logs before theirs tell."""
         while (log := self._judged) in self._learned:
-            slot = _Slot(False, log)
-            if _is_changed(self._through[slot], self._given[log], self._names_before(log)):
-                self._again.add(log)
+            slot, given = _Slot(False, log), self._given[log]
+            if any(given.get(key) != self._names.get(key) for key in self._through[slot].asked):
+                self._again[log] = dict(self._names)
                 self._drop(slot)
                 del self._through[slot]
                 heapq.heappush(self._todo, log)
+            self._names |= self._learned[log]
             self._judged += 1
 
     def _drop(self, slot: _Slot) -> None:
@@ -370,16 +390,9 @@ class _Deal:
         for slot in list(self._held):
             self._drop(slot)
 
-    def _names_before(self, log: int) -> Names:
-        """What all logs before one tell, as far as they are through."""
-        found: Names = {}
-        for other in range(log):
-            found |= self._learned.get(other, {})
-        return found
-
     def _stands(self, slot: _Slot) -> bool:
         """Whether what is made of the next slot will not be made again."""
-        return slot.rest or slot.log < self._judged or self._given.get(slot.log) == self._names_before(slot.log)
+        return slot.rest or slot.log < self._judged or self._given.get(slot.log) == self._names
 
     def _write(self) -> None:
         """Write what its turn has come to."""
@@ -398,9 +411,4 @@ class _Deal:
                 self._evidence.refuse_if_none(self._refused)
                 for problem in refusals(self._refused):
                     self._run.report(problem)
-
-
-def _is_changed(through: _Through, given: Names, names: Names) -> bool:
-    """Whether an answer would be another one with these names, of which some were given."""
-    new = {key: name for key, name in names.items() if given.get(key) != name}
-    return not through.missed.isdisjoint(new) or any(through.names.get(key, name) != name for key, name in new.items())
+                self._gathered = self._gather(self._told)

@@ -109,9 +109,7 @@ def share(count: int, feed: Feed, work: Work, on_note: Callable[[Any], None]) ->
     lanes = [_Lane() for _ in range(count)]
     pipes = {end for pipe in rings for end in pipe}.union(*(lane.ends for lane in lanes))
     processes = _Processes(pipes)
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
+    _flush()
     for index in range(count):
         turns = Turns(index, count, rings[index][0], rings[(index + 1) % count][1])
 
@@ -130,14 +128,12 @@ def converse(count: int, work: Callable[[Callable[[], Any], Callable[[Any], None
     """Run work(ask, note) in `count` forked processes, which are told one by one what to do.
 
     note(x) calls on_note(worker, x, reply) in this process, worker being its number; ask() waits for what it gives to
-    reply(worker, y). An exception in one process ends them all and is raised here.
+    reply(worker, y). An exception in one process, or its end, ends them all and is raised here.
     """
     asked = [os.pipe() for _ in range(count)]
     pipes = {end for pipe in asked for end in pipe}
     processes = _Processes(pipes)
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
+    _flush()
     for index in range(count):
         replies = asked[index][0]
 
@@ -155,10 +151,14 @@ def converse(count: int, work: Callable[[Callable[[], Any], Callable[[Any], None
         os.close(replies)
 
     def reply(worker: int, value: Any) -> None:
-        _send(asked[worker][1], value)
+        try:
+            _send(asked[worker][1], value)
+        except BrokenPipeError:  # not to be taken for a reader of the output that has gone
+            raise WorkerError(_ENDED) from None
 
     try:
-        processes.collect(lambda noted: on_note(noted[0], noted[1], reply))
+        # Those that wait to be told more would wait for ever when one has ended.
+        processes.collect(lambda noted: on_note(noted[0], noted[1], reply), until_failure=True)
     finally:
         for _, outlet in asked:
             os.close(outlet)
@@ -210,6 +210,13 @@ def _without_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _flush() -> None:
+    """No process is to have what was written before it began in its buffer too."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
 
 
 def _feed(feed: Feed, lanes: list[_Lane]) -> Any:
@@ -353,14 +360,15 @@ class _Processes:
         os.close(outlet)
         self._started[inlet] = process
 
-    def collect(self, on_note: Callable[[Any], None]) -> list[Any]:  # noqa: C901 - one loop over pipes, and its end
-        """What the jobs return. Gives on_note what they note meanwhile."""
+    def collect(self, on_note: Callable[[Any], None], *, until_failure: bool = False) -> list[Any]:  # noqa: C901
+        """What the jobs return. Gives on_note what they note meanwhile. until_failure: of one job, which ends all."""
         results: list[Any] = []
         errors: list[BaseException] = []
         waiting = list(self._started)
         through = False
         try:
-            while waiting:
+            failed = False
+            while waiting and not failed:
                 for inlet in select.select(waiting, (), ())[0]:
                     try:
                         kind, value = _receive(inlet)
@@ -374,7 +382,10 @@ class _Processes:
                         results.append(value)
                     elif kind == "error":
                         errors.append(value)
-            through = True
+                    if until_failure and kind in ("error", "gone"):
+                        failed = True
+                        break
+            through = not failed
         finally:
             for inlet, process in self._started.items():
                 os.close(inlet)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import random
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,10 +18,12 @@ import pytest
 from offdecode import dealing
 from offdecode.cli import cli
 from offdecode.errors import OffdecodeError, UsageError
+from offdecode.parallel import WorkerError, converse
 from offdecode.system import CAN_FORK
-from tests.command import COMMAND, ENVIRONMENT, TRANSACTIONS, run
+from tests.command import COMMAND, ENVIRONMENT, TRANSACTIONS, rows_of, run
 from tests.consumer_records import commit_4, epoch, held, member, topics
-from tests.segment_builder import Pair, commit, log
+from tests.segment_builder import TRANSACTIONAL as IN_TRANSACTION
+from tests.segment_builder import Header, Pair, batch, commit, log, marker
 from tests.truth import LogSet, log_sets
 
 pytestmark = pytest.mark.skipif(not CAN_FORK, reason="logs are shared by fork, on Linux only")
@@ -158,6 +161,46 @@ def test_names_that_other_logs_tell(question: str, tmp_path: Path, dealt: list[d
     assert (again[2] > 0) == (question not in ("state", "transactions", "decode --with-transactional-id"))
 
 
+def test_names_that_contradict_each_other(tmp_path: Path) -> None:
+    """The last one that was told counts: of a file of names, of another log, of the log itself."""
+    one = f"{1:032x}"
+    told = [[[topics(f"g{number}", {one: name})]] for number, name in enumerate("xyx")]
+    holds = [
+        [[epoch(f"g{number}", at), member(f"g{number}", "m"), held(f"g{number}", "m", at, {one: [at % 5]})]
+         for at in range(1, 99)]
+        for number in range(5)
+    ]  # fmt: skip
+    logs = [log([*holds[number], *told[number], *holds[number]]) for number in range(3)]
+    paths = segments(tmp_path / "broker", *logs, *(log(holds[number]) for number in (3, 4)))
+    names = tmp_path / "names"
+    names.write_text(f"{base64.urlsafe_b64encode(bytes.fromhex(one)).decode().rstrip('=')} wrong\n")
+    for question in ("generations", "explain", "state", "groups"):
+        alone = written(question, paths, tmp_path / question, 1, "--topic-ids", str(names))
+        for jobs in (2, 5):
+            assert written(question, paths, tmp_path / question, jobs, "--topic-ids", str(names)) == alone
+    rows = rows_of((tmp_path / "generations" / "rows-5").read_bytes())
+    shown: list[set[str]] = [set() for _ in range(5)]
+    for row in rows:
+        shown[row["log_partition"]] |= {item["topic"] for one in row["members"] for item in one["assignment"]}
+    assert shown == [{"wrong", "x"}, {"x", "y"}, {"y", "x"}, {"x"}, {"x"}]
+
+
+def test_rows_are_the_same_in_every_process(tmp_path: Path) -> None:
+    """Python's hashes of texts differ from process to process."""
+    ids = {f"{number:032x}": f"topic-{number}" for number in range(1, 7)}
+    data = batch([topics("g", ids), epoch("g", 1), member("g", "m"), held("g", "m", 1, {one: [0] for one in ids})])
+    for at in range(12):
+        data += batch([commit("g", f"topic-{at % 6 + 1}", offset=at // 6)], Header(4 + at, IN_TRANSACTION, 5, 0))
+    (place,) = segments(tmp_path / "broker", data + marker(16, 5, commit=False))
+    found = {
+        subprocess.run([*COMMAND, "explain", place], env={**ENVIRONMENT, "PYTHONHASHSEED": str(seed)},
+                       check=True, capture_output=True).stdout
+        for seed in range(1, 7)
+    }  # fmt: skip
+    assert len(found) == 1
+    assert found.pop().count(b'"kind":"aborted"') == 12
+
+
 def test_what_is_no_log_of_the_topic(tmp_path: Path) -> None:
     other = log([[(b"key of a user", b"value")]] * 900)
     logs = [log([[commit(f"g{number}")]] * 300) for number in range(3)]
@@ -197,14 +240,58 @@ def slow_for_the_first(first: object) -> object:
     return wait
 
 
-def test_a_process_that_vanishes_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def vanish(self: object, number: int, *given: object) -> None:
-        os._exit(9)
+def vanish() -> None:
+    os._exit(9)
+
+
+def run_out_of_memory() -> None:
+    raise MemoryError
+
+
+def fail() -> None:
+    raise UsageError("no room")
+
+
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [(vanish, "not complete"), (run_out_of_memory, ""), (fail, "no room")],
+    ids=["vanishes", "memory", "error"],
+)
+def test_a_process_that_ends_while_another_waits(
+    end: Callable[[], None], error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others would wait for ever for what the first log tells."""
+    first = dealing._Worker._first
+
+    def end_late(self: dealing._Worker, number: int, *given: object) -> object:
+        if number == 0:
+            time.sleep(0.5)
+            end()
+        return first(self, number, *given)  # type: ignore[arg-type]
 
     paths = segments(tmp_path / "broker", *(log([[commit(f"g{number}")]] * 300) for number in range(4)))
-    monkeypatch.setattr(dealing._Worker, "_first", vanish)
-    with pytest.raises(OffdecodeError, match="not complete"):
+    monkeypatch.setattr(dealing._Worker, "_first", end_late)
+    with pytest.raises((OffdecodeError, MemoryError), match=error):
         written("explain", paths, tmp_path / "out", 2)
+    assert not (tmp_path / "out" / "rows-2").exists()
+
+
+def test_a_process_that_is_killed_while_it_waits() -> None:
+    """That its pipe is closed is not taken for a reader who has gone: that would end the command in silence."""
+
+    def work(ask: Callable[[], object], note: Callable[[object], None]) -> None:
+        note(os.getpid())
+        ask()
+
+    def on_note(worker: int, pid: object, reply: Callable[[int, object], None]) -> None:
+        assert isinstance(pid, int)
+        os.kill(pid, signal.SIGKILL)
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            time.sleep(0.01)
+        reply(worker, "go on")
+
+    with pytest.raises(WorkerError, match="not complete"):
+        converse(1, work, on_note)
 
 
 def test_a_reader_that_goes_and_an_interrupt(tmp_path: Path) -> None:

@@ -13,18 +13,28 @@ from offdecode.schemas import offset_commit
 
 
 class TopicNames(dict[str, str]):
-    """{topic id: name}. missed: ids whose name was asked for and not known."""
+    """{topic id: name}: those given, and those that a log tells. The last one that is told counts.
+
+    told: what was told. asked: ids whose name was looked up before it was told, be it known or not.
+    """
 
     def __init__(self, names: Mapping[str, str]) -> None:
         super().__init__(names)
-        self.missed: set[str] = set()
+        self.told: dict[str, str] = {}
+        self.asked: set[str] = set()
 
     def get(self, key: str, default: Any = None) -> Any:
-        found = super().get(key)
-        if found is not None:
-            return found
-        self.missed.add(key)
-        return default
+        if key not in self.told:
+            self.asked.add(key)
+        return super().get(key, default)
+
+    def __setitem__(self, key: str, name: str) -> None:
+        self.told[key] = name
+        super().__setitem__(key, name)
+
+    def update(self, names: Mapping[str, str]) -> None:  # type: ignore[override]
+        self.told.update(names)
+        super().update(names)
 
 
 def learn_topic_names(chunk: DecodedChunk, names: dict[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,7 +55,7 @@ def explain_by_log(run: Run, asked: ExplainOptions, names: TopicIds, chosen: Mov
         return _Explained(asking, log, known, TopicDeletions(cluster.deleted_directories, cluster.removed_topics))
 
     read = replace(pushed(rows, ("until",)), row_types=(*EXPLAINED, MARKER_ROW))
-    return ByLog(read, begin, run.evidence.topic_names(names.topic_ids))
+    return ByLog(read, begin, run.evidence.topic_names(names.topic_ids), gather=TopicMoves.of_all)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,8 @@ class _Explained(LogAnswer):
     def told(self) -> TopicMoves:
         return self._deletions.noted
 
-    def rest(self, told: Sequence[TopicMoves]) -> Iterator[DecodedChunk]:
-        for noted in told:
-            self._deletions.learn(noted)
-        for _, chunk in self._deletions.weighed():
+    def rest(self, told: TopicMoves) -> Iterator[DecodedChunk]:
+        for _, chunk in self._deletions.weighed(told):
             yield chunk
 
     def _wanted(self, chunks: Iterator[DecodedChunk]) -> Iterator[DecodedChunk]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from offdecode.by_log import ByLog, LogAnswer, Together, answered, put_together
@@ -58,7 +58,7 @@ class _Generations(LogAnswer):
         self._replay.records_missing = rows.first_gap is not None
         yield from self._wanted(self._replay.apply(rows.chunk))
 
-    def rest(self, told: Sequence[None]) -> Iterator[DecodedChunk]:
+    def rest(self, told: None) -> Iterator[DecodedChunk]:
         yield from self._wanted(self._replay.finish())
 
     def _wanted(self, events: Iterable[GroupEvent]) -> Iterator[DecodedChunk]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.by_log import Answers, ByLog, LogAnswer, Together
+from offdecode.by_log import Answers, ByLog, LogAnswer, Together, latest
 from offdecode.evidence import LogId
 from offdecode.filtering import key_mask, pushed
 from offdecode.history.movements.moves import Moves
@@ -28,7 +28,7 @@ def groups(run: Run, asked: OverviewOptions, known: ExplainOptions, names: Topic
     yield from answers.first(run)
     logs = [log for log in answers.logs.values() if isinstance(log, _Groups)]
     wanted = pushed(run.request.rows, GROUPS)
-    yield from _rows([log.overview for log in logs if log.through], wanted, asked, _latest(answers.told()))
+    yield from _rows([log.overview for log in logs if log.through], wanted, asked, latest(answers.told()))
 
 
 def groups_by_log(run: Run, asked: OverviewOptions, known: ExplainOptions, names: TopicIds) -> ByLog:
@@ -41,7 +41,7 @@ def groups_by_log(run: Run, asked: OverviewOptions, known: ExplainOptions, names
         return _Groups(moves, Overview(moves, retention_ms), pushed(rows, GROUPS), asked)
 
     columns = replace(run.request.columns, sizes=True)
-    return ByLog(pushed(rows, ("until",)), begin, run.evidence.topic_names(names.topic_ids), columns)
+    return ByLog(pushed(rows, ("until",)), begin, run.evidence.topic_names(names.topic_ids), columns, gather=latest)
 
 
 class _Groups(LogAnswer):
@@ -64,9 +64,9 @@ class _Groups(LogAnswer):
     def told(self) -> int | None:
         return self.overview.latest
 
-    def rest(self, told: Sequence[int | None]) -> Iterator[DecodedChunk]:
+    def rest(self, told: int | None) -> Iterator[DecodedChunk]:
         if self.through:
-            yield from _rows([self.overview], self._wanted, self._asked, _latest(told))
+            yield from _rows([self.overview], self._wanted, self._asked, told)
 
 
 class GroupsTogether(Together):
@@ -92,16 +92,10 @@ class GroupsTogether(Together):
             yield DecodedChunk({GROUP_OVERVIEW_ROW: part.to_batches()[0]}, np.arange(len(part)))
 
 
-def _latest(times: Sequence[int | None]) -> int | None:
-    return max((time for time in times if time is not None), default=None)
-
-
-def _rows(
-    overviews: list[Overview], wanted: Filter, asked: OverviewOptions, latest: int | None
-) -> Iterator[DecodedChunk]:
+def _rows(overviews: list[Overview], wanted: Filter, asked: OverviewOptions, now: int | None) -> Iterator[DecodedChunk]:
     """The rows of logs that are asked for, in the order that is, some at a time."""
     if tables := list(_index(overviews, asked)):
-        index = _chosen(pa.concat_tables(tables), wanted, asked, latest)
+        index = _chosen(pa.concat_tables(tables), wanted, asked, now)
         for start in range(0, len(index), MOST_ROWS):
             yield _chunk(overviews, index.slice(start, MOST_ROWS))
 
@@ -116,14 +110,14 @@ def _index(overviews: list[Overview], asked: OverviewOptions) -> Iterator[pa.Tab
             yield pa.table(columns)
 
 
-def _chosen(index: pa.Table, wanted: Filter, asked: OverviewOptions, latest: int | None) -> pa.Table:
+def _chosen(index: pa.Table, wanted: Filter, asked: OverviewOptions, now: int | None) -> pa.Table:
     """The rows that are asked for, in the order that is."""
     mask = key_mask(wanted, index)
     if asked.notable:
         mask &= np.asarray(index.column("kinds")) > 0
-    if asked.idle_for is not None and latest is not None:
+    if asked.idle_for is not None and now is not None:
         last = index.column("last_record").cast(pa.int64())
-        mask &= np.asarray(pc.less_equal(last, max(latest - asked.idle_for, -LARGEST_INT64)).fill_null(False))
+        mask &= np.asarray(pc.less_equal(last, max(now - asked.idle_for, -LARGEST_INT64)).fill_null(False))
     index = index if mask.all() else index.filter(mask)
     return index.take(_order(index, asked))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.by_log import Answers, ByLog, LogAnswer
+from offdecode.by_log import Answers, ByLog, LogAnswer, latest
 from offdecode.errors import UsageError
 from offdecode.evidence import LogId
 from offdecode.filtering import pushed
@@ -42,12 +42,13 @@ def state_request(source: Source, asked: StateOptions, rows: Filter, reading: Re
 
 def state(run: Run, asked: StateOptions, names: TopicIds) -> Iterator[DecodedChunk]:
     """The state of the request's groups at the moment asked for, log by log."""
-    answers = Answers(state_by_log(run, asked, names))
+    question = state_by_log(run, asked, names)
+    answers = Answers(question)
     yield from answers.first(run)
     told = answers.told()
     if asked.as_of_offset is not None and not told:
         raise UsageError(f"there is no log of partition {asked.as_of_offset[0]} of the offsets topic")
-    yield from answers.rest(told)
+    yield from answers.rest(question.gather(told))
 
 
 def state_by_log(run: Run, asked: StateOptions, names: TopicIds) -> ByLog:
@@ -65,7 +66,9 @@ def state_by_log(run: Run, asked: StateOptions, names: TopicIds) -> ByLog:
     def begin(log: LogId, known: TopicNames) -> LogAnswer:
         return _State(question, known, shown)
 
-    return ByLog(pushed(rows, GROUPS), begin, run.evidence.topic_names(names.topic_ids), names_first=False)
+    return ByLog(
+        pushed(rows, GROUPS), begin, run.evidence.topic_names(names.topic_ids), names_first=False, gather=latest
+    )
 
 
 class _State(LogAnswer):
@@ -86,10 +89,8 @@ class _State(LogAnswer):
     def told(self) -> int | None:
         return self._state.latest
 
-    def rest(self, told: Sequence[int | None]) -> Iterator[DecodedChunk]:
-        now = self._moment
-        if now is None:
-            now = max((time for time in told if time is not None), default=None)
+    def rest(self, told: int | None) -> Iterator[DecodedChunk]:
+        now = told if self._moment is None else self._moment
         if self._coverage is not None:
             yield from map(self._shown, self._state.chunks(self._coverage, now))
 

@@ -32,6 +32,15 @@ class TopicMoves(NamedTuple):
     logs: frozenset[LogId]
     latest: dict[str, dict[LogId, int]]
 
+    @staticmethod
+    def of_all(noted: Sequence[TopicMoves]) -> TopicMoves:
+        """What was noted of logs, together."""
+        latest: dict[str, dict[LogId, int]] = defaultdict(dict)
+        for one in noted:
+            for topic, known in one.latest.items():
+                latest[topic].update(known)
+        return TopicMoves(frozenset().union(*(one.logs for one in noted)), dict(latest))
+
 
 class TopicDeletions:
     """Holds movements that a topic's deletion may have caused, until all logs are read.
@@ -59,21 +68,16 @@ class TopicDeletions:
 
     def note_latest(self, log: LogId, topics: Sequence[str], latest: Vector) -> None:
         """The same by the latest time at which an offset of each topic moved; ABSENT = it did not."""
-        moves = {topic: {log: time} for topic, time in zip(topics, latest.tolist(), strict=True) if time != ABSENT}
-        self.learn(TopicMoves(frozenset([log]), moves))
+        self._logs.add(log)
+        for topic, known in zip(topics, latest.tolist(), strict=True):
+            if known != ABSENT:
+                by_log = self._latest[topic]
+                by_log[log] = max(by_log.get(log, known), known)
 
     @property
     def noted(self) -> TopicMoves:
         """What was noted."""
-        return TopicMoves(frozenset(self._logs), dict(self._latest))
-
-    def learn(self, noted: TopicMoves) -> None:
-        """Take notice of what was noted of other logs."""
-        self._logs |= noted.logs
-        for topic, latest in noted.latest.items():
-            known = self._latest[topic]
-            for log, time in latest.items():
-                known[log] = max(known.get(log, time), time)
+        return TopicMoves(frozenset(self._logs), self._latest)
 
     def hold(self, log: LogId, chunk: DecodedChunk) -> DecodedChunk:
         """The chunk without the movements that are held."""
@@ -88,18 +92,18 @@ class TopicDeletions:
         self._held.append((log, batch.filter(arrow(held))))
         return chunk.where(~held)
 
-    def weighed(self) -> Iterator[tuple[LogId, DecodedChunk]]:
-        """What was held, with its log.
+    def weighed(self, moves: TopicMoves) -> Iterator[tuple[LogId, DecodedChunk]]:
+        """What was held, with its log. moves: what was noted of all logs.
 
         Of low confidence where another log goes on with the topic, of high only beside other logs.
         """
         for log, batch in self._held:
-            rows = [self._weigh(log, row) for row in batch.to_pylist()]
+            rows = [self._weigh(log, row, moves) for row in batch.to_pylist()]
             found = pa.RecordBatch.from_pylist(rows, schema=row_type(MOVEMENT_ROW).arrow_schema)
             yield log, DecodedChunk({MOVEMENT_ROW: found}, np.arange(len(found)))
 
-    def _weigh(self, log: LogId, row: dict[str, Any]) -> dict[str, Any]:
-        others = [time for other, time in self._latest.get(row["topic"], {}).items() if other != log]
+    def _weigh(self, log: LogId, row: dict[str, Any], moves: TopicMoves) -> dict[str, Any]:
+        others = [time for other, time in moves.latest.get(row["topic"], {}).items() if other != log]
         time = row["log_timestamp"]
         if time is not None and max(others, default=0) > time.timestamp() * 1000 + _LATER_MS:
             return {**row, "confidence": "low", "signals": [*row["signals"], "other_logs_keep_topic"]}
@@ -108,7 +112,7 @@ class TopicDeletions:
             row = {**row, "cause": _TOPIC_DELETED, "confidence": "high"}
         if signals or row["cause"] != _TOPIC_DELETED:
             return {**row, "signals": [*row["signals"], *signals]}
-        if row["confidence"] == "high" and len(self._logs) == 1:
+        if row["confidence"] == "high" and len(moves.logs) == 1:
             return {**row, "confidence": "medium"}
         return row
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from offdecode.by_log import ByLog, LogAnswer, answered
+from offdecode.by_log import ByLog, LogAnswer, answered, latest
 from offdecode.cluster import Cluster
 from offdecode.filtering import keep, pushed
 from offdecode.history.offsets.transactions import DECIDED, ROW_OPTIONS, ROW_TYPES, Row, TransactionReplay
@@ -26,7 +26,7 @@ def transactions(run: Run, asked: TransactionOptions) -> Iterator[DecodedChunk]:
 def transactions_by_log(run: Run, asked: TransactionOptions) -> ByLog:
     """The same."""
     read = replace(pushed(run.request.rows, GROUPS), row_types=ROW_TYPES)
-    return ByLog(read, lambda log, names: _Transactions(run, asked), columns=ROW_OPTIONS)
+    return ByLog(read, lambda log, names: _Transactions(run, asked), columns=ROW_OPTIONS, gather=latest)
 
 
 class _Transactions(LogAnswer):
@@ -49,10 +49,9 @@ class _Transactions(LogAnswer):
     def told(self) -> int | None:
         return self._replay.latest
 
-    def rest(self, told: Sequence[int | None]) -> Iterator[DecodedChunk]:
+    def rest(self, told: int | None) -> Iterator[DecodedChunk]:
         if self._coverage is not None:
-            now = max((time for time in told if time is not None), default=None)
-            yield from self._chosen(self._replay.finish(self._coverage, self._topic, now))
+            yield from self._chosen(self._replay.finish(self._coverage, self._topic, now=told))
 
     def _chosen(self, rows: Iterator[Row]) -> Iterator[DecodedChunk]:
         wanted = [row for row in rows if _is_asked(row["status"], self._asked)]

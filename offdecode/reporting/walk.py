@@ -148,7 +148,7 @@ class _Walk:
                 log.take(item.chunk, item.first_gap)
             else:
                 log.finish(item.coverage)
-        for held, chunk in self._deletions.weighed():
+        for held, chunk in self._deletions.weighed(self._deletions.noted):
             self._mark(held, chunk)
 
     def _begin(self, log: LogId) -> LogWalk:

@@ -265,7 +265,7 @@ class Owners:
         group = self._keys.groups.number((event.log_partition, event.group))
         if (members := self._held.pop(group, None)) is not None:
             self._unnamed.pop(group, None)
-            held = {partition for member in members.values() for partition in member.partitions}
+            held = dict.fromkeys(partition for member in members.values() for partition in member.partitions)
             keys = np.array([self._key(group, *partition) for partition in held], np.int64)
             self._key_timeline.note_all(keys, place, -1, ABSENT)
         epoch = ABSENT if event.epoch is None else event.epoch
@@ -372,7 +372,9 @@ class Owners:
             self._held[group][member_id] = held
         self._count_unnamed(group, before, held)
         if before is not None:
-            for topic, partition in before.partitions - held.partitions:
+            for topic, partition in before.partitions:
+                if (topic, partition) in held.partitions:
+                    continue
                 key = self._key(group, topic, partition)
                 if self._holder[key] == before.member:  # else another member has it already
                     self._holder[key] = -1
@@ -418,10 +420,11 @@ class Owners:
         pairs = pa.table({
             "id": commits.batch.column("topic_id"), "name": commits.batch.column("topic")
         }).group_by(["id", "name"]).aggregate([]).to_pylist()  # fmt: skip
-        new = {pair["id"]: pair["name"] for pair in pairs if pair["id"] is not None and pair["id"] not in names}
+        told = {pair["id"]: pair["name"] for pair in pairs if pair["id"] is not None}
+        new = {key for key, name in told.items() if dict.get(names, key) != name}  # so looked up, it is not asked for
+        names.update(told)
         if not new:
             return
-        names.update(new)
         for group, members in self._held.items():
             for member_id, held in list(members.items()):
                 if held.unnamed and any(item.topic_id in new for item in held.assignment):
@@ -468,7 +471,7 @@ class _Held:
         self.epoch = epoch
         self.assignment = assignment
         self.subtopologies = subtopologies
-        self.partitions: set[_Partition] = set()
+        self.partitions: dict[_Partition, None] = {}  # a set in order: keys are numbered as they are met
         self.unnamed = 0
         for item in assignment:
             if item.subtopology is not None:
@@ -477,4 +480,4 @@ class _Held:
                 name = item.topic if item.topic_id is None else names.get(item.topic_id)
                 topics = () if name is None else (name,)
             self.unnamed |= not topics
-            self.partitions |= {(topic, partition) for topic in topics for partition in item.partitions}
+            self.partitions |= dict.fromkeys((topic, partition) for topic in topics for partition in item.partitions)
