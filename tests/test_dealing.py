@@ -254,11 +254,11 @@ def fail() -> None:
 
 @pytest.mark.parametrize(
     ("end", "error"),
-    [(vanish, "not complete"), (run_out_of_memory, ""), (fail, "no room")],
+    [(vanish, "not complete"), (run_out_of_memory, None), (fail, "no room")],
     ids=["vanishes", "memory", "error"],
 )
 def test_a_process_that_ends_while_another_waits(
-    end: Callable[[], None], error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    end: Callable[[], None], error: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others would wait for ever for what the first log tells."""
     first = dealing._Worker._first
