@@ -45,6 +45,13 @@ class _Slot(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class _Lines:
+    """Lines of rows; they cross from one process to another without a copy of their own."""
+
+    data: bytes | memoryview | pickle.PickleBuffer
+
+
+@dataclass(frozen=True, slots=True)
 class _Problems:
     """Lines of problems."""
 
@@ -85,7 +92,7 @@ class _Chunk:
         return DecodedChunk({name: unpacked(stream) for name, stream in self.streams}, self.order)
 
 
-_Rows = bytes | Carried | _Chunk  # bytes: as lines
+_Rows = _Lines | Carried | _Chunk
 _Made = _Rows | _Problems | _Read | _Through
 _Note = tuple[_Slot, _Made] | None  # None: the process asks what to do
 
@@ -175,7 +182,7 @@ class _Worker:
         evidence = self._run.evidence
         assert isinstance(evidence, SegmentEvidence)
         answers, stats, refused = Answers(self._question, names), Stats(), None
-        report = ProblemLines(_Sending(lambda data: send(_Problems(data)), 1), stats, strict=False)
+        report = ProblemLines(_Sending(lambda data: send(_Problems(bytes(data))), 1), stats, strict=False)
         run = Run(self._run.request, report, stats, evidence.only(log))
         run.meter = lambda size, rows: send(_Read(size, rows))
         try:
@@ -188,7 +195,7 @@ class _Worker:
 
     def _write(self, chunks: Iterable[DecodedChunk], stats: Stats, send: Callable[[_Made], None]) -> None:
         """Send what a sink makes of chunks, of those before an error too."""
-        report = ProblemLines(_Sending(lambda data: send(_Problems(data)), 1), stats, strict=False)
+        report = ProblemLines(_Sending(lambda data: send(_Problems(bytes(data))), 1), stats, strict=False)
         sink: Sink
         end: Callable[[], None]
         if self._whole:
@@ -197,7 +204,7 @@ class _Worker:
             sink = carrying = CarryingSink(self._types, report, send, 0, 0)
             end = carrying.end_step
         else:
-            lines = _Sending(send, _SENT_BYTES)
+            lines = _Sending(lambda data: send(_Lines(pickle.PickleBuffer(data))), _SENT_BYTES)
             sink, end = line_sink(lines, self._run.request, self._output, self._answer.row_types), lines.flush
         try:
             for chunk in chunks:
@@ -209,14 +216,14 @@ class _Worker:
 class _Sending:
     """A stream that sends what was written to it, at least so many bytes at a time."""
 
-    def __init__(self, send: Callable[[bytes], None], least: int) -> None:
+    def __init__(self, send: Callable[[bytes | memoryview], None], least: int) -> None:
         self._send = send
         self._least = least
-        self._held: list[bytes] = []
+        self._held: list[bytes | memoryview] = []
         self._size = 0
 
     def write(self, data: bytes | memoryview) -> int:
-        self._held.append(bytes(data))
+        self._held.append(data)
         self._size += len(data)
         if self._size >= self._least:
             self.flush()
@@ -224,7 +231,7 @@ class _Sending:
 
     def flush(self) -> None:
         if self._held:
-            self._send(b"".join(self._held))
+            self._send(self._held[0] if len(self._held) == 1 else b"".join(self._held))
         self._held, self._size = [], 0
 
 
@@ -255,7 +262,7 @@ class _Writer:
             made.write_to(self._target)
         else:
             assert not isinstance(self._target, ParquetSink)
-            self._target.write(made)
+            self._target.write(made.data)
 
     def finish(self) -> None:
         self._write_chunks(self._together.finish())
@@ -270,20 +277,20 @@ class _Held:
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(_MOST_IN_MEMORY, prefix="offdecode-")  # noqa: SIM115
+        self._parts: list[tuple[int, bool]] = []  # bytes, and whether they are lines of rows as they are
 
     def add(self, made: _Rows | _Problems) -> None:
+        data = made.data if isinstance(made, _Lines) else pickle.dumps(made, protocol=5)
         with _full_disks_told():
-            pickle.dump(made, self._file, protocol=5)
+            self._parts.append((self._file.write(data), isinstance(made, _Lines)))
             self._file.flush()
 
     def all(self) -> Iterator[_Rows | _Problems]:
         with _full_disks_told():
             self._file.seek(0)
-        while True:
-            try:
-                yield pickle.load(self._file)
-            except EOFError:
-                return
+        for size, are_lines in self._parts:
+            data = self._file.read(size)
+            yield _Lines(data) if are_lines else pickle.loads(data)
 
     def close(self) -> None:
         with suppress(OSError):
