@@ -24,7 +24,7 @@ from offdecode.evidence import SegmentEvidence, refusals
 from offdecode.model import DecodedChunk, Vector
 from offdecode.options import Output
 from offdecode.parallel import converse
-from offdecode.request import Stats
+from offdecode.request import Report, Stats
 from offdecode.run import Run
 from offdecode.sinks.carried import Carried, CarryingSink, packed, unpacked
 from offdecode.sinks.parquet import ParquetSink
@@ -171,9 +171,12 @@ class _Worker:
             self._rest(answers[log], given.told, _Slot(True, log), note)
 
     def _rest(self, answers: Answers, told: Any, slot: _Slot, note: Callable[[_Note], None]) -> None:
+        def send(made: _Made) -> None:
+            note((slot, made))
+
         stats = Stats()
-        self._write(answers.rest(told), stats, lambda made: note((slot, made)))
-        note((slot, _Through(stats=stats)))
+        self._write(answers.rest(told), _problem_lines(stats, send), send)
+        send(_Through(stats=stats))
 
     def _first(self, log: int, names: Names, note: Callable[[_Note], None]) -> Answers:
         def send(made: _Made) -> None:
@@ -182,20 +185,19 @@ class _Worker:
         evidence = self._run.evidence
         assert isinstance(evidence, SegmentEvidence)
         answers, stats, refused = Answers(self._question, names), Stats(), None
-        report = ProblemLines(_Sending(lambda data: send(_Problems(bytes(data))), 1), stats, strict=False)
+        report = _problem_lines(stats, send)
         run = Run(self._run.request, report, stats, evidence.only(log))
         run.meter = lambda size, rows: send(_Read(size, rows))
         try:
-            self._write(answers.first(run), stats, send)
+            self._write(answers.first(run), report, send)
         except SourceError as error:
             refused = error
         asked = answers.names.asked if self._question.names_first else set()
         send(_Through(answers.told(), answers.names.told, asked, stats, refused))
         return answers
 
-    def _write(self, chunks: Iterable[DecodedChunk], stats: Stats, send: Callable[[_Made], None]) -> None:
+    def _write(self, chunks: Iterable[DecodedChunk], report: Report, send: Callable[[_Made], None]) -> None:
         """Send what a sink makes of chunks, of those before an error too."""
-        report = ProblemLines(_Sending(lambda data: send(_Problems(bytes(data))), 1), stats, strict=False)
         sink: Sink
         end: Callable[[], None]
         if self._whole:
@@ -211,6 +213,10 @@ class _Worker:
                 sink.write(chunk)
         finally:
             end()
+
+
+def _problem_lines(stats: Stats, send: Callable[[_Problems], None]) -> ProblemLines:
+    return ProblemLines(_Sending(lambda data: send(_Problems(bytes(data))), 1), stats, strict=False)
 
 
 class _Sending:
