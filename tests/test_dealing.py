@@ -110,20 +110,22 @@ def test_damaged_logs(question: str, tmp_path: Path, dealt: list[dealing._Deal])
 
 
 def test_csv_and_parquet(tmp_path: Path) -> None:
-    found = {}
-    for jobs in ("1", "3"):
-        table, files = tmp_path / f"{jobs}.csv", tmp_path / jobs
-        for place, form in ((table, "csv"), (files, "parquet")):
-            for name in ("explain", "groups"):
-                target = place / name if form == "parquet" else place.with_name(f"{jobs}-{name}.csv")
-                words = [name, "--format", form, "-o", target, "--problems", tmp_path / "problems", "--jobs", jobs]
-                assert cli.main([str(word) for word in (*words, TRANSACTIONS / "log")], standalone_mode=False) == 0
-        found[jobs] = (
-            [path.read_bytes() for path in sorted(tmp_path.glob(f"{jobs}-*.csv"))],
-            {path.name: pq.read_table(path) for path in sorted(files.glob("*/*.parquet"))},
-        )
-    assert found["1"] == found["3"]
-    assert found["1"][1]["movement.parquet"].num_rows > 20
+    logs = (
+        log([[commit(f"g{(number + at) % 7}", offset=at % (number + 4))] for at in range(300)]) for number in range(3)
+    )
+    paths = [TRANSACTIONS / "log"], segments(tmp_path / "broker", *logs)
+    for number, question in enumerate(("explain", "groups --notable", "groups --sort commits")):
+        for at, place in enumerate(paths):
+            found = []
+            for jobs in (1, 3):
+                folder = tmp_path / f"{number}-{at}-{jobs}"
+                _, _, status = written(question, place, tmp_path, jobs, "--format", "csv")
+                words = [*question.split(), "-o", folder, "--format", "parquet", "--jobs", jobs, *place]
+                assert cli.main([str(word) for word in words], standalone_mode=False) == status == 0
+                (file,) = (path for path in folder.iterdir() if path.stem in ("movement", "group_overview"))
+                found.append(((tmp_path / f"rows-{jobs}").read_bytes(), file.read_bytes()))
+                assert pq.read_table(file).num_rows > 4
+            assert found[0] == found[1]
 
 
 def test_statistics(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

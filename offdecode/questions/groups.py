@@ -88,8 +88,8 @@ class GroupsTogether(Together):
         keys |= _sorted_by(rows, self._asked)
         order = _order(pa.table(keys), self._asked)
         for start in range(0, len(order), MOST_ROWS):
-            part = rows.take(order[start : start + MOST_ROWS]).combine_chunks()
-            yield DecodedChunk({GROUP_OVERVIEW_ROW: part.to_batches()[0]}, np.arange(len(part)))
+            (batch,) = rows.take(order[start : start + MOST_ROWS]).combine_chunks().to_batches()
+            yield _as_they_appear(batch)
 
 
 def _rows(overviews: list[Overview], wanted: Filter, asked: OverviewOptions, now: int | None) -> Iterator[DecodedChunk]:
@@ -152,4 +152,17 @@ def _chunk(overviews: list[Overview], index: pa.Table) -> DecodedChunk:
     if len(batches) > 1:
         table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
         batch = table.take(arrow(np.argsort(stable_order(log)))).to_batches()[0]
+    return _as_they_appear(batch) if len(overviews) > 1 else _chunk_of(batch)
+
+
+def _as_they_appear(batch: pa.RecordBatch) -> DecodedChunk:
+    """The rows, whose texts are numbered as they appear, from whatever logs they come: so files are the same."""
+    columns = [
+        column.cast(pa.string()).dictionary_encode() if pa.types.is_dictionary(column.type) else column
+        for column in batch.columns
+    ]
+    return _chunk_of(pa.RecordBatch.from_arrays(columns, schema=batch.schema))
+
+
+def _chunk_of(batch: pa.RecordBatch) -> DecodedChunk:
     return DecodedChunk({GROUP_OVERVIEW_ROW: batch}, np.arange(len(batch)))

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from offdecode.history.movements.explanation import Explanation
@@ -125,3 +126,20 @@ def test_movements_agree_with_the_state_at_places_of_the_log(log_set: LogSet) ->
                     left[row["group"], row["topic"], row["partition"]] = row["after"]
             for key in left.keys() - open_:
                 assert told.get(key) == left[key], (partition, end, key)
+
+
+def test_a_chunk_without_rows_changes_nothing() -> None:
+    """As where all its records are later than --until, while transactions wait for their end."""
+    commits = [
+        {"type": "offset_commit", "log_partition": 0, "log_offset": at, "log_timestamp": at, "tombstone": False,
+         "group": "g", "topic": "t", "partition": 0, "offset": at, "metadata": "", "transaction": "committed",
+         "producer_id": 5}
+        for at in range(3)
+    ]  # fmt: skip
+    marker = {"type": "transaction_marker", "log_partition": 0, "log_offset": 3, "log_timestamp": 3, "producer_id": 5,
+              "marker": "commit"}  # fmt: skip
+    empty = DecodedChunk({}, np.empty(0, np.int64))
+    chunks = [chunk_of(commits[:2]), chunk_of(commits[2:]), chunk_of([marker])]
+    expected = movements(chunks, Coordinator.NEW)
+    assert len(expected) == 3
+    assert movements([chunks[0], empty, chunks[1], empty, chunks[2]], Coordinator.NEW) == expected
