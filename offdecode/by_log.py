@@ -15,14 +15,20 @@ from offdecode.schemas.rows import RowOptions
 
 
 class LogAnswer:
-    """What a question makes of one log. This one makes nothing of it."""
+    """What a question makes of one log. This one makes nothing of it.
+
+    coverage: of the log when it is through, None before. What turns out to be no offsets log never is.
+    """
+
+    coverage: Coverage | None = None
 
     def take(self, rows: LogRows) -> Iterable[DecodedChunk]:
         """The next rows of the log."""
         return ()
 
     def end(self, coverage: Coverage) -> Iterable[DecodedChunk]:
-        """The log is through. What turns out to be no offsets log never is."""
+        """The log is through."""
+        self.coverage = coverage
         return ()
 
     def told(self) -> Any:

@@ -28,8 +28,8 @@ from offdecode.request import Report, Stats
 from offdecode.run import Run
 from offdecode.sinks.carried import Carried, CarryingSink, packed, unpacked
 from offdecode.sinks.parquet import ParquetSink
-from offdecode.system import CAN_FORK, cpu_count
-from offdecode.writing import Answer, ProblemLines, Sink, answer_sink, begun, line_sink, opened, write_answer
+from offdecode.system import CAN_FORK
+from offdecode.writing import Answer, ProblemLines, Sink, answer_sink, job_count, line_sink, opened, write_answer
 
 _MOST_IN_MEMORY = 1 << 20  # bytes of a log's answer that are held back; more of it is in a temporary file
 _SENT_BYTES = 1 << 20
@@ -108,31 +108,29 @@ class _Rest:
 
 def write_by_log(answer: Answer, run: Run, output: Output, problems: BinaryIO) -> None:
     """Write the rows of an answer; several processes share the logs where they can."""
-    jobs = _jobs(answer, run, output)
-    if jobs == 1 or answer.by_log is None:
+    evidence = run.evidence
+    if answer.by_log is None or not isinstance(evidence, SegmentEvidence) or not _can_be_shared(evidence, output):
         write_answer(answer, run, output)
         return
     question = answer.by_log(run)
     with opened(run.request, output, run.report, answer.row_types) as target:
-        sink: Sink = target if isinstance(target, ParquetSink) else begun(answer_sink(target, answer, run, output))
+        sink = answer_sink(target, answer, run, output)
         if not isinstance(target, ParquetSink):
             target.flush()  # no process is to have what was begun in its buffer too
         writer = _Writer(target, sink, problems, answer.together())
-        deal = _Deal(run, question, writer.write)
+        deal = _Deal(run, evidence, question, writer.write)
         with closing(deal):
-            converse(jobs, _Worker(run, question, answer, output, target), deal.take)
+            converse(_jobs(evidence, output), _Worker(run, evidence, question, answer, output, target), deal.take)
         writer.finish()
 
 
-def _jobs(answer: Answer, run: Run, output: Output) -> int:
-    """How many processes there are to be."""
-    evidence = run.evidence
-    if answer.by_log is None or not CAN_FORK or output.strict or not isinstance(evidence, SegmentEvidence):
-        return 1  # what stops at a problem must not have gone beyond it
-    if not evidence.plain or not _has_temporary_files():
-        return 1
-    pieces = min(len(evidence.histories), evidence.size // evidence.chunk_bytes)
-    return max(min(output.jobs or cpu_count(), pieces), 1)
+def _can_be_shared(evidence: SegmentEvidence, output: Output) -> bool:
+    """Whether processes can share logs. What stops at a problem must not have gone beyond it."""
+    return _jobs(evidence, output) > 1 and CAN_FORK and not output.strict and evidence.plain and _has_temporary_files()
+
+
+def _jobs(evidence: SegmentEvidence, output: Output) -> int:
+    return min(job_count(output, evidence), len(evidence.histories))
 
 
 def _has_temporary_files() -> bool:
@@ -146,9 +144,11 @@ class _Worker:
     """A process: answers for the logs that it is given, until it is given the rest."""
 
     def __init__(
-        self, run: Run, question: ByLog, answer: Answer, output: Output, target: ParquetSink | BinaryIO
-    ) -> None:
+        self, run: Run, evidence: SegmentEvidence, question: ByLog, answer: Answer, output: Output,
+        target: ParquetSink | BinaryIO,
+    ) -> None:  # fmt: skip
         self._run = run
+        self._evidence = evidence
         self._question = question
         self._answer = answer
         self._output = output
@@ -182,11 +182,9 @@ class _Worker:
         def send(made: _Made) -> None:
             note((_Slot(False, log), made))
 
-        evidence = self._run.evidence
-        assert isinstance(evidence, SegmentEvidence)
         answers, stats, refused = Answers(self._question, names), Stats(), None
         report = _problem_lines(stats, send)
-        run = Run(self._run.request, report, stats, evidence.only(log))
+        run = Run(self._run.request, report, stats, self._evidence.only(log))
         run.meter = lambda size, rows: send(_Read(size, rows))
         try:
             self._write(answers.first(run), report, send)
@@ -315,13 +313,14 @@ def _full_disks_told() -> Iterator[None]:
 class _Deal:
     """Gives logs to processes and hands on what these make of them, in order."""
 
-    def __init__(self, run: Run, question: ByLog, hand_on: Callable[[_Rows | _Problems], None]) -> None:
-        assert isinstance(run.evidence, SegmentEvidence)
+    def __init__(
+        self, run: Run, evidence: SegmentEvidence, question: ByLog, hand_on: Callable[[_Rows | _Problems], None]
+    ) -> None:
         self._run = run
-        self._evidence = run.evidence
+        self._evidence = evidence
         self._gather = question.gather
         self._hand_on = hand_on
-        count = len(run.evidence.histories)
+        count = len(evidence.histories)
         self._todo = list(range(count))  # logs that wait for a process, as a heap
         self._idle: deque[int] = deque()
         self._worker: dict[int, int] = {}  # by log, the process that was given it last
@@ -336,7 +335,7 @@ class _Deal:
         self._told: list[Any] = []
         self._gathered: Any = None
         self._refused: list[SourceError] = []
-        for problem in run.evidence.problems:
+        for problem in evidence.problems:
             run.report(problem)
 
     def take(self, worker: int, note: _Note, reply: Callable[[int, Any], None]) -> None:

@@ -80,16 +80,18 @@ class ProblemLines:
 def write_answer(answer: Answer, run: Run, output: Output) -> None:
     """Write the rows of an answer."""
     with opened(run.request, output, run.report, answer.row_types) as target:
-        sink: Sink = target if isinstance(target, ParquetSink) else begun(answer_sink(target, answer, run, output))
+        sink = answer_sink(target, answer, run, output)
         for chunk in answer.chunks(run):
             sink.write(chunk)
 
 
-def answer_sink(target: Writable, answer: Answer, run: Run, output: Output) -> LineSink:
-    """The rows of an answer as lines of the output's format."""
+def answer_sink(target: ParquetSink | BinaryIO, answer: Answer, run: Run, output: Output) -> Sink:
+    """Writes the rows of an answer as the output's format has them; what stands before all rows is written."""
+    if isinstance(target, ParquetSink):
+        return target
     if output.format is not None and output.format in answer.formats:
-        return answer.formats[output.format](target)
-    return line_sink(target, run.request, output, answer.row_types)
+        return begun(answer.formats[output.format](target))
+    return begun(line_sink(target, run.request, output, answer.row_types))
 
 
 def line_sink(target: Writable, request: Request, output: Output, row_types: tuple[str, ...] | None = None) -> LineSink:
@@ -125,14 +127,18 @@ def write_rows(run: Run, output: Output, problems: BinaryIO) -> None:
     jobs = 1
     # What stops at a problem must not have gone beyond it; the columns of a table are as wide as all before them.
     if isinstance(run.evidence, SegmentEvidence) and not (output.strict or output.format == "table"):
-        pieces = max(run.evidence.size // run.evidence.chunk_bytes, 1)
-        jobs = min(output.jobs or cpu_count(), pieces)
+        jobs = job_count(output, run.evidence)
     if jobs > 1 and CAN_FORK:
         _write_shared(run, output, problems, jobs)
     elif jobs > 1 and run.evidence.size >= _WORTH_SPAWNING:
         _write_spawned(run, output, jobs)
     else:
         _write_alone(run, output)
+
+
+def job_count(output: Output, evidence: SegmentEvidence) -> int:
+    """How many processes are to share the evidence: no more than there are chunks of it."""
+    return min(output.jobs or cpu_count(), max(evidence.size // evidence.chunk_bytes, 1))
 
 
 def _write_alone(run: Run, output: Output) -> None:

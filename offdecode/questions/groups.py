@@ -28,7 +28,7 @@ def groups(run: Run, asked: OverviewOptions, known: ExplainOptions, names: Topic
     yield from answers.first(run)
     logs = [log for log in answers.logs.values() if isinstance(log, _Groups)]
     wanted = pushed(run.request.rows, GROUPS)
-    yield from _rows([log.overview for log in logs if log.through], wanted, asked, latest(answers.told()))
+    yield from _rows([log.overview for log in logs if log.coverage is not None], wanted, asked, latest(answers.told()))
 
 
 def groups_by_log(run: Run, asked: OverviewOptions, known: ExplainOptions, names: TopicIds) -> ByLog:
@@ -47,7 +47,6 @@ def groups_by_log(run: Run, asked: OverviewOptions, known: ExplainOptions, names
 class _Groups(LogAnswer):
     def __init__(self, moves: Moves, overview: Overview, wanted: Filter, asked: OverviewOptions) -> None:
         self.overview = overview
-        self.through = False  # what is no offsets log never is
         self._moves = moves
         self._wanted = wanted
         self._asked = asked
@@ -58,14 +57,13 @@ class _Groups(LogAnswer):
 
     def end(self, coverage: Coverage) -> Iterable[DecodedChunk]:
         self.overview.finish(self._moves.finish(), coverage)
-        self.through = True
-        return ()
+        return super().end(coverage)
 
     def told(self) -> int | None:
         return self.overview.latest
 
     def rest(self, told: int | None) -> Iterator[DecodedChunk]:
-        if self.through:
+        if self.coverage is not None:
             yield from _rows([self.overview], self._wanted, self._asked, told)
 
 

@@ -16,7 +16,7 @@ from offdecode.history.offsets.moment import AsOf
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.offsets.state import LogState, Question
 from offdecode.history.topic_names import TopicNames
-from offdecode.model import Coverage, DecodedChunk, rows_of
+from offdecode.model import DecodedChunk, rows_of
 from offdecode.options import COMMITS, GROUPS, Filter, Reading, Source, StateOptions, TopicIds
 from offdecode.questions.beside import COMMIT, Beside
 from offdecode.request import Request, checked_row_type
@@ -76,14 +76,9 @@ class _State(LogAnswer):
         self._moment = question.as_of.time
         self._state = LogState(question, names)
         self._shown = shown
-        self._coverage: Coverage | None = None
 
     def take(self, rows: LogRows) -> Iterable[DecodedChunk]:
         self._state.add(rows.chunk)
-        return ()
-
-    def end(self, coverage: Coverage) -> Iterable[DecodedChunk]:
-        self._coverage = coverage
         return ()
 
     def told(self) -> int | None:
@@ -91,8 +86,8 @@ class _State(LogAnswer):
 
     def rest(self, told: int | None) -> Iterator[DecodedChunk]:
         now = told if self._moment is None else self._moment
-        if self._coverage is not None:
-            yield from map(self._shown, self._state.chunks(self._coverage, now))
+        if self.coverage is not None:
+            yield from map(self._shown, self._state.chunks(self.coverage, now))
 
 
 def _with_lag(chunk: DecodedChunk, beside: Beside, as_of: int | None) -> DecodedChunk:

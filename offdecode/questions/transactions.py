@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from offdecode.by_log import ByLog, LogAnswer, answered, latest
 from offdecode.cluster import Cluster
 from offdecode.filtering import keep, pushed
 from offdecode.history.offsets.transactions import DECIDED, ROW_OPTIONS, ROW_TYPES, Row, TransactionReplay
-from offdecode.model import Coverage, DecodedChunk
+from offdecode.model import DecodedChunk
 from offdecode.options import GROUPS, TIMES, TransactionOptions
 from offdecode.questions.rows import chunk_of
 from offdecode.run import LogRows, Run
@@ -37,21 +37,16 @@ class _Transactions(LogAnswer):
         self._asked = asked
         self._times = pushed(rows, TIMES)
         self._replay = TransactionReplay(bare_markers=not (rows.groups or rows.group_regex is not None))
-        self._coverage: Coverage | None = None
 
     def take(self, rows: LogRows) -> Iterator[DecodedChunk]:
         return self._chosen(self._replay.add(rows.chunk))
-
-    def end(self, coverage: Coverage) -> Iterable[DecodedChunk]:
-        self._coverage = coverage
-        return ()
 
     def told(self) -> int | None:
         return self._replay.latest
 
     def rest(self, told: int | None) -> Iterator[DecodedChunk]:
-        if self._coverage is not None:
-            yield from self._chosen(self._replay.finish(self._coverage, self._topic, now=told))
+        if self.coverage is not None:
+            yield from self._chosen(self._replay.finish(self.coverage, self._topic, now=told))
 
     def _chosen(self, rows: Iterator[Row]) -> Iterator[DecodedChunk]:
         wanted = [row for row in rows if _is_asked(row["status"], self._asked)]
