@@ -20,6 +20,7 @@ def main() -> None:
         # Freed memory is kept: the next chunk needs it again, and the system would have to clear every page.
         for parameter, size in _MALLOPT.items():
             ctypes.CDLL(None).mallopt(parameter, size)
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # so Arrow's is kept too, once for both
     from offdecode.cli import main as run
 
     status = run()
