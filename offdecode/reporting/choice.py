@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -18,12 +18,11 @@ from offdecode.reporting.log_walk import LogWalk
 from offdecode.reporting.marks import LOG, Marks
 from offdecode.reporting.points import POINT, Points
 from offdecode.reporting.seen import NUMBER, Group, Line
+from offdecode.reporting.stories import Stories, fair
 
 _MOST_GROUPS = 2500
 _MOST_LINES = 12_000
 _MOST_POINTS = 150_000
-_MOST_GENERATIONS = 10_000
-_MOST_BARS = 25_000
 _MOST_HIDDEN = 12_000  # partitions of which bars are left out
 _MOST_ENDS = 6000
 _ENDS_OF_A_LINE = 48
@@ -63,20 +62,19 @@ def add_marks(groups: Sequence[Group], marks: Marks) -> None:
                 group.marks.append(row)
 
 
-def add_stories(groups: Sequence[Group], logs: Sequence[LogWalk]) -> None:
-    """Their generations, and who held what."""
+def add_stories(groups: Sequence[Group], logs: Sequence[LogWalk], stories: Stories, names: Mapping[str, str]) -> None:
+    """Their generations, and who held what. names: of topics by id; any log may have told them."""
     for group in groups:
         group.story = logs[group.log].membership.story(group.row["group"])
-    generations = fair([len(group.story.generations) for group in groups], _MOST_GENERATIONS)
-    bars = fair([len(group.story.bars) for group in groups], _MOST_BARS)
-    for group in groups:
-        group.story.thin(generations)
-        group.story.cut(bars)
-        logs[group.log].membership.name_topics(group.story)
-        group.hidden_bars = sum(hidden.count for hidden in group.story.hidden.values())
-    partitions = fair([len(group.story.hidden) for group in groups], _MOST_HIDDEN)
-    for group in groups:
-        group.story.hidden = dict(islice(group.story.hidden.items(), partitions))
+    stories.choose([group.story for group in groups])
+    hidden = [group.story.hidden() for group in groups]
+    most = fair(list(map(len, hidden)), _MOST_HIDDEN)
+    for group, own in zip(groups, hidden, strict=True):
+        group.hidden_bars = sum(one.count for one in own.values())
+        group.hidden = [(names.get(topic, topic), at, one) for (topic, at), one in islice(own.items(), most)]
+        group.bars = [
+            (names.get(bar.topic, bar.topic), at, bar) for bar in group.story.bars for at in sorted(bar.partitions)
+        ]
 
 
 def add_lines(groups: Sequence[Group], logs: Sequence[LogWalk], points: Points, beside: Beside) -> None:
@@ -123,10 +121,8 @@ def _add_lags(groups: Sequence[Group], keys: Sequence[Vector], logs: Sequence[Lo
     """Lag where the log ends, and where the users' partitions ended in the meantime."""
     left = _MOST_ENDS
     known: dict[tuple[str, int], list[tuple[int, int, int]]] = {}
-    held = [log.held() for log in logs]
     for group, own in zip(groups, keys, strict=True):
-        for line, key in zip(group.lines, own.tolist(), strict=True):
-            committed = held[group.log].get(key)
+        for line, committed in zip(group.lines, logs[group.log].committed(own), strict=True):
             if committed is not None:
                 line.lag = beside.row(committed, None)
             place = line.topic, line.partition
@@ -136,15 +132,3 @@ def _add_lags(groups: Sequence[Group], keys: Sequence[Vector], logs: Sequence[Lo
                 known[place] = beside.ends(*place, sorted(set(moments.tolist())))
                 left -= len(known[place])
             line.ends = known.get(place, [])
-
-
-def fair(counts: Sequence[int], most: int) -> int:
-    """How many each may have at most, so that all together have no more than `most`; at least one."""
-    low, high = 1, max([1, *counts])
-    while low < high:
-        middle = (low + high + 1) // 2
-        if sum(min(count, middle) for count in counts) <= most:
-            low = middle
-        else:
-            high = middle - 1
-    return low

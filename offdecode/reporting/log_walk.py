@@ -12,7 +12,7 @@ import pyarrow as pa
 from offdecode.filtering import key_tests, pushed
 from offdecode.history.groups.generations import GenerationRows
 from offdecode.history.groups.images import Generation
-from offdecode.history.movements.movement import Columns, MovementKind, Movements, is_progress
+from offdecode.history.movements.movement import Columns, Held, MovementKind, Movements, is_progress
 from offdecode.history.movements.moves import Moves
 from offdecode.history.overview import Overview
 from offdecode.model import ABSENT, Coverage, DecodedChunk, Mask, Vector, arrow, stable_order
@@ -22,6 +22,7 @@ from offdecode.reporting.marks import LOG
 from offdecode.reporting.membership import Membership
 from offdecode.reporting.points import Points
 from offdecode.reporting.seen import NUMBER, Log, Row
+from offdecode.reporting.stories import Stories
 
 COMMITS, GENERATIONS = "commit", "generation"
 _COUNTED = (
@@ -38,6 +39,7 @@ class Shared:
     rows: Filter
     points: Points
     counts: Counts
+    stories: Stories
 
 
 class LogWalk:
@@ -54,7 +56,7 @@ class LogWalk:
         self._overview = Overview(moves, retention_ms)
         names = moves.owners.replay.topic_names
         self._generations = GenerationRows(names)
-        self.membership = Membership(self._generations, names, shared.rows.since)
+        self.membership = Membership(self._generations, names, shared.rows.since, shared.stories)
         self._test = key_tests(pushed(shared.rows, GROUPS)).get("group")
         self._wanted = np.empty(0, np.bool_)  # by group
         self._begun: list[int] = []  # when the generations began that are not counted yet
@@ -137,10 +139,14 @@ class LogWalk:
         return order[starts[number] : starts[number + 1]]
 
     @cached_property
+    def _held(self) -> Held:
+        return self.moves.held()
+
+    @cached_property
     def had_offset(self) -> Mask:
         """Which keys ever had an offset."""
         found = np.zeros(len(self.moves.keys), np.bool_)
-        found[self.moves.held().key] = True
+        found[self._held.key] = True
         return found
 
     def names_of(self, keys: Vector) -> list[tuple[str, int]]:
@@ -154,20 +160,24 @@ class LogWalk:
         """These keys among the points of all logs."""
         return keys + self.number * _KEYS_OF_A_LOG
 
-    def held(self) -> dict[int, Row]:
-        """By key: the offsets where the log ends, as Beside asks for them."""
-        held, ids = self.moves.held(), self.moves.topic_ids
-        live = held.live
-        columns = held.offset[live], held.committed[live], held.topic_id[live]
-        keys = held.key[live]
-        rows = zip(keys.tolist(), self.names_of(keys), *(one.tolist() for one in columns), strict=True)
-        found = {}
-        for key, name, offset, committed, topic_id in rows:
-            found[key] = {
+    def committed(self, keys: Vector) -> list[Row | None]:
+        """The offset of each of these keys where the log ends, as Beside asks for it; None where there is none."""
+        held, ids = self._held, self.moves.topic_ids
+        if not len(held.key):
+            return [None] * len(keys)
+        at = np.minimum(np.searchsorted(held.key, keys), len(held.key) - 1)
+        live = (held.key[at] == keys) & held.live[at]
+        columns = live, held.offset[at], held.committed[at], held.topic_id[at]
+        rows = zip(self.names_of(keys), *(column.tolist() for column in columns), strict=True)
+        return [
+            {
                 "topic": name[0],
                 "partition": name[1],
                 "offset": offset,
                 "commit_timestamp": None if committed == ABSENT else committed,
                 "topic_id": None if topic_id < 0 else ids[topic_id],
             }
-        return found
+            if has
+            else None
+            for name, has, offset, committed, topic_id in rows
+        ]

@@ -190,11 +190,11 @@ def _group_row(group: Group, words: _Words) -> list[Any]:
 def _group_data(group: Group, words: _Words) -> Row:
     members: dict[tuple[str | None, ...], int] = {}
     bars = []
-    for bar in sorted(group.story.bars, key=lambda bar: bar.first):
+    for topic, partition, bar in sorted(group.bars, key=lambda one: one[2].first):
         member = bar.member
         identity = member.member_id, member.instance_id, member.client_id, member.client_host
         number = members.setdefault(identity, len(members))
-        bars.append([words(bar.topic), bar.partition, number, bar.first, bar.last, bar.log_offset, bar.generation])
+        bars.append([words(topic), partition, number, bar.first, bar.last, bar.log_offset, bar.generation])
     return {
         "lines": [_line(line, words) for line in group.lines],
         "hidden_lines": group.hidden_lines,
@@ -207,7 +207,7 @@ def _group_data(group: Group, words: _Words) -> Row:
         "hidden_bars": group.hidden_bars,
         "hidden": [
             [words(topic), partition, hidden.first, None if hidden.last == LARGEST_INT64 else hidden.last, hidden.count]
-            for (topic, partition), hidden in group.story.hidden.items()
+            for topic, partition, hidden in group.hidden
         ],
     }
 

@@ -11,7 +11,7 @@ from offdecode.model import Problem, Span
 from offdecode.options import ExplainOptions, TopicIds
 from offdecode.reporting.counts import Bars
 from offdecode.reporting.marks import Sparse
-from offdecode.reporting.membership import Story
+from offdecode.reporting.stories import Bar, Hidden, Story
 from offdecode.request import Request
 
 Row = dict[str, Any]
@@ -39,7 +39,8 @@ NUMBER = "number"  # the column that tells the number of a group in its log
 class Group:
     """One group. row: of `offdecode groups`; log, number: of its log, and its own there. marks: rows of `explain`.
 
-    hidden_lines, hidden_bars: how many partitions and how many bars are not drawn.
+    bars: each of one partition; hidden: partitions of which bars are left out; hidden_lines, hidden_bars: how many
+    partitions and how many bars are not drawn.
     """
 
     row: Row
@@ -48,6 +49,8 @@ class Group:
     lines: list[Line] = field(default_factory=list)
     marks: list[Row] = field(default_factory=list)
     story: Story = field(default_factory=Story)
+    bars: list[tuple[str, int, Bar]] = field(default_factory=list)
+    hidden: list[tuple[str, int, Hidden]] = field(default_factory=list)
     hidden_lines: int = 0
     hidden_bars: int = 0
 

@@ -26,6 +26,7 @@ from offdecode.reporting.log_walk import LogWalk, Shared
 from offdecode.reporting.marks import Marks
 from offdecode.reporting.points import Points
 from offdecode.reporting.seen import Problems, Row, Seen
+from offdecode.reporting.stories import Stories
 from offdecode.request import Report
 from offdecode.run import LogRows, Run
 from offdecode.schemas.state_rows import TRANSACTION_ROW
@@ -50,7 +51,7 @@ def report(run: Run, asked: ReportOptions, known: ExplainOptions, names: TopicId
     logs = list(walk.logs.values())
     groups, group_count = chosen_groups((table for log in logs for table in log.groups()), pushed(rows, GROUPS))
     add_marks(groups, walk.marks)
-    add_stories(groups, logs)
+    add_stories(groups, logs, walk.shared.stories, walk.names)
     add_lines(groups, logs, walk.shared.points, walk.beside)
     undecided = _undecided(run) if walk.any_undecided and run.evidence.can_reread else []
     return Seen(
@@ -127,14 +128,14 @@ class _Walk:
     def __init__(self, run: Run, known: ExplainOptions, names: TopicIds) -> None:
         self._run = run
         cluster = run.evidence.cluster
-        self._names = run.evidence.topic_names(names.topic_ids)
+        self.names = run.evidence.topic_names(names.topic_ids)
         self._retention_ms = run.retention_ms(known)
         self._coordinator = Coordinator(known.coordinator)
         self._deletions = TopicDeletions(cluster.deleted_directories, cluster.removed_topics)
         self._producers = Producers(cluster)
         self._wanted = pushed(run.request.rows, (*GROUPS, "since"))
         self.beside = Beside(run.evidence)
-        self.shared = Shared(run.request.rows, Points(), Counts())
+        self.shared = Shared(run.request.rows, Points(), Counts(), Stories())
         self.marks = Marks()
         self.logs: dict[LogId, LogWalk] = {}
         self.any_undecided = False
@@ -152,7 +153,7 @@ class _Walk:
             self._mark(held, chunk)
 
     def _begin(self, log: LogId) -> LogWalk:
-        moves = Moves(self._retention_ms, self._names, self._coordinator)
+        moves = Moves(self._retention_ms, self.names, self._coordinator)
         rows = MovementRows(moves)
 
         def tell(movements: Movements) -> None:

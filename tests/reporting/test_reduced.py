@@ -13,11 +13,10 @@ import pytest
 from offdecode.history.groups.images import Member
 from offdecode.history.movements.movement import MOVEMENT, MovementKind
 from offdecode.model import ABSENT
-from offdecode.reporting.choice import fair
 from offdecode.reporting.counts import WIDTHS_MS, Counts
 from offdecode.reporting.marks import Marks
-from offdecode.reporting.membership import Bar, Story
 from offdecode.reporting.points import Points
+from offdecode.reporting.stories import Bar, Stories, Story, fair
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
 
@@ -135,17 +134,78 @@ def test_generations_are_thinned_and_counted() -> None:
     assert numbers == list(range(0, 10_000, story.one_in))
 
 
+def bars_of(story: Story) -> list[tuple[int, int]]:
+    """Of each partition that has a bar: which one, and when the bar begins."""
+    return sorted((partition, bar.first) for bar in story.bars for partition in bar.partitions)
+
+
 def test_the_shortest_bars_are_told_together() -> None:
     story, member = Story(), Member("m")
     for number in range(20_000):
-        length = number % 97
-        story.add_bar(Bar("orders", number % 3, member, number, number + length, number, 1, length))
+        story.add_bar(Bar("orders", frozenset([number % 3]), member, number, number + number % 97, number, 1))
     story.cut(100)
-    assert len(story.bars) == 100
+    assert story.bar_count == len(bars_of(story)) == 100
     assert {bar.length for bar in story.bars} == {96}
-    assert sum(hidden.count for hidden in story.hidden.values()) == 20_000 - 100
-    assert {key: (hidden.first, hidden.last >= 19_900) for key, hidden in story.hidden.items()} == {
+    hidden = story.hidden()
+    assert sum(one.count for one in hidden.values()) == 20_000 - 100
+    assert {key: (one.first, one.last >= 19_900) for key, one in hidden.items()} == {
         ("orders", 0): (0, True), ("orders", 1): (1, True), ("orders", 2): (2, True)}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_bars_of_several_partitions_count_for_each(seed: int) -> None:
+    rnd = random.Random(seed)
+    story, member, every = Story(), Member("m"), []
+    for number in range(3000):
+        partitions = frozenset(rnd.sample(range(40), rnd.randrange(1, 9)))
+        first, length = rnd.randrange(10**6), rnd.choice((rnd.randrange(50), number))
+        every += [("orders", partition, first, first + length) for partition in partitions]
+        story.add_bar(Bar("orders", partitions, member, first, first + length, number, 1))
+        if number % 500 == 499:
+            story.cut(700)
+    story.cut(500)
+    assert story.bar_count == len(bars_of(story)) == 500
+    kept = Counter((bar.topic, at, bar.first, bar.first + bar.length) for bar in story.bars for at in bar.partitions)
+    rest = Counter(every) - kept
+    assert kept <= Counter(every)
+    assert min(last - first for _, _, first, last in kept) >= max(last - first for _, _, first, last in rest)
+    for key, hidden in story.hidden().items():
+        own = [(first, last) for topic, at, first, last in rest.elements() if (topic, at) == key]
+        assert (hidden.first, hidden.last, hidden.count) == (
+            min(first for first, _ in own), max(last for _, last in own), len(own))  # fmt: skip
+    assert sum(hidden.count for hidden in story.hidden().values()) == rest.total()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_cut_early_would_be_cut_in_the_end(seed: int) -> None:
+    rnd = random.Random(seed)
+    few, all_of_it = Stories(most_bars=60, most_generations=50), Stories()
+    stories = [(few.begin(), all_of_it.begin()) for _ in range(8)]
+    lengths = rnd.sample(range(10**6), 4000)  # distinct, so it is certain which are the longest
+    held = []
+    for number, length in enumerate(lengths):
+        for story, mine in zip((few, all_of_it), stories[int(rnd.random() ** 3 * 8)], strict=True):
+            story.add_bar(mine, Bar("orders", frozenset([0]), Member("m"), number, number + length, number, 1))
+            story.add_generation(mine, {"generation": mine.count})
+        held.append(sum(len(story.bars) + len(story.generations) for story, _ in stories))
+    assert max(held) <= 4 * (60 + 50)
+    few.choose([story for story, _ in stories])
+    each = fair([len(whole.bars) for _, whole in stories], 60)
+    for cut, whole in stories:
+        whole.cut(each)
+        assert bars_of(cut) == bars_of(whole)
+        assert [row["generation"] for row in cut.generations] == list(range(0, cut.count, cut.one_in))
+    assert 50 // 2 - 8 <= sum(len(story.generations) for story, _ in stories) <= 50
+
+
+def test_of_very_many_groups_each_keeps_something_without_cutting_over_and_over() -> None:
+    stories, cuts = Stories(most_bars=10, most_generations=10), 0
+    for number in range(5000):
+        story = stories.begin()
+        for at in range(3):
+            stories.add_bar(story, Bar("orders", frozenset([at]), Member("m"), 0, number, number, 1))
+        cuts += story.bar_count < 3
+    assert 0 < cuts < 20
 
 
 @pytest.mark.parametrize(("counts", "most", "each"), [
