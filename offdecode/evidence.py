@@ -23,6 +23,7 @@ from offdecode.log.copies import iter_records_once
 from offdecode.log.dumped import DUMP_HEAD, DumpedTransactions
 from offdecode.log.export_forms import is_export
 from offdecode.log.exported import Exports
+from offdecode.log.headers import entry_with, whole_entries
 from offdecode.log.json_exports import SEAM
 from offdecode.log.records import Records
 from offdecode.log.transactions import undecided
@@ -236,12 +237,18 @@ def open_evidence(request: Request) -> Evidence:
     return SegmentEvidence(request)
 
 
+def _live(url: str, topic: str) -> Location:
+    from offdecode.sources.live_directory import live_directory  # most runs need none of what it imports
+
+    return live_directory(url, topic, whole_entries, entry_with)
+
+
 class SegmentEvidence(Evidence):
     """Logs of segment files, partitions by number."""
 
     def __init__(self, request: Request) -> None:
         source = request.source
-        found = find_logs(source.paths, source.topic_name, source.as_log_partition, source.log_partitions)
+        found = find_logs(source.paths, source.topic_name, source.as_log_partition, source.log_partitions, _live)
         self.logs = found.logs
         problems = [*found.problems]
         if source.leftovers:

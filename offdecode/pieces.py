@@ -10,7 +10,7 @@ from offdecode.errors import SourceError, UsageError
 from offdecode.evidence import Evidence, SegmentEvidence, Step, open_evidence
 from offdecode.model import Problem
 from offdecode.request import Request, Stats
-from offdecode.sources.locations import is_standard_input
+from offdecode.sources.locations import is_live, is_standard_input
 
 MOST_BYTES = 256 << 20
 
@@ -85,6 +85,8 @@ def pieces_of(request: Request, cut: Cut, most_bytes: int) -> list[Piece]:
         raise UsageError("a piece has at least one byte")
     if any(map(is_standard_input, request.source.paths)):
         raise UsageError("standard input is read once: copy it to a file, of which every process can read its piece")
+    if any(map(is_live, request.source.paths)):
+        raise UsageError("a running cluster gives something else each time: have `offdecode tail` write its rows first")
     evidence = open_evidence(request)
     if not isinstance(evidence, SegmentEvidence):
         return [Piece(None, evidence.size)]

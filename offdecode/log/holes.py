@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from offdecode.log.batches import Frames
-from offdecode.model import Mask, Vector
+from offdecode.model import LARGEST_INT64, Mask, Vector
 
+ALL_CLEANED = LARGEST_INT64  # instead of a checkpoint: a running broker serves a log that lacks nothing else
 _MOST_OFFSETS = 1 << 31  # that a segment spans (LogSegment.canConvertToRelativeOffset)
 
 
@@ -101,9 +102,9 @@ def in_place(frames: Frames, valid: Vector) -> Vector:
 class Cleaning:
     """How far the log cleaner is known to have come. It takes what frames show, in any order and more than once.
 
-    checkpoint: the first offset that was never cleaned, where the data directory tells. Signs of cleaning beyond it
-    show that it is older than the segments. border: below it, holes are the cleaner's work. shown: whether there are
-    signs at or above the checkpoint, or any where there is none.
+    checkpoint: the first offset that was never cleaned, where the data directory tells; or ALL_CLEANED. Signs of
+    cleaning beyond it show that it is older than the segments. border: below it, holes are the cleaner's work.
+    shown: whether there are signs at or above the checkpoint, or any where there is none.
     """
 
     def __init__(self, checkpoint: int | None = None) -> None:

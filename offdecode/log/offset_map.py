@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from offdecode.log.batches import Frames
-from offdecode.log.holes import Cleaning, Passage, Reached, pass_over
+from offdecode.log.holes import ALL_CLEANED, Cleaning, Passage, Reached, pass_over
 from offdecode.log.transactions import Status
 from offdecode.model import Coverage, Problem, Span, SpanState, Vector
 
@@ -33,6 +33,10 @@ class Verdict:
 BELOW_CHECKPOINT = Verdict(
     "the cleaner checkpoint is above it", SpanState.COMPACTED, False,
     "below the cleaner checkpoint: of each key only the latest record is sure to be here",
+)  # fmt: skip
+SERVED = Verdict(
+    "in a log that a running broker serves", SpanState.COMPACTED, False,
+    "the log cleaner has removed records: of each key only the latest record is sure to be here",
 )  # fmt: skip
 BEFORE_SIGN = Verdict(
     "a batch after it shows cleaning, above the checkpoint or without one", SpanState.COMPACTED, False,
@@ -96,7 +100,7 @@ BEFORE_FIRST_BATCH = Verdict(
 )  # fmt: skip
 
 VERDICTS = (
-    NO_HOLE, BELOW_CHECKPOINT, BEFORE_SIGN, WITHIN_CLEANED, AFTER_SIGN, ABOVE_CHECKPOINT, ACROSS_CHECKPOINT,
+    NO_HOLE, BELOW_CHECKPOINT, SERVED, BEFORE_SIGN, WITHIN_CLEANED, AFTER_SIGN, ABOVE_CHECKPOINT, ACROSS_CHECKPOINT,
     NOT_CLEANED, CUT_OUT, OLD_FORMAT, BYTES_LOST, BYTES_LOST_AT_END, OUTLIVED, CARVED,
     BEFORE_FIRST_SEGMENT, BEFORE_FIRST_BATCH,
 )  # fmt: skip
@@ -235,6 +239,7 @@ class OffsetMap:
     def _compacted(self, span: Span) -> Span:
         below = self.cleaning.checkpoint is not None and span.first_offset < self.cleaning.checkpoint
         verdict = BELOW_CHECKPOINT if below else BEFORE_SIGN
+        verdict = SERVED if self.cleaning.checkpoint == ALL_CLEANED else verdict
         return replace(span, state=verdict.state, reason=verdict.reason)
 
     def _add_runs(self, frames: Frames, passage: Passage) -> Iterator[Problem]:

@@ -228,7 +228,7 @@ class _LogGrowth:
         where = "" if self._log is None else self._log.directory.text
         kept, below = self._growth.kept, self._growth.kept_below
         records, sizes = self._growth.tally()
-        if self._log is not None:
+        if self._log is not None and not self._log.served:  # a broker does not tell where its segments are
             row = compaction(self._log, coverage, self._open, self._limit)
             row |= {
                 "type": COMPACTION_ROW, "records": int(records.sum()), "kept_records": below.records,

@@ -21,7 +21,7 @@ from offdecode.errors import SourceError
 from offdecode.evidence import Step, StepReader
 from offdecode.log.batches import Frames, read_frames
 from offdecode.log.headers import entry_with, whole_entries
-from offdecode.log.holes import Cleaning
+from offdecode.log.holes import ALL_CLEANED, Cleaning
 from offdecode.log.transactions import Place, Status, TransactionResolver
 from offdecode.logs import looks_like_offsets
 from offdecode.model import Problem, Vector
@@ -34,7 +34,6 @@ from offdecode.sources.live import Interrupted, LiveTopic
 
 __all__ = ["Beginning", "Interrupted", "Security", "Tail", "TailStep", "read_security"]
 
-_ALL_CLEANED = 2**63 - 1  # a broker serves a log without losses: every hole in it is the cleaner's
 _TOPIC_POLL_SECONDS = 1.0
 
 Beginning = Literal["earliest", "latest"] | int
@@ -210,7 +209,7 @@ class Tail:
         """What may leave of a partition that is known up to `end`. hold: None = nothing is waited for."""
         log.due = None
         first_offset = log.first if log.position <= log.first else None
-        resolver = TransactionResolver(partial(self._frames, log, end), Cleaning(_ALL_CLEANED))
+        resolver = TransactionResolver(partial(self._frames, log, end), Cleaning(ALL_CLEANED))
         for whole, whole_status in resolver:
             if log.judged is None:
                 log.judged = looks_like_offsets(whole, whole.chunk.segment)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from offdecode.errors import SourceError
 from offdecode.model import Problem
 from offdecode.sources.codecs import HEAD_BYTES, Codec, codec_of
-from offdecode.sources.locations import LocalLocation, Location, is_standard_input, local_path
+from offdecode.sources.locations import LocalLocation, Location, is_live, is_standard_input, local_path
 from offdecode.sources.names import SEGMENT_SUFFIX
 
 if TYPE_CHECKING:  # a plain directory needs none of what these import
@@ -20,21 +21,32 @@ if TYPE_CHECKING:  # a plain directory needs none of what these import
 
 T = TypeVar("T")
 
+Live = Callable[[str, str], Location]  # a running cluster's URL and the topic to its data directory
+
 
 class Containers:
     """Archives and compressed files of one search. What it finds in them holds what it needs of them."""
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, live: Live | None = None) -> None:
         self._topic = topic
+        self._live = live
         self._opened: dict[object, object] = {}
         self._spool: Spool | None = None
 
     def location(self, path: Path) -> Location:
-        """What a path names: `-` is standard input, a URL what lies there. A file of such a name goes first."""
+        """What a path names: `-` is standard input, a URL what lies there. A file of such a name goes first.
+
+        Raises SourceError for a running cluster where only files are of use.
+        """
         if is_standard_input(path):
             return self._standard_input()
         if (local := local_path(path)) is not None:
             return LocalLocation(local)
+        if is_live(path):
+            if self._live is None:
+                raise SourceError(path.as_posix().partition("?")[0], "is a running cluster; this is for files")
+            live, url = self._live, path.as_posix()
+            return self._known(("live", url), lambda: live(url, self._topic))
         from offdecode.sources.remote import remote_location  # most runs need none of what it imports
 
         remote = remote_location(path.as_posix())

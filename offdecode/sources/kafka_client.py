@@ -125,9 +125,9 @@ class KafkaClient:
 
     def _sentence(self, error: BaseException) -> str:
         if isinstance(error, socket.gaierror):
-            return "there is no host of this name; check --bootstrap-server"
+            return "there is no host of this name"
         if isinstance(error, ConnectionRefusedError):
-            return "nothing listens there; check --bootstrap-server against the broker's `listeners`"
+            return "nothing listens there; check the address against the broker's `listeners`"
         if isinstance(error, ssl.SSLCertVerificationError):
             return (
                 f"the broker's certificate is not trusted ({error.verify_message}); "

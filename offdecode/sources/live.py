@@ -53,12 +53,19 @@ Measure = Callable[[bytes], tuple[int, int]]
 
 
 class LiveTopic:
-    """The topic as it grows. Its methods are for one thread; fetching goes on in another."""
+    """The topic as it grows. Its methods are for one thread; fetching goes on in another.
 
-    def __init__(self, servers: str, security: Security, topic: str, measure: Measure, seek: Seek) -> None:
+    patience_seconds: reading ends with a SourceError where nothing came for so long; None = it waits for brokers.
+    """
+
+    def __init__(
+        self, servers: str, security: Security, topic: str, measure: Measure, seek: Seek,
+        patience_seconds: float | None = None,
+    ) -> None:  # fmt: skip
         self.topic = topic
         self.cluster: str | None = None
         self.stopping = False
+        self._patience = patience_seconds
         self._client = KafkaClient(servers, security, topic)
         self._measure = measure
         self._seek = seek
@@ -190,9 +197,18 @@ class LiveTopic:
         if self._failure is not None:
             raise self._failure
 
+    def _go_on(self, number: int, begun: float) -> None:
+        """Raise what ends the reading of a partition. begun: when it began to wait."""
+        self._raise_failure()
+        if self.stopping:
+            raise Interrupted
+        if self._patience is not None and time.monotonic() - begun > self._patience:
+            raise SourceError(f"{self.topic}-{number}", f"no broker has given any more of it for {self._patience:g} s")
+
     def _kept(self, number: int, offset: int) -> tuple[int, list[memoryview]] | None:
         """Kept bytes from `offset` on, up to a chunk's worth. Waits while they are on their way."""
         partition = self._partitions[number]
+        begun = time.monotonic()
         with self._changed:
             while True:
                 after, taken = partition.kept_from(offset, CHUNK_BYTES, self._seek)
@@ -200,18 +216,15 @@ class LiveTopic:
                     return after, taken
                 if partition.position != offset or not self._has_room(partition):
                     return None
-                self._raise_failure()
-                if self.stopping:
-                    raise Interrupted
+                self._go_on(number, begun)
                 self._changed.wait(_POLL_SECONDS)
 
     def _beyond(self, number: int, offset: int) -> tuple[int, list[memoryview]]:
         """Fetch bytes beyond the read-ahead buffer; they are not cached."""
         partition = self._partitions[number]
+        begun = time.monotonic()
         while True:
-            self._raise_failure()
-            if self.stopping:
-                raise Interrupted
+            self._go_on(number, begun)
             try:
                 answer = self._run(self._client.fetch(partition.leader, {number: offset}, CHUNK_BYTES, _WAIT_MS))
             except CONNECTION_ERRORS:

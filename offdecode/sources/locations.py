@@ -20,6 +20,7 @@ from offdecode.system import open_to_read
 
 Complain = Callable[["Location", OSError], None]
 _URL = re.compile(r"[a-z0-9]{2,}:/")  # one letter and a colon are a drive
+LIVE_URL = "kafka:/+"
 
 
 def is_standard_input(path: Path) -> bool:
@@ -30,6 +31,11 @@ def is_standard_input(path: Path) -> bool:
 def is_url(path: Path) -> bool:
     """Whether a path looks like a URL. A file of such a name goes first."""
     return _URL.match(path.as_posix()) is not None and not path.exists()
+
+
+def is_live(path: Path) -> bool:
+    """Whether a path names a running cluster."""
+    return is_url(path) and re.match(LIVE_URL, path.as_posix()) is not None
 
 
 def local_path(path: Path) -> Path | None:
@@ -47,7 +53,12 @@ def local_path(path: Path) -> Path | None:
 
 
 class Location(ABC):
-    """A file or directory. `text` names it in rows and problems; OSError where the system refuses an answer."""
+    """A file or directory. `text` names it in rows and problems; OSError where the system refuses an answer.
+
+    served: a running broker gives what is in it, which lacks nothing but what the log cleaner has removed.
+    """
+
+    served = False
 
     @property
     @abstractmethod

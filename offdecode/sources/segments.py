@@ -17,7 +17,7 @@ from offdecode.model import LARGEST_INT32, PADDING, Chunk, Problem, path_text
 from offdecode.options import OFFSETS_TOPIC
 from offdecode.sources.checkpoints import CHECKPOINT_FILES, Checkpoints, high_watermarks, read_checkpoints
 from offdecode.sources.codecs import HEAD_BYTES, codec_of
-from offdecode.sources.containers import Containers
+from offdecode.sources.containers import Containers, Live
 from offdecode.sources.locations import Location, listed, local_path
 from offdecode.sources.names import (
     ARCHIVE_NAME,
@@ -70,6 +70,11 @@ class PartitionLog:
     @property
     def size(self) -> int:
         return sum(segment.size for segment in self.segments)
+
+    @property
+    def served(self) -> bool:
+        """Whether a running broker gives it."""
+        return all(segment.location.served for segment in self.segments)
 
     @property
     def directory(self) -> Location:
@@ -127,13 +132,14 @@ def find_logs(
     topic: str = OFFSETS_TOPIC,
     as_log_partition: int | None = None,
     log_partitions: Sequence[int] = (),
+    live: Live | None = None,
 ) -> Found:
-    """All logs that the paths lead to: segment files, partition directories, data directories.
+    """All logs that the paths lead to: segment files, partition directories, data directories, running clusters.
 
-    A directory that holds no segment itself is searched, at any depth, for directories `<topic>-<partition>`.
-    Raises SourceError for a path that does not exist or leads to no log.
+    A directory that holds no segment itself is searched, at any depth, for directories `<topic>-<partition>`. live:
+    opens a cluster. Raises SourceError for a path that does not exist or leads to no log.
     """
-    search = _Search(topic, as_log_partition, Containers(topic), frozenset(log_partitions))
+    search = _Search(topic, as_log_partition, Containers(topic, live), frozenset(log_partitions))
     for path in paths:
         _add_place(search, search.containers.location(path))
     missing = set(log_partitions) - {partition for _, partition in search.files}

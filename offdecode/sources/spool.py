@@ -39,7 +39,7 @@ class Spool:
                 self.end += written
                 view = view[written:]
         except OSError as error:
-            reason = f"cannot be unpacked into {tempfile.gettempdir()}: {error.strerror}"
+            reason = f"cannot be copied to {tempfile.gettempdir()}: {error.strerror}"
             raise SourceError(source, reason) from None
 
     def _create(self) -> None:
@@ -49,13 +49,13 @@ class Spool:
 
     def _find_room(self, size: int, source: str) -> None:
         if self.end + size > self._limit:
-            reason = f"unpacked, it needs more than {self._limit} bytes; {LIMIT_VARIABLE} sets the limit"
+            reason = f"a copy of it needs more than {self._limit} bytes; {LIMIT_VARIABLE} sets the limit"
             raise SourceError(source, reason)
         if self.end - self._looked_at < _LOOK_EACH:
             return
         self._looked_at = self.end
         if shutil.disk_usage(tempfile.gettempdir()).free < size + _LEFT_FREE + _LOOK_EACH:
-            reason = f"there is no room in {tempfile.gettempdir()} to unpack it; TMPDIR names another place"
+            reason = f"there is no room in {tempfile.gettempdir()} for a copy of it; TMPDIR names another place"
             raise SourceError(source, reason)
 
 

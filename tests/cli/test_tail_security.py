@@ -148,6 +148,14 @@ def test_listeners_and_what_goes_wrong(start_broker: StartBroker, tmp_path: Path
     assert tail("PLAIN", [*plain, f"sasl.password={PASSWORD}"]).stdout == rows
     assert tail("BEARER", bearer).stdout == rows
 
+    # The same listeners and files for every command.
+    config = properties(tmp_path / "reader.properties", scram("reader"))
+    named = offdecode("decode", f"kafka://{broker.address('SCRAM')}?command-config={config}", "--with-batch")
+    assert named.stdout.count("\n") == 200
+    assert str(config) not in named.stdout
+    refused = offdecode("groups", f"kafka://{broker.address('SCRAM')}", status=2)
+    assert "security.protocol is PLAINTEXT, set it in --command-config" in refused.stderr
+
     for listener, lines, sentence in (
         ("SCRAM", scram("alice", "wrong"), "wrong name or password for SCRAM-SHA-512"),
         ("PLAIN", [*plain, "sasl.password=wrong"], "wrong name or password for PLAIN"),

@@ -17,6 +17,7 @@ from offdecode.cli import cli
 from offdecode.log import offset_map
 from offdecode.log.offset_map import VERDICTS, Verdict
 from offdecode.model import SpanState
+from offdecode.sources.locations import LocalLocation
 from tests.command import ROOT
 from tests.log.test_transactions import emptied
 from tests.messages import message
@@ -49,6 +50,7 @@ class Case:
     offsets: tuple[int, int]
     checkpoints: dict[str, int] = field(default_factory=dict)
     carved: bool = False
+    served: bool = False
     other_copy: tuple[bytes, ...] = ()
 
 
@@ -60,6 +62,10 @@ CASES = {
     "whole_below_checkpoint": Case(M.NO_HOLE, {0: [plain(0), plain(1)]}, (0, 1), {CLEANER: 1}),
     "below_checkpoint": Case(M.BELOW_CHECKPOINT, {0: [plain(0)], 5: [plain(5)]}, (1, 4), {CLEANER: 5}),
     "within_below_checkpoint": Case(M.BELOW_CHECKPOINT, {0: [plain(0), plain(5)], 6: [plain(6)]}, (1, 4), {CLEANER: 6}),
+    "served": Case(M.SERVED, {0: [plain(0)], 5: [plain(5)]}, (1, 4), served=True),
+    "within_served": Case(M.SERVED, {0: [plain(0), plain(5), cleaned(6)]}, (1, 4), served=True),
+    "whole_served": Case(M.NO_HOLE, {0: [plain(0), plain(1)]}, (0, 1), served=True),
+    "before_first_batch_served": Case(M.SERVED, {0: [plain(5)]}, (0, 4), served=True),
     "before_sign": Case(M.BEFORE_SIGN, {0: [plain(0)], 5: [plain(5), cleaned(6)]}, (1, 4)),
     "within_before_sign": Case(M.BEFORE_SIGN, {0: [plain(0), plain(5), cleaned(6)]}, (1, 4)),
     "old_checkpoint": Case(M.BEFORE_SIGN, {0: [plain(0)], 5: [plain(5), cleaned(6)]}, (1, 4), {CLEANER: 1}),
@@ -98,6 +104,13 @@ CASES = {
     "before_first_batch": Case(M.BEFORE_FIRST_BATCH, {0: [plain(5)]}, (0, 4)),
     "before_first_batch_below_checkpoint": Case(M.BELOW_CHECKPOINT, {0: [plain(5)]}, (0, 4), {CLEANER: 5}),
 }
+
+
+@pytest.fixture(autouse=True)
+def serve(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of a served case are taken for what a broker gives."""
+    case = CASES.get(request.node.callspec.params.get("name")) if hasattr(request.node, "callspec") else None
+    monkeypatch.setattr(LocalLocation, "served", case is not None and case.served)
 
 
 def write(tmp_path: Path, case: Case) -> Path:

@@ -1,0 +1,196 @@
+"""The offsets topic of a running cluster as a data directory: `kafka://HOST:PORT[,HOST:PORT...]`.
+
+Each partition is a directory with one segment: all batches from the start of its log to the high watermark of that
+moment, as brokers hand them out. They are fetched once, into a spool, so every question can go over them again.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offdecode.errors import SourceError
+from offdecode.sources.checkpoints import CHECKPOINT_FILES
+from offdecode.sources.client_config import Security, read_security
+from offdecode.sources.kept import Seek
+from offdecode.sources.locations import LIVE_URL, Location
+from offdecode.sources.names import SEGMENT_SUFFIX
+from offdecode.sources.readers import Reader
+from offdecode.sources.spool import Spool, SpoolReader
+
+if TYPE_CHECKING:  # aiokafka is an extra
+    from offdecode.sources.kafka_client import TopicLayout
+    from offdecode.sources.live import LiveTopic, Measure
+
+_URL = re.compile(rf"{LIVE_URL}(?P<servers>[^/?]+)/?(?:\?command-config=(?P<config>.+))?", re.DOTALL)
+_PATIENCE_SECONDS = 60  # without a byte from a broker
+
+
+def live_directory(url: str, topic: str, measure: Measure, seek: Seek) -> Location:
+    """What a URL names; nothing is asked of the cluster yet. measure, seek: as of LiveTopic.
+
+    Raises UsageError for a file of properties that cannot be used, SourceError for another URL.
+    """
+    match = _URL.fullmatch(url)
+    if match is None:
+        reason = "a running cluster is kafka://HOST:PORT[,HOST:PORT...], and ?command-config=FILE where it wants a user"
+        raise SourceError(url.partition("?")[0], f"{reason}; --topic-name names the topic")
+    security = Security() if match["config"] is None else read_security(Path(match["config"]))
+    return _LiveLocation(_Snapshot(match["servers"], security, topic, measure, seek))
+
+
+class _Snapshot:
+    """The topic as it was when it was first asked for. Partitions are fetched together, when one of them is opened."""
+
+    def __init__(self, servers: str, security: Security, topic: str, measure: Measure, seek: Seek) -> None:
+        self.text = f"kafka://{servers}"
+        self.topic = topic
+        self._servers = servers
+        self._security = security
+        self._measure = measure
+        self._seek = seek
+        self._connected: tuple[LiveTopic, TopicLayout] | None = None
+        self._starts: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
+        self._asked: set[int] = set()
+        self._spool = Spool()
+        self._found: dict[int, tuple[int, int] | OSError] = {}  # where a partition lies in the spool, and its size
+
+    def partitions(self) -> dict[str, int]:
+        """By the name of the directory."""
+        if not self._ends:
+            live, layout = self._connect()
+            self._ends = live.offsets(layout, _latest())
+            self._starts = live.offsets(layout, _earliest())
+        return {f"{self.topic}-{number}": number for number in self._ends}
+
+    def segment_name(self, directory: str) -> str:
+        """The one segment of a partition, which is going to be asked for."""
+        number = self.partitions()[directory]
+        self._asked.add(number)
+        return f"{self._starts[number]:020}{SEGMENT_SUFFIX}"
+
+    def open(self, directory: str) -> Reader:
+        number = self.partitions()[directory]
+        if number not in self._found:
+            self._fetch({number, *self._asked} - self._found.keys())
+        found = self._found[number]
+        if isinstance(found, OSError):
+            raise found
+        return SpoolReader(self._spool, *found)
+
+    def checkpoint(self, name: str) -> bytes | None:
+        """A checkpoint file, as the broker would write it now; None for one of which it tells nothing."""
+        self.partitions()
+        told = {"high_watermark": self._ends, "log_start": self._starts}
+        offsets = {CHECKPOINT_FILES[mark]: found for mark, found in told.items()}.get(name)
+        if offsets is None:
+            return None
+        lines = [f"{self.topic} {number} {offset}" for number, offset in offsets.items()]
+        return "\n".join(("0", str(len(lines)), *lines, "")).encode()
+
+    def _connect(self) -> tuple[LiveTopic, TopicLayout]:
+        if self._connected is None:
+            from offdecode.sources.live import LiveTopic
+
+            live = LiveTopic(self._servers, self._security, self.topic, self._measure, self._seek, _PATIENCE_SECONDS)
+            layout = live.connect()
+            if layout is None:
+                live.close()
+                raise SourceError(self.text, f"there is no topic {self.topic} yet (it comes with the first commit)")
+            self._connected = live, layout
+        return self._connected
+
+    def _fetch(self, numbers: set[int]) -> None:
+        live, layout = self._connect()
+        some = sorted(numbers)
+        live.take_new(lambda number: False)
+        live.follow(layout, {number: self._starts[number] for number in some}, self._ends)
+        try:
+            for number in some:
+                self._found[number] = self._copied(live, number)
+        finally:
+            self._connected = None
+            live.close()
+
+    def _copied(self, live: LiveTopic, number: int) -> tuple[int, int] | OSError:
+        start, offset = self._spool.end, self._starts[number]
+        for after, chunk in live.read(number, offset, self._ends[number]):
+            self._spool.write(chunk.buffer[: chunk.size].tobytes(), self.text)
+            offset = after
+            live.release(number, offset)
+        if offset < self._ends[number]:
+            return OSError(errno.EIO, f"offsets from {offset} on were deleted from the broker while they were read")
+        return start, self._spool.end - start
+
+
+def _earliest() -> int:
+    from offdecode.sources.kafka_client import EARLIEST
+
+    return EARLIEST
+
+
+def _latest() -> int:
+    from offdecode.sources.kafka_client import LATEST
+
+    return LATEST
+
+
+class _LiveLocation(Location):
+    """The cluster as a data directory, a partition's directory in it, or the segment there."""
+
+    served = True
+
+    def __init__(self, snapshot: _Snapshot, *parts: str) -> None:
+        self._snapshot = snapshot
+        self._parts = parts
+
+    @property
+    def name(self) -> str:
+        return self._parts[-1] if self._parts else self._snapshot.text
+
+    @property
+    def text(self) -> str:
+        return "/".join((self._snapshot.text, *self._parts))
+
+    @property
+    def parent(self) -> Location:
+        return _LiveLocation(self._snapshot, *self._parts[:-1])
+
+    @property
+    def key(self) -> str:
+        return self.text
+
+    @property
+    def version(self) -> object:
+        return id(self._snapshot)
+
+    def exists(self) -> bool:
+        return self.is_directory() or self.is_file()
+
+    def is_file(self) -> bool:
+        return len(self._parts) == 2 and [self.name] == self.parent.names()
+
+    def is_directory(self) -> bool:
+        return not self._parts or (len(self._parts) == 1 and self.name in self._snapshot.partitions())
+
+    def child(self, name: str) -> Location:
+        return _LiveLocation(self._snapshot, *self._parts, name)
+
+    def names(self) -> list[str]:
+        if not self._parts:
+            return list(self._snapshot.partitions())
+        if not self.is_directory():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        return [self._snapshot.segment_name(self.name)]
+
+    def open(self) -> Reader:
+        if not self.is_file():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return self._snapshot.open(self.parent.name)
+
+    def side_file(self, name: str, most_bytes: int) -> bytes | None:
+        return None if self._parts else self._snapshot.checkpoint(name)

@@ -1,0 +1,192 @@
+"""A running cluster is a PATH: every question gives of it what it gives of the broker's own files."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.structs import TopicPartition
+
+import offdecode
+from offdecode.errors import SourceError, UsageError
+from offdecode.log.headers import entry_with, whole_entries
+from offdecode.sources import live_directory
+from offdecode.sources.locations import is_live
+from tests.brokers import KAFKA_3, KAFKA_4, Broker, StartBroker, free_port
+from tests.commit_load import load
+from tests.kafka_jars import run_java
+from tests.segment_builder import commit
+from tests.tail_runs import offdecode as run
+
+WORKLOAD = Path(__file__).parent.parent / "java" / "GroupWorkload.java"
+QUESTIONS = (
+    ("decode",), ("decode", "--with-generation", "--raw"), ("groups",), ("state",), ("generations",),
+    ("generations", "--summary"), ("transactions",), ("explain",), ("explain", "--format", "text"), ("lag",),
+    ("decode", "--jobs", "2"),
+)  # fmt: skip
+
+
+def url_of(broker: Broker) -> str:
+    return f"kafka://{broker.bootstrap}"
+
+
+def offsets_logs(broker: Broker, target: Path) -> Path:
+    """A copy of the partitions of the offsets topic, without what lies beside them."""
+    target.mkdir()
+    for partition in broker.data.glob("__consumer_offsets-*"):
+        shutil.copytree(partition, target / partition.name)
+    return target
+
+
+def checked(*arguments: object) -> list[dict[str, Any]]:
+    done = run("check", "--json", *arguments)
+    return [row for row in map(json.loads, done.stdout.splitlines()) if row["type"] == "partition"]
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+@pytest.mark.parametrize(("version", "protocols"), [(KAFKA_4, "consumer"), (KAFKA_3, "classic")])
+def test_every_question_gives_what_it_gives_of_the_files(
+    start_broker: StartBroker, tmp_path: Path, version: str, protocols: str
+) -> None:
+    broker = start_broker(version, {"offsets.topic.segment.bytes": "16384"} if version == KAFKA_3 else {})
+    run_java(WORKLOAD, broker.classpath, broker.bootstrap, protocols, "10")
+    url = url_of(broker)
+    told = {question: run(*question, url).stdout for question in QUESTIONS}
+    with_batch = run("decode", "--with-batch", url).stdout
+    one = run("decode", "--log-partition", "1", url).stdout
+    found = checked(url)
+    report = tmp_path / "report.html"
+    run("report", url, "-o", report)
+    from_python = list(offdecode.state(url).rows())
+    broker.stop()
+    files = offsets_logs(broker, tmp_path / "files")
+    for question, printed in told.items():
+        assert printed == run(*question, files).stdout, question
+        assert printed, question
+    assert one == run("decode", "--log-partition", "1", files).stdout
+    assert from_python == list(offdecode.state(files).rows())
+    assert report.stat().st_size > 100_000
+    for row in map(json.loads, with_batch.splitlines()):
+        assert row["segment"] == f"{url}/__consumer_offsets-{row['log_partition']}/{0:020}.log"
+    for live, own in zip(found, checked(files), strict=True):
+        assert live["completeness"] == own["completeness"]
+        assert live["checkpoints"] == {
+            "high_watermark": own["completeness"][-1]["last_offset"] + 1, "log_start": 0, "cleaner": None,
+            "recovery_point": None,
+        }  # fmt: skip
+        if len(own["files"]) == 1:  # a broker hands out the very bytes
+            assert [file["sha256"] for file in live["files"]] == [file["sha256"] for file in own["files"]]
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_what_the_cleaner_removed_is_no_loss(start_broker: StartBroker) -> None:
+    broker = start_broker(KAFKA_3, {
+        "offsets.topic.segment.bytes": "4096", "offsets.topic.num.partitions": "1",
+        "log.cleaner.enable": "true", "log.cleaner.backoff.ms": "100", "log.cleaner.min.cleanable.ratio": "0.01",
+    })  # fmt: skip
+    asyncio.run(load(broker.bootstrap, 2000, 0, 0))
+    deadline = time.monotonic() + 60
+    while all(span["state"] == "complete" for span in checked(url_of(broker))[0]["completeness"]):
+        assert time.monotonic() < deadline, "the log cleaner has not removed anything"
+        time.sleep(0.5)
+    (row,) = checked(url_of(broker))
+    assert row["problem_count"] == 0
+    assert {span["state"] for span in row["completeness"]} == {"complete", "compacted"}
+    assert {one["type"] for one in map(json.loads, run("growth", url_of(broker)).stdout.splitlines())} == {"growth"}
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_a_log_of_another_name_begins_where_it_was_deleted_to(start_broker: StartBroker) -> None:
+    broker = start_broker(KAFKA_4)
+
+    async def copy() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+        await admin.start()
+        await admin.create_topics([NewTopic("copy", 1, 1)])
+        producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
+        await producer.start()
+        for number in range(100):
+            key, value = commit("group", "load", number)
+            await producer.send_and_wait("copy", key=key, value=value, partition=0)
+        await producer.stop()
+        await admin.delete_records({TopicPartition("copy", 0): RecordsToDelete(before_offset=60)})
+        await admin.close()
+
+    asyncio.run(copy())
+    (row,) = checked(url_of(broker), "--topic-name", "copy")
+    assert [(span["state"], span["first_offset"]) for span in row["completeness"]] == [("complete", 60)]
+    assert row["checkpoints"]["log_start"] == 60
+    rows = run("decode", url_of(broker), "--topic-name", "copy").stdout.splitlines()
+    assert [json.loads(one)["log_offset"] for one in rows] == list(range(60, 100))
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_a_topic_that_is_not_there_yet_and_one_of_another_name(start_broker: StartBroker) -> None:
+    broker = start_broker(KAFKA_4)
+    done = run("state", url_of(broker), status=2)
+    assert done.stderr == f"offdecode: {url_of(broker)}: there is no topic __consumer_offsets yet " \
+                          "(it comes with the first commit)\n"  # fmt: skip
+    asyncio.run(load(broker.bootstrap, 20, 0, 0))
+    assert run("decode", url_of(broker), "--topic-name", "load").stdout == ""
+    assert "there is no log of partition 77; there are: 0, 1, 2, 3" in (
+        run("decode", url_of(broker), "--log-partition", "77", status=2).stderr
+    )
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_a_broker_that_goes_ends_the_reading(start_broker: StartBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_directory, "_PATIENCE_SECONDS", 2)
+    broker = start_broker(KAFKA_4)
+    asyncio.run(load(broker.bootstrap, 200, 0, 0))
+    cluster = live_directory.live_directory(url_of(broker), "__consumer_offsets", whole_entries, entry_with)
+    partitions = [cluster.child(name) for name in cluster.names()]
+    segments = [one.child(one.names()[0]) for one in partitions]
+    assert all(one.is_file() for one in segments)
+    broker.stop()
+    with pytest.raises(SourceError, match="no broker has given any more of it for 2 s"):
+        segments[0].open()
+
+
+@pytest.mark.parametrize(("path", "live"), [
+    ("kafka://b:9092", True), ("kafka:/b:9092", True), ("kafka/b", False), ("s3://kafka/b", False), ("-", False),
+])  # fmt: skip
+def test_paths_that_name_a_cluster(path: str, live: bool) -> None:
+    assert is_live(Path(path)) is live
+
+
+@pytest.mark.parametrize("question", [("decode",), ("report", "-o", "x.html"), ("check",)])
+def test_nobody_there_is_a_sentence(question: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    port = free_port()
+    done = run(*question, f"kafka://127.0.0.1:{port}", status=2)
+    assert done.stderr.startswith(f"offdecode: 127.0.0.1:{port}: nothing listens there")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("url", ["kafka://b:9092/topic", "kafka://b:9092?user=me", "kafka://b:9092/?x=1&y=2"])
+def test_other_urls_are_told_what_one_looks_like(url: str) -> None:
+    done = run("groups", url, status=2)
+    assert "a running cluster is kafka://HOST:PORT[,HOST:PORT...]" in done.stderr
+    assert "user=me" not in done.stderr
+
+
+def test_what_cannot_be_asked_of_a_cluster(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="gives something else each time"):
+        offdecode.decode("kafka://b:9092").pieces()
+    with pytest.raises(UsageError, match="cannot be read"):
+        list(offdecode.state(f"kafka://b:9092?command-config={tmp_path / 'none'}").rows())
+    with pytest.raises(SourceError, match="is a running cluster; this is for files"):
+        offdecode.carve("kafka://b:9092", tmp_path / "out")
