@@ -47,7 +47,8 @@ class ByLog:
     begin: the answer of a log, with the names of topic ids that are known; what a log tells is added to these. wanted,
     columns, lost: the rows that are read, as of Run.rows_by_log. names: {topic id: name} that lie beside the logs.
     names_first: whether those that a log tells are of use to logs behind it before all are read. gather: one of what
-    the logs have told, in their order.
+    the logs have told, in their order. alone: answers a run of one log instead, where logs do not tell each other
+    anything. expected: kinds of problems with paths that are none to this question.
     """
 
     wanted: Filter
@@ -57,6 +58,8 @@ class ByLog:
     lost: bool = False
     names_first: bool = True
     gather: Callable[[Sequence[Any]], Any] = lambda told: None
+    alone: Callable[[Run], Iterable[DecodedChunk]] | None = None
+    expected: frozenset[str] = frozenset()
 
 
 class Answers:
@@ -70,6 +73,9 @@ class Answers:
     def first(self, run: Run) -> Iterator[DecodedChunk]:
         """What comes while the logs are read, one after the other."""
         asked = self._question
+        if asked.alone is not None:
+            yield from asked.alone(run)
+            return
         for item in run.rows_by_log(asked.wanted, asked.columns, lost=asked.lost):
             log = self.logs.get(item.log)
             if log is None:

@@ -24,12 +24,12 @@ from offdecode.evidence import SegmentEvidence, refusals
 from offdecode.model import DecodedChunk, Vector
 from offdecode.options import Output
 from offdecode.parallel import converse
+from offdecode.per_log import log_jobs
 from offdecode.request import Report, Stats
 from offdecode.run import Run
 from offdecode.sinks.carried import Carried, CarryingSink, packed, unpacked
 from offdecode.sinks.parquet import ParquetSink
-from offdecode.system import CAN_FORK
-from offdecode.writing import Answer, ProblemLines, Sink, answer_sink, job_count, line_sink, opened, write_answer
+from offdecode.writing import Answer, ProblemLines, Sink, answer_sink, line_sink, opened, write_answer
 
 _MOST_IN_MEMORY = 1 << 20  # bytes of a log's answer that are held back; more of it is in a temporary file
 _SENT_BYTES = 1 << 20
@@ -120,17 +120,15 @@ def write_by_log(answer: Answer, run: Run, output: Output, problems: BinaryIO) -
         writer = _Writer(target, sink, problems, answer.together())
         deal = _Deal(run, evidence, question, writer.write)
         with closing(deal):
-            converse(_jobs(evidence, output), _Worker(run, evidence, question, answer, output, target), deal.take)
+            converse(
+                log_jobs(output.jobs, evidence), _Worker(run, evidence, question, answer, output, target), deal.take
+            )
         writer.finish()
 
 
 def _can_be_shared(evidence: SegmentEvidence, output: Output) -> bool:
     """Whether processes can share logs. What stops at a problem must not have gone beyond it."""
-    return _jobs(evidence, output) > 1 and CAN_FORK and not output.strict and evidence.plain and _has_temporary_files()
-
-
-def _jobs(evidence: SegmentEvidence, output: Output) -> int:
-    return min(job_count(output, evidence), len(evidence.histories))
+    return log_jobs(output.jobs, evidence) > 1 and not output.strict and _has_temporary_files()
 
 
 def _has_temporary_files() -> bool:
@@ -336,7 +334,8 @@ class _Deal:
         self._gathered: Any = None
         self._refused: list[SourceError] = []
         for problem in evidence.problems:
-            run.report(problem)
+            if problem.kind not in question.expected:
+                run.report(problem)
 
     def take(self, worker: int, note: _Note, reply: Callable[[int, Any], None]) -> None:
         """A process has made something, or asks what to do."""

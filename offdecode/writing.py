@@ -127,7 +127,7 @@ def write_rows(run: Run, output: Output, problems: BinaryIO) -> None:
     jobs = 1
     # What stops at a problem must not have gone beyond it; the columns of a table are as wide as all before them.
     if isinstance(run.evidence, SegmentEvidence) and not (output.strict or output.format == "table"):
-        jobs = job_count(output, run.evidence)
+        jobs = job_count(output.jobs, run.evidence)
     if jobs > 1 and CAN_FORK:
         _write_shared(run, output, problems, jobs)
     elif jobs > 1 and run.evidence.size >= _WORTH_SPAWNING:
@@ -136,9 +136,9 @@ def write_rows(run: Run, output: Output, problems: BinaryIO) -> None:
         _write_alone(run, output)
 
 
-def job_count(output: Output, evidence: SegmentEvidence) -> int:
-    """How many processes are to share the evidence: no more than there are chunks of it."""
-    return min(output.jobs or cpu_count(), max(evidence.size // evidence.chunk_bytes, 1))
+def job_count(jobs: int | None, evidence: SegmentEvidence) -> int:
+    """How many processes are to share the evidence: no more than there are chunks of it. jobs: None = all cores."""
+    return min(jobs or cpu_count(), max(evidence.size // evidence.chunk_bytes, 1))
 
 
 def _write_alone(run: Run, output: Output) -> None:

@@ -68,6 +68,7 @@ MAY_IMPORT = {
         "parallel",
         "system",
     },
+    "per_log": {"evidence", "parallel", "request", "system", "writing"},
     "dealing": {
         "errors",
         "model",
@@ -78,6 +79,7 @@ MAY_IMPORT = {
         "by_log",
         "sinks",
         "parallel",
+        "per_log",
         "system",
         "writing",
     },
@@ -122,6 +124,7 @@ MAY_IMPORT = {
         "sinks",
         "writing",
         "dealing",
+        "per_log",
         "reporting",
         "__init__",
     },

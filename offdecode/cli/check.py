@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import click
 
-from offdecode.cli.options import paths_argument, report_format, takes
+from offdecode.cli.options import Taken, paths_argument, report_format, takes
 from offdecode.errors import UsageError
-from offdecode.options import CheckOptions, Source
+from offdecode.options import CheckOptions, Output, Source
 
 
 @click.command("check")
 @paths_argument
 @report_format("jsonl is an object for each partition, leftover file, archive and unused path.")
-@takes(Source, CheckOptions)
-def command(source: Source, asked: CheckOptions, as_json: bool) -> int:
+@takes(Source, CheckOptions, Taken(Output, ("jobs",)))
+def command(source: Source, asked: CheckOptions, output: Output, as_json: bool) -> int:
     """Check segment files: an inventory with checksums, damage, and which offsets and times are complete.
 
     PATH is as for decode. Every file is read once and decoded, an archive once more for its checksum; nothing is
@@ -25,6 +26,7 @@ def command(source: Source, asked: CheckOptions, as_json: bool) -> int:
 
     from offdecode.cli import DAMAGED
     from offdecode.cli.run import progress
+    from offdecode.per_log import of_each_log
     from offdecode.questions.check import check
     from offdecode.request import Request
     from offdecode.run import Run
@@ -36,7 +38,7 @@ def command(source: Source, asked: CheckOptions, as_json: bool) -> int:
     verdict = Verdict()
     run = Run(Request(source), lambda problem: None)
     with progress(run.evidence.size) as run.meter, fitted_to(sys.stdout):
-        for found in check(run, asked):
+        for found in check(run, asked, partial(of_each_log, jobs=output.jobs)):
             row = found.as_dict()
             verdict.note(row, found.problem_count)
             if as_json:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from offdecode.engines.decode import Decoder
-from offdecode.errors import UsageError
-from offdecode.evidence import LogId, SegmentEvidence, Step, StepReader, Watch, log_id
+from offdecode.errors import SourceError, UsageError
+from offdecode.evidence import LogId, SegmentEvidence, Step, StepReader, Watch, log_id, refusals
 from offdecode.log.batches import Frames
 from offdecode.log.copies import iter_records_once
 from offdecode.log.inventory import Inventory, InventoryBuilder
@@ -21,7 +22,7 @@ from offdecode.logs import Copies, frames_from
 from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk, Problem, Span, Vector
 from offdecode.options import CheckOptions
 from offdecode.questions.loading import LoadCensus, LoadFinding
-from offdecode.request import Meter, Stats
+from offdecode.request import Meter, Request, Stats
 from offdecode.run import Run
 from offdecode.schemas.releases import release
 from offdecode.sources.checkpoints import Checkpoints, broker_id
@@ -135,27 +136,65 @@ class ContainerCheck:
 Found = PartitionCheck | Leftover | ContainerCheck | Unused
 
 
-def check(run: Run, asked: CheckOptions = NOTHING_MORE) -> Iterator[Found]:
+@dataclass(frozen=True, slots=True)
+class LogFound:
+    """What a check finds of one log. gaps: by partition; refused: why it is none of the offsets topic."""
+
+    found: list[Found]
+    gaps: dict[int | None, tuple[Span, ...]]
+    refused: SourceError | None
+
+
+# What a function finds of each log of some evidence, in their order; the meter is told of what is read.
+EachLog = Callable[[SegmentEvidence, Callable[[SegmentEvidence, Meter], LogFound], Meter], Iterable[LogFound]]
+
+
+def _in_turn(
+    evidence: SegmentEvidence, work: Callable[[SegmentEvidence, Meter], LogFound], meter: Meter
+) -> Iterator[LogFound]:
+    return (work(evidence.only(log), meter) for log in range(len(evidence.histories)))
+
+
+def check(run: Run, asked: CheckOptions = NOTHING_MORE, each: EachLog = _in_turn) -> Iterator[Found]:
     """Check all logs of the request, partitions by number, what is left over beside them, then what they lie in.
 
-    Every file is read once, an archive twice; records are decoded but for leftovers.
+    Every file is read once, an archive twice; records are decoded but for leftovers. each: goes over the logs.
 
     Raises SourceError where the paths lead to nothing that is an offsets log, UsageError for exported records, and for
     a release that is not known.
     """
     checking = Checking(run, asked)
-    reader = StepReader(run.request, Stats(), watch=checking)
-    for step in run.evidence.steps(Stats()):
-        checking.begin(step)
-        for _ in reader.read(step) if checking.wants_rows else ():
-            pass
-        run.meter(step.size // checking.readings, 0)
-        yield from checking.found()
+    evidence, refused = checking.evidence, []
+    yield from map(Unused, evidence.problems)
+    for one in each(evidence, partial(_check_log, run.request, asked), run.meter):
+        yield from one.found
+        checking.gaps |= one.gaps
+        refused += [] if one.refused is None else [one.refused]
+    evidence.refuse_if_none(refused)
+    yield from map(Unused, refusals(refused))
     yield from checking.rest()
 
 
+def _check_log(request: Request, asked: CheckOptions, evidence: SegmentEvidence, meter: Meter) -> LogFound:
+    """Read the one log of some evidence."""
+    run = Run(request, lambda problem: None, evidence=evidence)
+    run.meter = meter
+    checking = Checking(run, asked)
+    reader = StepReader(run.request, Stats(), watch=checking)
+    refused = None
+    try:
+        for step in evidence.steps(Stats()):
+            checking.begin(step)
+            for _ in reader.read(step) if checking.wants_rows else ():
+                pass
+            meter(step.size // checking.readings, 0)
+    except SourceError as error:
+        refused = error
+    return LogFound(list(checking.found()), checking.gaps, refused)
+
+
 class Checking(Watch):
-    """The check of a run's logs, told of every step that is read of them and of all its rows.
+    """The check of a run's logs, told of every step that is read of them and of all its rows. gaps: by partition.
 
     Raises UsageError for exported records, and for a release that is not known.
     """
@@ -164,12 +203,12 @@ class Checking(Watch):
         if not isinstance(run.evidence, SegmentEvidence):
             raise UsageError("check reads segments: exported records do not tell what is missing")
         self._run = run
-        self._evidence = run.evidence
+        self.evidence = run.evidence
         self._loaded_by = None if asked.for_broker is None else release(asked.for_broker)
         self._logs = {log_id(copies): copies for copies in run.evidence.histories}
         self._now: tuple[LogId, _LogCheck] | None = None  # the log that is read
         self._found: list[Found] = []
-        self._gaps: dict[int | None, tuple[Span, ...]] = {}
+        self.gaps: dict[int | None, tuple[Span, ...]] = {}
 
     def begin(self, step: Step) -> None:
         """The next step, before its rows."""
@@ -182,7 +221,7 @@ class Checking(Watch):
         if step.frames is not None:
             log.take(step, step.frames)
         if step.coverage is not None:
-            self._gaps[step.log.partition] = step.coverage.gaps
+            self.gaps[step.log.partition] = step.coverage.gaps
             self._found.append(log.result(step.coverage))
 
     def _begin(self, copies: Copies) -> _LogCheck:
@@ -191,9 +230,7 @@ class Checking(Watch):
             return _LogCheck(copies, census)
         log = _CopiesCheck(copies, census)
         request = self._run.request
-        log.read_files(
-            self._evidence.chunk_bytes, Decoder(request.selection(), request.reading.engine), self._run.meter
-        )
+        log.read_files(self.evidence.chunk_bytes, Decoder(request.selection(), request.reading.engine), self._run.meter)
         return log
 
     @property
@@ -218,9 +255,9 @@ class Checking(Watch):
 
     def rest(self) -> Iterator[Found]:
         """What lies beside the logs or should, and what they lie in, when they are through."""
-        evidence = self._evidence
+        evidence = self.evidence
         yield from map(Unused, evidence.missing)
-        yield from _leftovers(evidence, self._run.request.source.topic_name, self._gaps)
+        yield from _leftovers(evidence, self._run.request.source.topic_name, self.gaps)
         for container in _containers(evidence.logs):
             yield _check_container(container)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
+from offdecode.by_log import ByLog, LogAnswer
 from offdecode.engines.record_keys import NOBODY, ROW_TYPES, Names, RecordKeys, committed_offsets
 from offdecode.evidence import LogId, Step
 from offdecode.filtering import Name, key_tests, names_in
@@ -28,6 +30,7 @@ from offdecode.schemas.rows import MARKER_ROW, row_type
 from offdecode.sources.segments import PartitionLog, Segment
 
 _MOST_ROWS = 1 << 14  # in a chunk
+_EXPECTED = frozenset({"partition_copies"})  # that is what is asked for
 _PART_OF_STATUS = {
     Status.ABORTED: Part.ABORTED,
     Status.OPEN: Part.UNDECIDED,
@@ -46,7 +49,7 @@ def growth(run: Run, asked: GrowthOptions) -> Iterator[DecodedChunk]:
     held: dict[LogId, _LogGrowth] = {}
     for step in run.evidence.steps(run.stats):
         for problem in step.problems:
-            if problem.kind != "partition_copies":  # that is what was asked for
+            if problem.kind not in _EXPECTED:
                 run.report(problem)
         run.meter(step.size, 0)
         if step.log is None:
@@ -63,6 +66,13 @@ def growth(run: Run, asked: GrowthOptions) -> Iterator[DecodedChunk]:
             for chunk in held.pop(step.log).chunks(step.log.partition, step.coverage, run):
                 run.stats.rows += chunk.row_count
                 yield chunk
+
+
+def growth_by_log(run: Run, asked: GrowthOptions) -> ByLog:
+    """The same, of each log by itself."""
+    _ = run.evidence.cluster  # is told by what lies beside all logs
+    alone = partial(growth, asked=asked)
+    return ByLog(ALL_ROWS, lambda log, names: LogAnswer(), alone=alone, expected=_EXPECTED)
 
 
 def _records(run: Run, step: Step) -> Iterator[tuple[Records, Vector]]:
