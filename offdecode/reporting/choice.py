@@ -18,9 +18,8 @@ from offdecode.reporting.log_walk import LogWalk
 from offdecode.reporting.marks import LOG, Marks
 from offdecode.reporting.points import POINT, Points
 from offdecode.reporting.seen import NUMBER, Group, Line
-from offdecode.reporting.stories import Stories, fair
+from offdecode.reporting.stories import MOST_GROUPS, Stories, fair
 
-_MOST_GROUPS = 2500
 _MOST_LINES = 12_000
 _MOST_POINTS = 150_000
 _MOST_HIDDEN = 12_000  # partitions of which bars are left out
@@ -49,7 +48,7 @@ def chosen_groups(tables: Iterable[pa.Table], wanted: Filter) -> tuple[list[Grou
 def _most_notable(table: pa.Table) -> pa.Table:
     kinds, times = notability(table)
     order = np.lexsort((-np.asarray(table.column("commits")), -times, -kinds))
-    return table.take(arrow(order[:_MOST_GROUPS]))
+    return table.take(arrow(order[:MOST_GROUPS]))
 
 
 def add_marks(groups: Sequence[Group], marks: Marks) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from heapq import nlargest
 from itertools import accumulate
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 from offdecode.history.groups.images import Member
 from offdecode.model import LARGEST_INT64
 
+MOST_GROUPS = 2500  # on a page
 _MOST_GENERATIONS, _MOST_BARS = 10_000, 25_000  # on a page
 _GENERATIONS_OF_A_GROUP, _BARS_OF_A_GROUP = 4000, 8000
 _AHEAD = 4  # so many times as many are held before they are cut
@@ -140,9 +142,10 @@ class Story:
 
 
 class Stories:
-    """The stories of all groups of a report, which together hold some times as much as a page shows.
+    """The stories of all groups of a report. Those that a page may show hold together some times as much as it shows.
 
-    The more there is, the less each of them may keep: so what is cut early would be cut in the end.
+    The more there is, the less each of them may keep: so of as many groups as a page has room for, what is cut early
+    would be cut in the end. Of more groups the largest ones say how much each may keep.
     """
 
     def __init__(self, most_bars: int = _MOST_BARS, most_generations: int = _MOST_GENERATIONS) -> None:
@@ -194,8 +197,9 @@ class _Room:
             self._limit = max(_AHEAD * self._most, 2 * self._held)
 
     def share(self, stories: Sequence[Story], times: int = 1) -> None:
-        """Let no story keep more than all can, if there is room for so many times as many."""
-        each = min(fair(list(map(self._count, stories)), self._most * times), self._of_a_story)
+        """Let no story keep more than all of a page can, if there is room for so many times as many."""
+        largest = nlargest(MOST_GROUPS, map(self._count, stories))
+        each = min(fair(largest, self._most * times), self._of_a_story)
         for story in stories:
             self._cut(story, each)
 

@@ -16,7 +16,7 @@ from offdecode.model import ABSENT
 from offdecode.reporting.counts import WIDTHS_MS, Counts
 from offdecode.reporting.marks import Marks
 from offdecode.reporting.points import Points
-from offdecode.reporting.stories import Bar, Stories, Story, fair
+from offdecode.reporting.stories import MOST_GROUPS, Bar, Stories, Story, fair
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
 
@@ -198,14 +198,34 @@ def test_what_is_cut_early_would_be_cut_in_the_end(seed: int) -> None:
     assert 50 // 2 - 8 <= sum(len(story.generations) for story, _ in stories) <= 50
 
 
+def test_a_busy_group_keeps_its_history_beside_very_many_small_ones() -> None:
+    stories = Stories(most_bars=10_000)
+    busy, small = stories.begin(), []
+    for number in range(20_000):
+        small.append(stories.begin())
+        for at in range(2):
+            stories.add_generation(small[-1], {"generation": at})
+            stories.add_bar(small[-1], Bar("orders", frozenset([at]), Member("m"), number, number + 1, number, 1))
+        if number % 10 == 0:
+            stories.add_generation(busy, {"generation": number})
+            stories.add_bar(busy, Bar("orders", frozenset([0]), Member("m"), number, number + 1, number, 1))
+    assert (busy.one_in, len(busy.generations), len(busy.bars)) == (1, 2000, 2000)
+    stories.choose([busy, *small[: MOST_GROUPS - 1]])
+    assert (busy.one_in, len(busy.generations), len(busy.bars)) == (1, 2000, 2000)
+
+
 def test_of_very_many_groups_each_keeps_something_without_cutting_over_and_over() -> None:
-    stories, cuts = Stories(most_bars=10, most_generations=10), 0
-    for number in range(5000):
-        story = stories.begin()
+    stories, before, cuts = Stories(most_bars=10, most_generations=10), 0, 0
+    every = []
+    for number in range(6000):
+        every.append(stories.begin())
         for at in range(3):
-            stories.add_bar(story, Bar("orders", frozenset([at]), Member("m"), 0, number, number, 1))
-        cuts += story.bar_count < 3
-    assert 0 < cuts < 20
+            stories.add_bar(every[-1], Bar("orders", frozenset([at]), Member("m"), 0, number, number, 1))
+        now = every[0].bar_count + every[-1].bar_count
+        cuts, before = cuts + (now < before), now
+    assert all(story.bar_count for story in every)
+    assert sum(story.bar_count for story in every) < 6000 * 3
+    assert cuts < 20
 
 
 @pytest.mark.parametrize(("counts", "most", "each"), [
