@@ -13,7 +13,7 @@ from offdecode.errors import SourceError
 from offdecode.log.batches import Frames, iter_frames, read_frames
 from offdecode.log.copies import Copy, merged_from
 from offdecode.log.foreign import redpanda_header
-from offdecode.log.holes import ALL_CLEANED, Cleaning, in_place
+from offdecode.log.holes import Cleaning, in_place
 from offdecode.log.offset_map import OffsetMap
 from offdecode.log.records import iter_records
 from offdecode.log.repeats import Repeats
@@ -34,9 +34,9 @@ def offset_map(copies: Copies) -> OffsetMap:
     """A map of a log's offsets in which nothing is entered yet. What any copy's broker knew holds for all."""
     marks = [log.checkpoints for log in copies]
     named = [log.segments[0].named_offset for log in copies]
-    cleaned = ALL_CLEANED if any(log.served for log in copies) else _known(max, (one.cleaner for one in marks))
+    served = [log.checkpoints.high_watermark for log in copies if log.served]
     return OffsetMap(
-        copies[0].log_partition, Cleaning(cleaned),
+        copies[0].log_partition, Cleaning(_known(max, (one.cleaner for one in marks)), _known(max, served) or 0),
         named_offset=None if None in named else _known(min, named),
         log_start=_known(min, (one.log_start for one in marks)), carved=all(log.carved for log in copies),
         high_watermark=_known(max, (one.high_watermark for one in marks)),

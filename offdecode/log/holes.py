@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from offdecode.log.batches import Frames
-from offdecode.model import LARGEST_INT64, Mask, Vector
+from offdecode.model import Mask, Vector
 
-ALL_CLEANED = LARGEST_INT64  # instead of a checkpoint: a running broker serves a log that lacks nothing else
 _MOST_OFFSETS = 1 << 31  # that a segment spans (LogSegment.canConvertToRelativeOffset)
 
 
@@ -102,14 +101,16 @@ def in_place(frames: Frames, valid: Vector) -> Vector:
 class Cleaning:
     """How far the log cleaner is known to have come. It takes what frames show, in any order and more than once.
 
-    checkpoint: the first offset that was never cleaned, where the data directory tells; or ALL_CLEANED. Signs of
-    cleaning beyond it show that it is older than the segments. border: below it, holes are the cleaner's work.
-    shown: whether there are signs at or above the checkpoint, or any where there is none.
+    checkpoint: the first offset that was never cleaned, where the data directory tells. Signs of cleaning beyond it
+    show that it is older than the segments. served: the offset before which a running broker serves the log, which
+    lacks nothing but what its cleaner has removed. border: below it, holes are the cleaner's work. shown: whether
+    there are signs at or above the checkpoint, or any where there is none.
     """
 
-    def __init__(self, checkpoint: int | None = None) -> None:
+    def __init__(self, checkpoint: int | None = None, served: int = 0) -> None:
         self.checkpoint = checkpoint
-        self.border = self._least = checkpoint or 0
+        self.served = served
+        self.border = self._least = max(checkpoint or 0, served)
         self.shown = False
 
     def add(self, passage: Passage) -> None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from offdecode.log.batches import Frames
-from offdecode.log.holes import ALL_CLEANED, Cleaning, Passage, Reached, pass_over
+from offdecode.log.holes import Cleaning, Passage, Reached, pass_over
 from offdecode.log.transactions import Status
 from offdecode.model import Coverage, Problem, Span, SpanState, Vector
 
@@ -238,8 +238,7 @@ class OffsetMap:
 
     def _compacted(self, span: Span) -> Span:
         below = self.cleaning.checkpoint is not None and span.first_offset < self.cleaning.checkpoint
-        verdict = BELOW_CHECKPOINT if below else BEFORE_SIGN
-        verdict = SERVED if self.cleaning.checkpoint == ALL_CLEANED else verdict
+        verdict = BELOW_CHECKPOINT if below else SERVED if span.first_offset < self.cleaning.served else BEFORE_SIGN
         return replace(span, state=verdict.state, reason=verdict.reason)
 
     def _add_runs(self, frames: Frames, passage: Passage) -> Iterator[Problem]:

@@ -21,10 +21,10 @@ from offdecode.errors import SourceError
 from offdecode.evidence import Step, StepReader
 from offdecode.log.batches import Frames, read_frames
 from offdecode.log.headers import entry_with, whole_entries
-from offdecode.log.holes import ALL_CLEANED, Cleaning
+from offdecode.log.holes import Cleaning
 from offdecode.log.transactions import Place, Status, TransactionResolver
 from offdecode.logs import looks_like_offsets
-from offdecode.model import Problem, Vector
+from offdecode.model import LARGEST_INT64, Problem, Vector
 from offdecode.options import OFFSETS_TOPIC
 from offdecode.request import Request, Stats
 from offdecode.schemas.placement import partition_for
@@ -209,7 +209,7 @@ class Tail:
         """What may leave of a partition that is known up to `end`. hold: None = nothing is waited for."""
         log.due = None
         first_offset = log.first if log.position <= log.first else None
-        resolver = TransactionResolver(partial(self._frames, log, end), Cleaning(ALL_CLEANED))
+        resolver = TransactionResolver(partial(self._frames, log, end), Cleaning(served=LARGEST_INT64))
         for whole, whole_status in resolver:
             if log.judged is None:
                 log.judged = looks_like_offsets(whole, whole.chunk.segment)

@@ -20,6 +20,8 @@ from offdecode.errors import UsageError
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _TOKEN_SECONDS = 3600
+_SERVER = re.compile(r"(?:[\w-]+(?:\.[\w-]+)*\.?|\[[0-9a-fA-F:.]+\])(?::(\d{1,5}))?", re.ASCII)
+_USUAL_PORT, _LARGEST_PORT = 9092, 65_535
 _JAAS_OPTION = re.compile(r"(\w+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([^\s;\"']+))")
 
 
@@ -51,6 +53,12 @@ class Security:
         claims = {"sub": self.token_subject, "iat": now, "exp": now + _TOKEN_SECONDS}
         parts = (orjson.dumps({"alg": "none"}), orjson.dumps(claims))
         return "".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() + "." for part in parts)
+
+
+def are_servers(text: str) -> bool:
+    """Whether a text is HOST:PORT, or several of these with commas between. Without a port it is the usual one."""
+    found = [_SERVER.fullmatch(one.strip()) for one in text.split(",")]
+    return all(one is not None and 0 < int(one[1] or _USUAL_PORT) <= _LARGEST_PORT for one in found)
 
 
 def read_security(path: Path) -> Security:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from offdecode.errors import SourceError, UsageError
-from offdecode.sources.client_config import Security
+from offdecode.sources.client_config import Security, are_servers
 
 try:
     from aiokafka import errors as kafka_errors
@@ -107,6 +107,8 @@ class KafkaClient:
 
     async def _probe(self) -> None:
         """One connection to the first server that takes it: the client hides why it cannot have one."""
+        if not are_servers(self._servers):
+            raise UsageError("--bootstrap-server takes HOST:PORT[,HOST:PORT...]")
         failure: SourceError | None = None
         for host, port, _ in collect_hosts(self._servers):
             try:
@@ -121,7 +123,8 @@ class KafkaClient:
                 failure = failure or SourceError(f"{host}:{port}", self._sentence(error))
             finally:
                 connection.close()
-        raise failure or UsageError("--bootstrap-server names no server")
+        assert failure is not None
+        raise failure
 
     def _sentence(self, error: BaseException) -> str:
         if isinstance(error, socket.gaierror):

@@ -9,12 +9,16 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offdecode.errors import SourceError
+from offdecode.options import OFFSETS_TOPIC
 from offdecode.sources.checkpoints import CHECKPOINT_FILES
-from offdecode.sources.client_config import Security, read_security
+from offdecode.sources.client_config import Security, are_servers, read_security
 from offdecode.sources.kept import Seek
 from offdecode.sources.locations import LIVE_URL, Location
 from offdecode.sources.names import SEGMENT_SUFFIX
@@ -26,6 +30,7 @@ if TYPE_CHECKING:  # aiokafka is an extra
     from offdecode.sources.live import LiveTopic, Measure
 
 _URL = re.compile(rf"{LIVE_URL}(?P<servers>[^/?]+)/?(?:\?command-config=(?P<config>.+))?", re.DOTALL)
+_SECRETS = re.compile(r"[?].*|(?<=/)[^/]*@", re.DOTALL)  # what is not to be shown of an URL that is none of ours
 _PATIENCE_SECONDS = 60  # without a byte from a broker
 
 
@@ -35,9 +40,9 @@ def live_directory(url: str, topic: str, measure: Measure, seek: Seek) -> Locati
     Raises UsageError for a file of properties that cannot be used, SourceError for another URL.
     """
     match = _URL.fullmatch(url)
-    if match is None:
+    if match is None or not are_servers(match["servers"]):
         reason = "a running cluster is kafka://HOST:PORT[,HOST:PORT...], and ?command-config=FILE where it wants a user"
-        raise SourceError(url.partition("?")[0], f"{reason}; --topic-name names the topic")
+        raise SourceError(_SECRETS.sub("", url), f"{reason}; --topic-name names the topic")
     security = Security() if match["config"] is None else read_security(Path(match["config"]))
     return _LiveLocation(_Snapshot(match["servers"], security, topic, measure, seek))
 
@@ -52,39 +57,41 @@ class _Snapshot:
         self._security = security
         self._measure = measure
         self._seek = seek
-        self._connected: tuple[LiveTopic, TopicLayout] | None = None
+        self._partitions: dict[str, int] = {}  # by directory
         self._starts: dict[int, int] = {}
-        self._ends: dict[int, int] = {}
+        self._ends: dict[int, int] = {}  # of those that have a leader
         self._asked: set[int] = set()
         self._spool = Spool()
-        self._found: dict[int, tuple[int, int] | OSError] = {}  # where a partition lies in the spool, and its size
+        self._found: dict[int, _CopiedReader] = {}
 
-    def partitions(self) -> dict[str, int]:
-        """By the name of the directory."""
-        if not self._ends:
-            live, layout = self._connect()
-            self._ends = live.offsets(layout, _latest())
-            self._starts = live.offsets(layout, _earliest())
-        return {f"{self.topic}-{number}": number for number in self._ends}
+    def directories(self) -> list[str]:
+        if not self._partitions:
+            from offdecode.sources.kafka_client import EARLIEST, LATEST
+
+            with self._connected() as (live, layout):
+                led = replace(layout, leaders={number: node for number, node in layout.leaders.items() if node >= 0})
+                self._ends = live.offsets(led, LATEST) if led.leaders else {}
+                self._starts = live.offsets(led, EARLIEST) if led.leaders else {}
+                self._partitions = {f"{self.topic}-{number}": number for number in layout.leaders}
+        return sorted(self._partitions)
 
     def segment_name(self, directory: str) -> str:
-        """The one segment of a partition, which is going to be asked for."""
-        number = self.partitions()[directory]
+        """The one segment of a partition, which is going to be asked for. Raises OSError where nobody has it."""
+        number = self._partitions[directory]
+        if number not in self._ends:
+            raise OSError(errno.EIO, "no broker leads the partition at the moment")
         self._asked.add(number)
         return f"{self._starts[number]:020}{SEGMENT_SUFFIX}"
 
     def open(self, directory: str) -> Reader:
-        number = self.partitions()[directory]
+        number = self._partitions[directory]
         if number not in self._found:
-            self._fetch({number, *self._asked} - self._found.keys())
-        found = self._found[number]
-        if isinstance(found, OSError):
-            raise found
-        return SpoolReader(self._spool, *found)
+            self._fetch(sorted({number, *self._asked} - self._found.keys()))
+        return self._found[number]
 
     def checkpoint(self, name: str) -> bytes | None:
         """A checkpoint file, as the broker would write it now; None for one of which it tells nothing."""
-        self.partitions()
+        self.directories()
         told = {"high_watermark": self._ends, "log_start": self._starts}
         offsets = {CHECKPOINT_FILES[mark]: found for mark, found in told.items()}.get(name)
         if offsets is None:
@@ -92,51 +99,48 @@ class _Snapshot:
         lines = [f"{self.topic} {number} {offset}" for number, offset in offsets.items()]
         return "\n".join(("0", str(len(lines)), *lines, "")).encode()
 
-    def _connect(self) -> tuple[LiveTopic, TopicLayout]:
-        if self._connected is None:
-            from offdecode.sources.live import LiveTopic
+    @contextmanager
+    def _connected(self) -> Iterator[tuple[LiveTopic, TopicLayout]]:
+        from offdecode.sources.live import LiveTopic
 
-            live = LiveTopic(self._servers, self._security, self.topic, self._measure, self._seek, _PATIENCE_SECONDS)
+        live = LiveTopic(self._servers, self._security, self.topic, self._measure, self._seek, _PATIENCE_SECONDS)
+        try:
             layout = live.connect()
             if layout is None:
-                live.close()
-                raise SourceError(self.text, f"there is no topic {self.topic} yet (it comes with the first commit)")
-            self._connected = live, layout
-        return self._connected
-
-    def _fetch(self, numbers: set[int]) -> None:
-        live, layout = self._connect()
-        some = sorted(numbers)
-        live.take_new(lambda number: False)
-        live.follow(layout, {number: self._starts[number] for number in some}, self._ends)
-        try:
-            for number in some:
-                self._found[number] = self._copied(live, number)
+                yet = " yet (it comes with the first commit)" if self.topic == OFFSETS_TOPIC else ""
+                raise SourceError(self.text, f"there is no topic {self.topic}{yet}")
+            yield live, layout
         finally:
-            self._connected = None
             live.close()
 
-    def _copied(self, live: LiveTopic, number: int) -> tuple[int, int] | OSError:
-        start, offset = self._spool.end, self._starts[number]
-        for after, chunk in live.read(number, offset, self._ends[number]):
-            self._spool.write(chunk.buffer[: chunk.size].tobytes(), self.text)
+    def _fetch(self, numbers: list[int]) -> None:
+        with self._connected() as (live, layout):
+            live.take_new(lambda number: False)
+            live.follow(layout, {number: self._starts[number] for number in numbers}, self._ends)
+            for number in numbers:
+                self._found[number] = self._copied(live, number)
+
+    def _copied(self, live: LiveTopic, number: int) -> _CopiedReader:
+        begun, offset, end = self._spool.end, self._starts[number], self._ends[number]
+        for after, chunk in live.read(number, offset, end):
+            data = chunk.buffer.data[: chunk.size]
+            # What has been written since then is there too.
+            self._spool.write(bytes(data if after <= end else data[: self._seek(data, end)]), self.text)
             offset = after
             live.release(number, offset)
-        if offset < self._ends[number]:
-            return OSError(errno.EIO, f"offsets from {offset} on were deleted from the broker while they were read")
-        return start, self._spool.end - start
+        jump = live.jump(number, offset) if offset < end else None
+        return _CopiedReader(self._spool, begun, self._spool.end - begun, None if jump is None else jump[1].message)
 
 
-def _earliest() -> int:
-    from offdecode.sources.kafka_client import EARLIEST
+class _CopiedReader(SpoolReader):
+    """A partition's bytes in the spool. note: what became of the rest, where that could not be had."""
 
-    return EARLIEST
+    def __init__(self, spool: Spool, start: int, size: int, note: str | None) -> None:
+        super().__init__(spool, start, size)
+        self._note = note
 
-
-def _latest() -> int:
-    from offdecode.sources.kafka_client import LATEST
-
-    return LATEST
+    def changed(self, size: int) -> str | None:
+        return self._note
 
 
 class _LiveLocation(Location):
@@ -172,17 +176,17 @@ class _LiveLocation(Location):
         return self.is_directory() or self.is_file()
 
     def is_file(self) -> bool:
-        return len(self._parts) == 2 and [self.name] == self.parent.names()
+        return len(self._parts) == 2 and self.parent.is_directory() and [self.name] == self.parent.names()
 
     def is_directory(self) -> bool:
-        return not self._parts or (len(self._parts) == 1 and self.name in self._snapshot.partitions())
+        return not self._parts or (len(self._parts) == 1 and self.name in self._snapshot.directories())
 
     def child(self, name: str) -> Location:
         return _LiveLocation(self._snapshot, *self._parts, name)
 
     def names(self) -> list[str]:
         if not self._parts:
-            return list(self._snapshot.partitions())
+            return self._snapshot.directories()
         if not self.is_directory():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return [self._snapshot.segment_name(self.name)]

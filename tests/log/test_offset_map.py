@@ -56,16 +56,17 @@ class Case:
 
 M = offset_map
 CLEANER, START = "cleaner-offset-checkpoint", "log-start-offset-checkpoint"
+END = "replication-offset-checkpoint"
 CASES = {
     "whole": Case(M.NO_HOLE, {0: [plain(0, 3), plain(3)]}, (0, 3)),
     "whole_after_sign": Case(M.NO_HOLE, {0: [cleaned(0), plain(4)]}, (4, 4)),
     "whole_below_checkpoint": Case(M.NO_HOLE, {0: [plain(0), plain(1)]}, (0, 1), {CLEANER: 1}),
     "below_checkpoint": Case(M.BELOW_CHECKPOINT, {0: [plain(0)], 5: [plain(5)]}, (1, 4), {CLEANER: 5}),
     "within_below_checkpoint": Case(M.BELOW_CHECKPOINT, {0: [plain(0), plain(5)], 6: [plain(6)]}, (1, 4), {CLEANER: 6}),
-    "served": Case(M.SERVED, {0: [plain(0)], 5: [plain(5)]}, (1, 4), served=True),
-    "within_served": Case(M.SERVED, {0: [plain(0), plain(5), cleaned(6)]}, (1, 4), served=True),
-    "whole_served": Case(M.NO_HOLE, {0: [plain(0), plain(1)]}, (0, 1), served=True),
-    "before_first_batch_served": Case(M.SERVED, {0: [plain(5)]}, (0, 4), served=True),
+    "served": Case(M.SERVED, {0: [plain(0)], 5: [plain(5)]}, (1, 4), {END: 6}, served=True),
+    "within_served": Case(M.SERVED, {0: [plain(0), plain(5), cleaned(6)]}, (1, 4), {END: 10}, served=True),
+    "whole_served": Case(M.NO_HOLE, {0: [plain(0), plain(1)]}, (0, 1), {END: 2}, served=True),
+    "before_first_batch_served": Case(M.SERVED, {0: [plain(5)]}, (0, 4), {END: 6}, served=True),
     "before_sign": Case(M.BEFORE_SIGN, {0: [plain(0)], 5: [plain(5), cleaned(6)]}, (1, 4)),
     "within_before_sign": Case(M.BEFORE_SIGN, {0: [plain(0), plain(5), cleaned(6)]}, (1, 4)),
     "old_checkpoint": Case(M.BEFORE_SIGN, {0: [plain(0)], 5: [plain(5), cleaned(6)]}, (1, 4), {CLEANER: 1}),
@@ -169,6 +170,20 @@ def test_every_command_gives_the_verdict_of_the_table(tmp_path: Path, name: str)
         for span in gaps:
             said = f"offsets {span['first_offset']} to"
             assert (said in (group["incomplete_reason"] or "")) is (span["state"] != "compacted")
+
+
+def test_a_broker_proves_nothing_beyond_what_it_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another copy may go on, and lack something there."""
+    monkeypatch.setattr(LocalLocation, "served", True)
+    segment = [plain(0), plain(2), plain(5)]
+    data = write(tmp_path, Case(M.CUT_OUT, {0: segment}, (3, 4), {END: 3}))
+    (found,), _ = rows("check", "--json", data)
+    spans = [(span["state"], span["first_offset"]) for span in found["completeness"]]
+    assert spans == [
+        ("complete", 0), ("compacted", 1), ("complete", 2), ("missing", 3), ("complete", 5),
+        ("above_high_watermark", 3),
+    ]  # fmt: skip
+    assert [problem["log_offset"] for problem in found["problems"]] == [3]
 
 
 BEHIND_FIRST = [name for name, case in CASES.items() if case.offsets == (1, 4) and case.verdict is not M.OLD_FORMAT]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
+import threading
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,12 @@ from aiokafka.structs import TopicPartition
 import offdecode
 from offdecode.errors import SourceError, UsageError
 from offdecode.log.headers import entry_with, whole_entries
+from offdecode.model import Chunk, Problem
+from offdecode.questions.check import PartitionCheck, Unused
 from offdecode.sources import live_directory
+from offdecode.sources.kafka_client import TopicLayout
+from offdecode.sources.kept import Jump
+from offdecode.sources.live import LiveTopic
 from offdecode.sources.locations import is_live
 from tests.brokers import KAFKA_3, KAFKA_4, Broker, StartBroker, free_port
 from tests.commit_load import load
@@ -154,9 +163,76 @@ def test_a_broker_that_goes_ends_the_reading(start_broker: StartBroker, monkeypa
     partitions = [cluster.child(name) for name in cluster.names()]
     segments = [one.child(one.names()[0]) for one in partitions]
     assert all(one.is_file() for one in segments)
-    broker.stop()
+    later = live_directory.live_directory(url_of(broker), "__consumer_offsets", whole_entries, entry_with)
+    told = (later.side_file("replication-offset-checkpoint", 1 << 20) or b"").decode().splitlines()[2:]
+    ends = {int(partition): int(end) for _, partition, end in map(str.split, told)}
+    asyncio.run(load(broker.bootstrap, 600, 0, 0))
+    for partition in [later.child(name) for name in later.names()]:
+        with partition.child(partition.names()[0]).open() as reader:
+            data = reader.read(0, reader.size)
+        assert whole_entries(data) == (len(data), ends[int(partition.name.rpartition("-")[2])])
+    follow = LiveTopic.follow
+
+    def alone(self: LiveTopic, *given: Any) -> None:
+        broker.stop()
+        follow(self, *given)
+
+    monkeypatch.setattr(LiveTopic, "follow", alone)
     with pytest.raises(SourceError, match="no broker has given any more of it for 2 s"):
         segments[0].open()
+    assert not [thread for thread in threading.enumerate() if thread.name == "fetch"]
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_what_one_partition_lacks_is_told_and_the_others_are_read(
+    start_broker: StartBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = start_broker(KAFKA_4)
+    asyncio.run(load(broker.bootstrap, 1000, 0, 0))
+    whole = {row.log_partition: row for row in offdecode.check(url_of(broker)) if isinstance(row, PartitionCheck)}
+    connect, read = LiveTopic.connect, LiveTopic.read
+
+    def without_a_leader(self: LiveTopic) -> TopicLayout | None:
+        layout = connect(self)
+        return layout and replace(layout, leaders={**layout.leaders, 3: -1})
+
+    monkeypatch.setattr(LiveTopic, "connect", without_a_leader)
+    found = list(offdecode.check(url_of(broker)))
+    assert [row.log_partition for row in found if isinstance(row, PartitionCheck)] == [0, 1, 2]
+    (problem,) = [row.problem for row in found if isinstance(row, Unused)]
+    assert (problem.kind, problem.message) == (
+        "unreadable", "cannot be read: no broker leads the partition at the moment")  # fmt: skip
+    assert problem.source == f"{url_of(broker)}/__consumer_offsets-3"
+    monkeypatch.setattr(LiveTopic, "connect", connect)
+
+    def only_half(self: LiveTopic, number: int, offset: int, end: int) -> Iterator[tuple[int, Chunk]]:
+        """The broker has deleted what comes next."""
+        for after, chunk in read(self, number, offset, end):
+            half = entry_with(chunk.buffer.data[: chunk.size], after // 2)
+            first = Chunk(chunk.segment, number, 0, chunk.buffer, half, half) if number == 1 else chunk
+            at = whole_entries(first.buffer.data[: first.size])[1]
+            yield at, first
+            if number == 1:
+                gone = Problem("offset_out_of_range", "t", f"offsets {at} to {end - 1} are gone")
+                self._partitions[number].jump = Jump(at, end, gone)
+                return
+
+    monkeypatch.setattr(LiveTopic, "read", only_half)
+    found = list(offdecode.check(url_of(broker)))
+    assert not [row for row in found if isinstance(row, Unused)]
+    rows = {row.log_partition: row for row in found if isinstance(row, PartitionCheck)}
+    (problem,) = rows[1].problems
+    assert (problem.kind, problem.message[-8:]) == ("changed_while_read", "are gone")
+    assert 0 < sum(rows[1].files[0].records_by_type.values()) < sum(whole[1].files[0].records_by_type.values())
+    assert all(rows[number] == whole[number] for number in (0, 2, 3))
+
+
+def test_nothing_is_left_running_where_nobody_answers() -> None:
+    for _ in range(3):
+        with pytest.raises(SourceError):
+            list(offdecode.groups(f"kafka://127.0.0.1:{free_port()}").rows())
+    assert not [thread for thread in threading.enumerate() if thread.name == "fetch"]
 
 
 @pytest.mark.parametrize(("path", "live"), [
@@ -176,11 +252,33 @@ def test_nobody_there_is_a_sentence(question: tuple[str, ...], tmp_path: Path, m
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("url", ["kafka://b:9092/topic", "kafka://b:9092?user=me", "kafka://b:9092/?x=1&y=2"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "kafka://b:9092/topic",
+        "kafka://b:9092?user=me",
+        "kafka://b:x",
+        "kafka://:1",
+        "kafka://b:99999",
+        "kafka://b:-1",
+        "kafka://,",
+        "kafka://a..b:1",
+        "kafka://b:1#x",
+        "kafka://user:me@b:1",
+        "kafka://b:1,user:me@c:1",
+        "kafka://b:9092/?x=1&y=2",
+    ],
+)
 def test_other_urls_are_told_what_one_looks_like(url: str) -> None:
     done = run("groups", url, status=2)
     assert "a running cluster is kafka://HOST:PORT[,HOST:PORT...]" in done.stderr
-    assert "user=me" not in done.stderr
+    assert not re.search("user[:=]me", done.stderr)
+
+
+@pytest.mark.parametrize("servers", ["b:x", ":1", "b:70000", ""])
+def test_servers_that_are_none(servers: str) -> None:
+    done = run("tail", "--bootstrap-server", servers, "--until-end", status=2)
+    assert "--bootstrap-server takes HOST:PORT" in done.stderr
 
 
 def test_what_cannot_be_asked_of_a_cluster(tmp_path: Path) -> None:
