@@ -138,7 +138,7 @@ def big_segment(segment: Path) -> Iterator[Target]:
     first = statistics.median(seconds_to_first_row(offdecode(segment)) for _ in range(5))
     yield Target("1gb: first row", first, 1, at_most=True, unit=" s")
     two, three = (peak_memory(offdecode(segment, "--jobs", jobs)) / _MIB for jobs in ("2", "3"))
-    yield Target("1gb: memory of two jobs", two, 400, at_most=True, unit=" MB")
+    yield Target("1gb: memory of two jobs", two, 300, at_most=True, unit=" MB")
     yield Target("1gb: memory of a third job", three - two, 150, at_most=True, unit=" MB")
 
 

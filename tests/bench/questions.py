@@ -95,7 +95,7 @@ def shared(folder: Path, records: int, runs: int) -> Iterator[Target]:
         partition.mkdir(parents=True, exist_ok=True)
         if not (partition / segment.name).exists():
             os.link(segment, partition / segment.name)
-    for question in ("state", "generations", "with-generation", "transactions", "explain", "groups"):
+    for question in ("state", "generations", "with-generation", "transactions", "explain", "groups", "growth", "check"):
         commands = {jobs: [*command(question, place), "--jobs", jobs] for jobs in ("1", "2")}
         assert printed(commands["1"]).digest == printed(commands["2"]).digest, (
             f"{question}: two processes print something else"
