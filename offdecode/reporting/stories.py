@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from heapq import nlargest
 from itertools import accumulate
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ MOST_GROUPS = 2500  # on a page
 _MOST_GENERATIONS, _MOST_BARS = 10_000, 25_000  # on a page
 _GENERATIONS_OF_A_GROUP, _BARS_OF_A_GROUP = 4000, 8000
 _AHEAD = 4  # so many times as many are held before they are cut
+_PAGES_OF_OTHERS = 10  # what the stories share that are not among the largest
 _MOST_TOGETHER = 64  # sets of partitions: members of a group often hold the same ones again
 
 Row = dict[str, Any]
@@ -145,7 +145,8 @@ class Stories:
     """The stories of all groups of a report. Those that a page may show hold together some times as much as it shows.
 
     The more there is, the less each of them may keep: so of as many groups as a page has room for, what is cut early
-    would be cut in the end. Of more groups the largest ones say how much each may keep.
+    would be cut in the end. Of more groups the largest stories are those that may be shown; the others share as much as
+    some pages.
     """
 
     def __init__(self, most_bars: int = _MOST_BARS, most_generations: int = _MOST_GENERATIONS) -> None:
@@ -198,10 +199,13 @@ class _Room:
 
     def share(self, stories: Sequence[Story], times: int = 1) -> None:
         """Let no story keep more than all of a page can, if there is room for so many times as many."""
-        largest = nlargest(MOST_GROUPS, map(self._count, stories))
-        each = min(fair(largest, self._most * times), self._of_a_story)
-        for story in stories:
+        ordered = sorted(stories, key=self._count, reverse=True)
+        largest, others = ordered[:MOST_GROUPS], ordered[MOST_GROUPS:]
+        each = min(fair(list(map(self._count, largest)), self._most * times), self._of_a_story)
+        for story in largest:
             self._cut(story, each)
+        for story in others:
+            self._cut(story, min(each, max(self._most * _PAGES_OF_OTHERS // len(others), 1)))
 
 
 def fair(counts: Sequence[int], most: int) -> int:

@@ -57,8 +57,8 @@ class Security:
 
 def are_servers(text: str) -> bool:
     """Whether a text is HOST:PORT, or several of these with commas between. Without a port it is the usual one."""
-    found = [_SERVER.fullmatch(one.strip()) for one in text.split(",")]
-    return all(one is not None and 0 < int(one[1] or _USUAL_PORT) <= _LARGEST_PORT for one in found)
+    found = [_SERVER.fullmatch(one.strip()) for one in text.split(",") if one.strip()]
+    return bool(found) and all(one is not None and 0 < int(one[1] or _USUAL_PORT) <= _LARGEST_PORT for one in found)
 
 
 def read_security(path: Path) -> Security:

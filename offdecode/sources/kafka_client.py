@@ -75,7 +75,7 @@ class KafkaClient:
     """Connections to a cluster, for reading one topic. All methods belong to one event loop."""
 
     def __init__(self, servers: str, security: Security, topic: str) -> None:
-        self._servers = servers
+        self._servers = ",".join(one for one in servers.split(",") if one.strip())
         self._security = security
         self.topic = topic
         self._options: dict[str, Any] = {

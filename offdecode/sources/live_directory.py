@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # aiokafka is an extra
     from offdecode.sources.live import LiveTopic, Measure
 
 _URL = re.compile(rf"{LIVE_URL}(?P<servers>[^/?]+)/?(?:\?command-config=(?P<config>.+))?", re.DOTALL)
-_SECRETS = re.compile(r"[?].*|(?<=/)[^/]*@", re.DOTALL)  # what is not to be shown of an URL that is none of ours
+_SECRETS = re.compile(r"(?<=/).*@|[?].*", re.DOTALL)  # what is not to be shown of an URL that is none of ours
 _PATIENCE_SECONDS = 60  # without a byte from a broker
 
 
@@ -122,14 +122,25 @@ class _Snapshot:
 
     def _copied(self, live: LiveTopic, number: int) -> _CopiedReader:
         begun, offset, end = self._spool.end, self._starts[number], self._ends[number]
-        for after, chunk in live.read(number, offset, end):
-            data = chunk.buffer.data[: chunk.size]
-            # What has been written since then is there too.
-            self._spool.write(bytes(data if after <= end else data[: self._seek(data, end)]), self.text)
-            offset = after
-            live.release(number, offset)
-        jump = live.jump(number, offset) if offset < end else None
-        return _CopiedReader(self._spool, begun, self._spool.end - begun, None if jump is None else jump[1].message)
+        notes: list[str] = []
+        while offset < end:
+            for after, chunk in live.read(number, offset, end):
+                data = chunk.buffer.data[: chunk.size]
+                # What has been written since then is there too.
+                self._spool.write(bytes(data if after <= end else data[: self._seek(data, end)]), self.text)
+                offset = after
+                live.release(number, offset)
+            jump = live.jump(number, offset) if offset < end else None
+            if jump is None:
+                break
+            to, problem = jump
+            if to <= offset:  # the log was cut back: there is nothing more of this one
+                notes.append(f"the log was cut back to offset {to} while it was read up to {offset}")
+                self._ends[number] = offset
+                break
+            notes.append(problem.message)
+            offset = to
+        return _CopiedReader(self._spool, begun, self._spool.end - begun, "; ".join(notes) or None)
 
 
 class _CopiedReader(SpoolReader):

@@ -214,6 +214,18 @@ def test_a_busy_group_keeps_its_history_beside_very_many_small_ones() -> None:
     assert (busy.one_in, len(busy.generations), len(busy.bars)) == (1, 2000, 2000)
 
 
+def test_what_is_held_does_not_grow_with_the_groups() -> None:
+    stories, every, most = Stories(most_bars=1000, most_generations=1000), [], 0
+    for number in range(30_000):
+        every.append(stories.begin())
+        for at in range(10):
+            stories.add_generation(every[-1], {"generation": at})
+            stories.add_bar(every[-1], Bar("orders", frozenset([at]), Member("m"), 0, number + at, at, 1))
+        if number % 1000 == 0:
+            most = max(most, sum(len(story.generations) + story.bar_count for story in every) - 2 * number)
+    assert most <= 2 * 4 * 1000 * 6
+
+
 def test_of_very_many_groups_each_keeps_something_without_cutting_over_and_over() -> None:
     stories, before, cuts = Stories(most_bars=10, most_generations=10), 0, 0
     every = []

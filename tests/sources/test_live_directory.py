@@ -266,6 +266,7 @@ def test_nobody_there_is_a_sentence(question: tuple[str, ...], tmp_path: Path, m
         "kafka://b:1#x",
         "kafka://user:me@b:1",
         "kafka://b:1,user:me@c:1",
+        "kafka://user:me/x@b:1",
         "kafka://b:9092/?x=1&y=2",
     ],
 )
