@@ -300,6 +300,7 @@ class SegmentEvidence(Evidence):
         found = copy(self)
         found.histories = [self.histories[number]]
         found.logs, found.problems = self.histories[number], ()
+        found.cluster = self.cluster  # what lies beside any of the logs
         return found
 
     @property

@@ -13,8 +13,11 @@ from click.testing import CliRunner, Result
 from offdecode import per_log
 from offdecode.cli import cli
 from offdecode.errors import SourceError
+from offdecode.evidence import SegmentEvidence, open_evidence
+from offdecode.options import Source
 from offdecode.parallel import WorkerError, converse
 from offdecode.questions import check
+from offdecode.request import Request
 from offdecode.system import CAN_FORK
 from tests.command import TRANSACTIONS
 from tests.segment_builder import commit, log
@@ -82,6 +85,13 @@ def test_damage_copies_and_what_is_no_log(tmp_path: Path, begun: list[int]) -> N
     rows = [json.loads(line) for line in assert_same(broker, other, "--json").stdout.splitlines()]
     assert sum(len(row.get("copies", ())) == 2 for row in rows if row["type"] == "partition") == 5
     assert begun == [2, 4, 2, 4]
+
+
+def test_what_lies_beside_all_logs_is_known_of_each() -> None:
+    evidence = open_evidence(Request(Source((TRANSACTIONS / "log",))))
+    assert isinstance(evidence, SegmentEvidence)
+    assert len(evidence.histories) > 1
+    assert all(evidence.only(log).cluster is evidence.cluster for log in range(len(evidence.histories)))
 
 
 def test_nothing_is_an_offsets_log(tmp_path: Path) -> None:

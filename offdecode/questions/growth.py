@@ -70,7 +70,6 @@ def growth(run: Run, asked: GrowthOptions) -> Iterator[DecodedChunk]:
 
 def growth_by_log(run: Run, asked: GrowthOptions) -> ByLog:
     """The same, of each log by itself."""
-    _ = run.evidence.cluster  # is told by what lies beside all logs
     alone = partial(growth, asked=asked)
     return ByLog(ALL_ROWS, lambda log, names: LogAnswer(), alone=alone, expected=_EXPECTED)
 
