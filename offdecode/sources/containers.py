@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from offdecode.errors import SourceError
 from offdecode.model import Problem
 from offdecode.sources.codecs import HEAD_BYTES, Codec, codec_of
-from offdecode.sources.locations import LocalLocation, Location, is_live, is_standard_input, local_path
+from offdecode.sources.locations import LocalLocation, Location, is_live, is_standard_input, live_text, local_path
 from offdecode.sources.names import SEGMENT_SUFFIX
 
 if TYPE_CHECKING:  # a plain directory needs none of what these import
@@ -44,7 +44,7 @@ class Containers:
             return LocalLocation(local)
         if is_live(path):
             if self._live is None:
-                raise SourceError(path.as_posix().partition("?")[0], "is a running cluster; this is for files")
+                raise SourceError(live_text(path.as_posix()), "is a running cluster; this is for files")
             live, url = self._live, path.as_posix()
             return self._known(("live", url), lambda: live(url, self._topic))
         from offdecode.sources.remote import remote_location  # most runs need none of what it imports

@@ -20,7 +20,7 @@ from offdecode.options import OFFSETS_TOPIC
 from offdecode.sources.checkpoints import CHECKPOINT_FILES
 from offdecode.sources.client_config import Security, are_servers, read_security
 from offdecode.sources.kept import Seek
-from offdecode.sources.locations import LIVE_URL, Location
+from offdecode.sources.locations import LIVE_URL, Location, live_text
 from offdecode.sources.names import SEGMENT_SUFFIX
 from offdecode.sources.readers import Reader
 from offdecode.sources.spool import Spool, SpoolReader
@@ -30,7 +30,6 @@ if TYPE_CHECKING:  # aiokafka is an extra
     from offdecode.sources.live import LiveTopic, Measure
 
 _URL = re.compile(rf"{LIVE_URL}(?P<servers>[^/?]+)/?(?:\?command-config=(?P<config>.+))?", re.DOTALL)
-_SECRETS = re.compile(r"(?<=/).*@|[?].*", re.DOTALL)  # what is not to be shown of an URL that is none of ours
 _PATIENCE_SECONDS = 60  # without a byte from a broker
 
 
@@ -42,7 +41,7 @@ def live_directory(url: str, topic: str, measure: Measure, seek: Seek) -> Locati
     match = _URL.fullmatch(url)
     if match is None or not are_servers(match["servers"]):
         reason = "a running cluster is kafka://HOST:PORT[,HOST:PORT...], and ?command-config=FILE where it wants a user"
-        raise SourceError(_SECRETS.sub("", url), f"{reason}; --topic-name names the topic")
+        raise SourceError(live_text(url), f"{reason}; --topic-name names the topic")
     security = Security() if match["config"] is None else read_security(Path(match["config"]))
     return _LiveLocation(_Snapshot(match["servers"], security, topic, measure, seek))
 

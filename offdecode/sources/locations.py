@@ -21,6 +21,7 @@ from offdecode.system import open_to_read
 Complain = Callable[["Location", OSError], None]
 _URL = re.compile(r"[a-z0-9]{2,}:/")  # one letter and a colon are a drive
 LIVE_URL = "kafka:/+"
+_LIVE_SECRETS = re.compile(r"(?<=/).*@|[?].*", re.DOTALL)
 
 
 def is_standard_input(path: Path) -> bool:
@@ -36,6 +37,11 @@ def is_url(path: Path) -> bool:
 def is_live(path: Path) -> bool:
     """Whether a path names a running cluster."""
     return is_url(path) and re.match(LIVE_URL, path.as_posix()) is not None
+
+
+def live_text(url: str) -> str:
+    """A URL of a running cluster, or what is meant for one, without what may be secret."""
+    return _LIVE_SECRETS.sub("", url)
 
 
 def local_path(path: Path) -> Path | None:

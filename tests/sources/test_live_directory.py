@@ -126,7 +126,7 @@ def test_a_log_of_another_name_begins_where_it_was_deleted_to(start_broker: Star
         await producer.start()
         for number in range(100):
             key, value = commit("group", "load", number)
-            await producer.send_and_wait("copy", key=key, value=value, partition=0)
+            await producer.send_and_wait("copy", key=key, value=value, partition=0)  # a batch for each
         await producer.stop()
         await admin.delete_records({TopicPartition("copy", 0): RecordsToDelete(before_offset=60)})
         await admin.close()
@@ -287,5 +287,6 @@ def test_what_cannot_be_asked_of_a_cluster(tmp_path: Path) -> None:
         offdecode.decode("kafka://b:9092").pieces()
     with pytest.raises(UsageError, match="cannot be read"):
         list(offdecode.state(f"kafka://b:9092?command-config={tmp_path / 'none'}").rows())
-    with pytest.raises(SourceError, match="is a running cluster; this is for files"):
-        offdecode.carve("kafka://b:9092", tmp_path / "out")
+    with pytest.raises(SourceError, match="is a running cluster; this is for files") as refused:
+        offdecode.carve("kafka://user:me@b:9092?command-config=mine", tmp_path / "out")
+    assert str(refused.value).startswith("kafka:/b:9092: ")
