@@ -204,8 +204,9 @@ class _Room:
         each = min(fair(list(map(self._count, largest)), self._most * times), self._of_a_story)
         for story in largest:
             self._cut(story, each)
+        few = min(each, max(self._most * _PAGES_OF_OTHERS // max(len(others), 1), 1))
         for story in others:
-            self._cut(story, min(each, max(self._most * _PAGES_OF_OTHERS // len(others), 1)))
+            self._cut(story, few)
 
 
 def fair(counts: Sequence[int], most: int) -> int:

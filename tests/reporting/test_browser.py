@@ -226,6 +226,7 @@ def test_one_range_zooms_all(look: Open) -> None:
         page.page.wait_for_timeout(500)
         if page.page.evaluate("range.to < page.to"):
             break
+    page.wait("range.to < page.to")
     dragged = page.ranges()
     assert len({tuple(one) for one in dragged}) == 1
     assert dragged[0][1] < whole[0][1]
