@@ -23,6 +23,7 @@ from offdecode.sinks.times import time_texts
 Timestamps = Literal["ms", "iso", "local"]
 
 _ROWS_PER_CHANGE = 4  # looking for equal numbers pays while each serves so many rows
+_ROWS_PER_TEXT = 2  # and to escape each text once
 _NEEDS_ESCAPE = r'["\\\x00-\x1f]'
 _LINES_A_RUN = 8  # on average at least, where lines are put in order run by run
 _FIRST_PRINTABLE = 0x20
@@ -125,7 +126,7 @@ class JsonLinesSink(LineSink):
     def _plain(self, column: Column, array: pa.Array) -> Piece:
         """The JSON text of each value that is not nested, "null" for null."""
         match column.kind:
-            case Kind.CATEGORY if len(array.dictionary) <= len(array):
+            case Kind.CATEGORY if len(array.dictionary) * _ROWS_PER_TEXT <= len(array):
                 return _coded(array.indices, _quote(array.dictionary))
             case Kind.CATEGORY:
                 text = _quote(array.cast(pa.string()))
