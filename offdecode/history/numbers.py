@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from offdecode.model import Vector
+from offdecode.model import LARGEST_INT64, Vector, make_room
 
 _RECENT_CODES = 4096
 _NOTHING = np.empty(0, np.int64)
@@ -29,6 +29,8 @@ class Numbers:
 
     def find(self, codes: Vector) -> Vector:
         """The number of each code; new ones get the next numbers, in their order."""
+        if self._are_beyond(codes):
+            return self._append(codes, np.arange(self._count, self._count + len(codes)))
         found = np.full(len(codes), -1)
         for known, numbers in zip(self._sorted, self._number, strict=True):
             if len(known):
@@ -40,23 +42,36 @@ class Numbers:
             found[new] = self._add(codes[new])
         return found
 
+    def _are_beyond(self, codes: Vector) -> bool:
+        """Whether they rise, from above all known ones on, as those of names that are new do: then all are new."""
+        highest = max((int(known[-1]) for known in self._sorted if len(known)), default=-LARGEST_INT64)
+        return len(codes) > 0 and int(codes[0]) > highest and bool((codes[1:] > codes[:-1]).all())
+
     def _add(self, codes: Vector) -> Vector:
         added, first, index = np.unique(codes, return_index=True, return_inverse=True)
         order = np.argsort(first)
         numbers = np.empty(len(added), np.int64)
         numbers[order] = np.arange(self._count, self._count + len(added))
-        end = self._count + len(added)
-        if end > len(self._codes):
-            self._codes = np.concatenate((self._codes, np.empty(max(end, len(self._codes)), np.int64)))
-        self._codes[self._count : end] = added[order]
+        return self._append(added, numbers)[index]
+
+    def _append(self, codes: Vector, numbers: Vector) -> Vector:
+        """Take new codes, sorted, with their numbers, which are the next in any order."""
+        end = self._count + len(codes)
+        make_room(self._codes, end)
+        self._codes[numbers] = codes
         self._count = end
-        self._insert(1, added, numbers)
+        self._insert(1, codes, numbers)
         if len(self._sorted[1]) > _RECENT_CODES + len(self._sorted[0]) // 8:
             self._insert(0, self._sorted[1], self._number[1])
             self._sorted[1] = self._number[1] = _NOTHING
-        return numbers[index]
+        return numbers
 
     def _insert(self, part: int, codes: Vector, numbers: Vector) -> None:
-        place = np.searchsorted(self._sorted[part], codes)
-        self._sorted[part] = np.insert(self._sorted[part], place, codes)
+        known = self._sorted[part]
+        if not len(known) or codes[0] > known[-1]:
+            self._sorted[part] = np.concatenate((known, codes))
+            self._number[part] = np.concatenate((self._number[part], numbers))
+            return
+        place = np.searchsorted(known, codes)
+        self._sorted[part] = np.insert(known, place, codes)
         self._number[part] = np.insert(self._number[part], place, numbers)
