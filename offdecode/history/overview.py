@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
 from offdecode.history.groups.images import Generation
+from offdecode.history.movements.answer_columns import named
 from offdecode.history.movements.movement import Held, MovementKind, Movements
 from offdecode.history.movements.moves import Moves
 from offdecode.history.movements.retention import DEFAULT_RETENTION_MS
 from offdecode.history.movements.tombstones import Cause
 from offdecode.history.spans import difference
-from offdecode.model import ABSENT, LARGEST_INT64, Coverage, DecodedChunk, Vector, make_room
+from offdecode.model import ABSENT, LARGEST_INT64, Coverage, DecodedChunk, Vector, arrow, make_room
 from offdecode.schemas import offset_commit
 from offdecode.schemas.history_rows import DEAD, GROUP_OVERVIEW_ROW
 from offdecode.schemas.rows import RECORD_BYTES, row_type
@@ -35,7 +36,6 @@ _KIND_COLUMNS = {
     MovementKind.ABORTED: "aborted", MovementKind.PENDING: "pending", MovementKind.OVERTAKEN: "overtaken",
 }  # fmt: skip
 _LIFE_COUNTS = ("members", "most_members", "client_count", "host_count", "generations", "most_generations_an_hour")
-_NO_NAMES: list[str] = []
 
 _NOTABLE = (
     ("reset_likes", "move like a reset", "moves like resets"),
@@ -194,17 +194,22 @@ class Overview:
 
     def rows(self, numbers: Vector) -> pa.RecordBatch:
         """The rows of these groups, when the log is through."""
-        names = self.names(numbers)
         shown = self._tally.of(numbers)
-        lives = [self._lives.get(number) for number in numbers.tolist()]
-        columns = {**_own_columns(shown), **_lived(lives, shown), **names}
+        columns = {**_own_columns(shown), **_lived(self._lives_of(numbers), shown), **self.names(numbers)}
         columns |= {
-            "type": pa.repeat(GROUP_OVERVIEW_ROW, len(numbers)),
+            "type": named(np.zeros(len(numbers), np.int64), [GROUP_OVERVIEW_ROW]),
             "complete": pa.repeat(self._complete, len(numbers)),
         }
-        columns["why"] = pa.array(_reasons(columns), pa.string())
+        columns["why"] = _reasons(columns)
+        each = arrow(np.arange(len(numbers), dtype=np.int32))
+        columns["group"] = pa.DictionaryArray.from_arrays(each, columns["group"])
         schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema
         return pa.RecordBatch.from_arrays([columns[item.name].cast(item.type) for item in schema], schema=schema)
+
+    def _lives_of(self, numbers: Vector) -> dict[int, _Life]:
+        """By place among the numbers. Most groups of a log may have no records of their own."""
+        rows = np.flatnonzero(np.isin(numbers, np.fromiter(self._lives, np.int64, len(self._lives))))
+        return {row: self._lives[number] for row, number in zip(rows.tolist(), numbers[rows].tolist(), strict=True)}
 
     def _expiry(self, group: Vector, held: Held) -> Vector:
         """When the broker would delete each offset, if nothing came in between and the group had no members."""
@@ -249,33 +254,56 @@ class _Tally(dict[str | Cause, Vector]):
         return found
 
 
-def _lived(lives: list[_Life | None], tally: _Tally) -> dict[str, pa.Array]:
-    """The columns that the groups' own records tell, and those that rest on them."""
-    count = len(lives)
+def _lived(lives: Mapping[int, _Life], tally: _Tally) -> dict[str, pa.Array]:
+    """The columns that the groups' own records tell, and those that rest on them. lives: by row."""
     dead = tally["offsets"] == 0
-    numbers = {name: np.zeros(count, np.int64) for name in _LIFE_COUNTS}
-    types = ["simple"] * count
-    state: list[str] = np.array(["Empty", DEAD], object)[dead.astype(np.int64)].tolist()
-    clients: list[list[str]] = [_NO_NAMES] * count
-    hosts: list[list[str]] = [_NO_NAMES] * count
-    rate: list[float | None] = [None] * count
-    for row, life in enumerate(lives):
-        if life is not None:
-            types[row], state[row] = life.group_type, life.state or state[row]
-            clients[row], hosts[row] = sorted(life.clients)[:_MOST_NAMED], sorted(life.hosts)[:_MOST_NAMED]
-            rate[row] = _an_hour(life.generations, difference(life.last_timestamp, life.first_timestamp))
-            for column, value in life.counts().items():
-                numbers[column][row] = value
-    gone = (numbers["members"] > 0) | (np.array(state, object) == DEAD)
+    rows = np.fromiter(lives, np.int64, len(lives))
+    numbers = {name: np.zeros(len(dead), np.int64) for name in _LIFE_COUNTS}
+    for name, values in numbers.items():
+        values[rows] = [life.counts()[name] for life in lives.values()]
+    types, states = ["simple"], ["Empty", DEAD]
+    group_type, state = np.zeros(len(dead), np.int64), dead.astype(np.int64)
+    group_type[rows] = _codes((life.group_type for life in lives.values()), types)
+    told = {row: life.state for row, life in lives.items() if life.state is not None}
+    state[list(told)] = _codes(told.values(), states)
+    rate = {
+        row: found for row, life in lives.items()
+        if (found := _an_hour(life.generations, difference(life.last_timestamp, life.first_timestamp))) is not None
+    }  # fmt: skip
+    gone = (numbers["members"] > 0) | (state == states.index(DEAD))
     return {
-        **{name: pa.array(values) for name, values in numbers.items()},
-        "group_type": pa.array(types, pa.string()),
-        "state": pa.array(state, pa.string()),
-        "clients": pa.array(clients, pa.list_(pa.string())),
-        "hosts": pa.array(hosts, pa.list_(pa.string())),
-        "generations_per_hour": pa.array(rate, pa.float64()),
-        "expires": pa.array(tally["expires"], mask=gone | (tally["expires"] == _EVER)),
+        **{name: arrow(values) for name, values in numbers.items()},
+        "group_type": named(group_type, types),
+        "state": named(state, states),
+        "clients": _first_of({row: life.clients for row, life in lives.items()}, len(dead)),
+        "hosts": _first_of({row: life.hosts for row, life in lives.items()}, len(dead)),
+        "generations_per_hour": _few(rate, pa.float64(), len(dead)),
+        "expires": arrow(tally["expires"], gone | (tally["expires"] == _EVER)),
     }
+
+
+def _codes(texts: Iterable[str], known: list[str]) -> list[int]:
+    """The place of each text among those that are known; new ones are added."""
+    places = {text: place for place, text in enumerate(known)}
+    found = [places.setdefault(text, len(places)) for text in texts]
+    known[:] = places
+    return found
+
+
+def _first_of(names: Mapping[int, set[str]], count: int) -> pa.Array:
+    """The first of the names of each row."""
+    lists = {row: sorted(found)[:_MOST_NAMED] for row, found in names.items()}
+    ends = np.zeros(count + 1, np.int32)
+    ends[[row + 1 for row in lists]] = [len(found) for found in lists.values()]
+    values = pa.array([name for found in lists.values() for name in found], pa.string())
+    return pa.ListArray.from_arrays(arrow(np.cumsum(ends, dtype=np.int32)), values)
+
+
+def _few(values: Mapping[int, str | float], kind: pa.DataType, count: int) -> pa.Array:
+    """Values of a few rows; null in others."""
+    place = np.full(count, len(values))
+    place[list(values)] = np.arange(len(values))
+    return pa.array([*values.values(), None], kind).take(arrow(place))
 
 
 def _own_columns(tally: _Tally) -> dict[str, pa.Array]:
@@ -286,15 +314,15 @@ def _own_columns(tally: _Tally) -> dict[str, pa.Array]:
     wrote = np.where(untimed, 0, last - np.where(untimed, last, first))
     with np.errstate(divide="ignore", invalid="ignore"):
         rate, share = commits * float(_HOUR_MS) / wrote, tally["repeats"] / commits
-    causes = [pa.array(tally[cause]) for cause in Cause]
+    causes = [arrow(tally[cause]) for cause in Cause]
+    counts = ("topics", "partitions", "offsets", "commits", "records", "bytes", *_KIND_COLUMNS.values())
     return {
-        **{name: pa.array(tally[name]) for name in ("topics", "partitions", "offsets", "commits", "records", "bytes")},
-        **{name: pa.array(tally[name]) for name in _KIND_COLUMNS.values()},
-        "first_commit": pa.array(first, mask=untimed),
-        "last_commit": pa.array(last, mask=untimed),
-        "last_record": pa.array(tally["last_record"], mask=tally["last_record"] == _EVER),
-        "commits_per_hour": pa.array(rate, mask=wrote <= 0),
-        "unmoved_share": pa.array(share, mask=commits == 0),
+        **{name: arrow(tally[name]) for name in counts},
+        "first_commit": arrow(first, untimed),
+        "last_commit": arrow(last, untimed),
+        "last_record": arrow(tally["last_record"], tally["last_record"] == _EVER),
+        "commits_per_hour": arrow(rate, wrote <= 0),
+        "unmoved_share": arrow(share, commits == 0),
         "tombstones": pa.StructArray.from_arrays(causes, [cause.name.lower() for cause in Cause]),
     }
 
@@ -305,14 +333,14 @@ def notability(rows: pa.Table) -> tuple[Vector, Vector]:
     return np.count_nonzero(every, axis=0), every.sum(axis=0)
 
 
-def _reasons(columns: dict[str, pa.Array]) -> list[str | None]:
+def _reasons(columns: dict[str, pa.Array]) -> pa.Array:
     """For each row what is worth a look, in words."""
     reasons: dict[int, list[str]] = defaultdict(list)
     for one, many, counts in _notable(columns):
         for row in np.flatnonzero(counts).tolist():
             count = int(counts[row])
             reasons[row].append(f"{count:,} {one if count == 1 else many}")
-    return ["; ".join(reasons[row]) if row in reasons else None for row in range(len(columns["group"]))]
+    return _few({row: "; ".join(found) for row, found in reasons.items()}, pa.string(), len(columns["group"]))
 
 
 def _notable(columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> Iterator[tuple[str, str, Vector]]:

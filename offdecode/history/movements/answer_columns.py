@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from offdecode.history.movements.owners import NO_OWNER_TEXTS, NoOwner, Owners
-from offdecode.model import ABSENT, Vector
+from offdecode.model import ABSENT, Vector, arrow
 from offdecode.schemas.history_rows import OWNER_FIELDS
 
 
@@ -36,12 +36,13 @@ def _owners(owner: Vector, owners: Owners) -> pa.Array:
 
 def named(numbers: Vector, names: Sequence[str | None]) -> pa.Array:
     """Numbers as the names they stand for, null below zero."""
-    return pa.DictionaryArray.from_arrays(pa.array(numbers, pa.int32(), mask=numbers < 0), pa.array(names, pa.string()))
+    indices = arrow(numbers.astype(np.int32), numbers < 0)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
 
 
 def number(numbers: Vector) -> pa.Array:
     """Numbers as int64; ABSENT is null."""
-    return pa.array(numbers, pa.int64(), mask=numbers == ABSENT)
+    return arrow(numbers, numbers == ABSENT)
 
 
 def time(numbers: Vector) -> pa.Array:
