@@ -25,6 +25,7 @@ from offdecode.sources.locations import Location
 from offdecode.sources.segments import PartitionLog, logs_of_topic, snapshots_of
 
 _CHUNK_BYTES = 4 << 20
+_RETENTION = "offsets.retention.minutes"
 _NONE = -1  # the producer id of none
 
 
@@ -85,11 +86,13 @@ class Cluster:
         found = settings.get((cluster_metadata.TOPIC_SETTING, topic, of_topic))
         return settings.get((cluster_metadata.BROKER_SETTING, "", of_broker)) if found is None else found
 
-    @property
+    @cached_property
     def retention_ms(self) -> int | None:
-        """For how long all brokers are set to keep offsets; None = not set here, but perhaps in their own files."""
-        minutes = self._metadata.settings.get((cluster_metadata.BROKER_SETTING, "", "offsets.retention.minutes"))
-        return int(minutes) * 60_000 if minutes is not None and re.fullmatch(r"\d{1,10}", minutes) else None
+        """For how long all brokers are set to keep offsets; None = not told here, but perhaps in their own files."""
+        found = [self._metadata.settings.get((cluster_metadata.BROKER_SETTING, "", _RETENTION))]
+        found += [directory.setting(_RETENTION) for directory in self._directories]
+        minutes = next((one for one in found if one is not None), "")
+        return int(minutes) * 60_000 if re.fullmatch(r"\d{1,10}", minutes) else None
 
     @cached_property
     def _metadata(self) -> _Metadata:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,8 +30,15 @@ class Beside:
         self._deleted = evidence.cluster.deleted_topics
         self._removed = evidence.cluster.removed_topics
 
-    def row(self, committed: Row, as_of: int | None) -> Row:
-        """The lag row of a committed offset at a time, None = where the evidence ends."""
+    def rows(self, committed: Sequence[Row], as_of: int | None, *, timed: bool = True) -> list[Row]:
+        """The lag rows of committed offsets at a time, None = where the evidence ends. timed: in time, too."""
+        for one in committed if timed else ():
+            log = self._logs.find(one["topic"], one["partition"])
+            if log is not None and one["offset"] < (log.end or 0):
+                log.note(one["offset"])
+        return [self._row(one, as_of, timed=timed) for one in committed]
+
+    def _row(self, committed: Row, as_of: int | None, *, timed: bool) -> Row:
         log = self._logs.find(committed["topic"], committed["partition"])
         topic_id = committed.pop("topic_id")
         row = {"type": LAG_ROW, **committed, "as_of": as_of, "certainty": "unknown", "signals": []}
@@ -43,7 +50,11 @@ class Beside:
         if self._made_anew(row, log, topic_id, as_of):
             row["signals"] = ["topic_made_anew"]
             return row
-        return row | (_now(log, committed["offset"]) if as_of is None else _then(log, committed["offset"], as_of))
+        offset = committed["offset"]
+        row |= _now(log, offset) if as_of is None else _then(log, offset, as_of)
+        if timed and "lag" in row:
+            row["lag_ms"] = _behind_ms(log, offset, row["log_end"], as_of)
+        return row
 
     def _made_anew(self, row: Row, log: UserLog, topic_id: str | None, as_of: int | None) -> bool:
         """Whether a commit was for another topic of this name: by the topic's id, or as one was deleted since."""
@@ -118,9 +129,9 @@ def _range_signals(log: UserLog, before: int, after: int, time: int | None) -> l
 
 
 def _now(log: UserLog, offset: int) -> Row:
-    start, end, high = log.start or 0, log.end or 0, log.checkpoints.high_watermark
+    start, end, high = log.start or 0, log.end or 0, log.high_watermark
     found = _between(offset, end if high is None else min(high, end), end)
-    found |= {"log_start": start, "high_watermark": high, "lag_ms": _behind_ms(log, offset, log.last_timestamp)}
+    found |= {"log_start": start, "high_watermark": high}
     if offset < start:
         found["signals"].append("before_log_start")
     return found
@@ -133,12 +144,8 @@ def _then(log: UserLog, offset: int, time: int) -> Row:
         ends = None
     if ends is None:
         return {"signals": ["before_the_first_record"]}
-    found = _between(offset, *ends)
-    last = log.last_timestamp
     # The log may have begun earlier then, but not if it begins with its first offset now.
-    found["log_start"] = None if log.start else 0
-    found["lag_ms"] = 0 if offset >= ends[1] else _behind_ms(log, offset, None if last is None else min(time, last))
-    return found
+    return _between(offset, *ends) | {"log_start": None if log.start else 0}
 
 
 def _between(offset: int, least_end: int, end: int) -> Row:
@@ -148,14 +155,14 @@ def _between(offset: int, least_end: int, end: int) -> Row:
     return {"log_end": end, "lag": lag, "lag_most": most, "certainty": certainty, "signals": signals}
 
 
-def _behind_ms(log: UserLog, offset: int, last: int | None) -> int | None:
-    """From the batch that is read next to the last time, by its latest timestamp."""
-    if offset >= (log.end or 0):
+def _behind_ms(log: UserLog, offset: int, end: int, as_of: int | None) -> int | None:
+    """From what is read next to the last time. end: of the log then."""
+    if offset >= end:
         return 0
     try:
-        batch = log.batch_of(offset)
+        time, last = log.time_of(offset), log.last_timestamp
     except OSError:
         return None
-    if batch is None or batch.max_timestamp is None or last is None or batch.max_timestamp < 0:
+    if time is None or last is None or time < 0:
         return None
-    return max(last - batch.max_timestamp, 0)
+    return max((last if as_of is None else min(as_of, last)) - time, 0)

@@ -48,7 +48,7 @@ def lag(run: Run, asked: LagOptions) -> Iterator[DecodedChunk]:
     for chunk in state(run, StateOptions(as_of=asked.as_of, types=(COMMITTED_ROW,)), TopicIds()):
         if COMMITTED_ROW in chunk.batches:
             rows = rows_of(chunk.batches[COMMITTED_ROW], _COMMITTED)
-            yield from chunk_of([beside.row(row, asked.as_of) for row in rows])
+            yield from chunk_of(beside.rows(rows, asked.as_of))
 
 
 def _every(run: Run, step: int, beside: Beside) -> Iterator[DecodedChunk]:
@@ -72,7 +72,7 @@ def _every(run: Run, step: int, beside: Beside) -> Iterator[DecodedChunk]:
         )
     for moment in range(first, last + 1):
         found = [row for held in logs.values() for row in held.at(moment)]
-        yield from chunk_of([beside.row(row, moment * step) for row in sorted(found, key=_key)])
+        yield from chunk_of(beside.rows(sorted(found, key=_key), moment * step))
 
 
 def _or(value: int | None, other: int) -> int:

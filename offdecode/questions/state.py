@@ -95,7 +95,7 @@ def _with_lag(chunk: DecodedChunk, beside: Beside, as_of: int | None) -> Decoded
     batch = chunk.batches.get(COMMITTED_ROW)
     if batch is None:
         return chunk
-    rows = [beside.row(row, as_of) for row in rows_of(batch, COMMIT)]
+    rows = beside.rows(rows_of(batch, COMMIT), as_of, timed=False)
     for name in ("lag", "lag_most"):
         column = pa.array([row.get(name) for row in rows], pa.int64())
         batch = batch.set_column(batch.schema.get_field_index(name), name, column)

@@ -1,10 +1,12 @@
 """Partitions of users' topics beside the offsets log: where they start and end, and when an offset was written.
 
-Batch headers, offset indexes and checkpoints are read, no payload: so no checksum is verified here.
+Batch headers, offset indexes and checkpoints are read, no payload: so no checksum is verified here. Of a running
+cluster the brokers tell it.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from offdecode.log.headers import (
 )
 from offdecode.model import LARGEST_INT64
 from offdecode.sources.checkpoints import CheckpointFiles, Checkpoints
-from offdecode.sources.locations import Location, listed
+from offdecode.sources.locations import Location, ToldPartition, listed
 from offdecode.sources.names import PARTITION_DIRECTORY, SEGMENT_SUFFIX
 from offdecode.sources.readers import Reader
 from offdecode.sources.topic_ids import topic_id_of
@@ -47,12 +49,95 @@ class Batch:
     next_position: int
 
 
-class UserLog:
-    """A partition's directory. start: its first offset; end: the offset behind its last record. None = not known."""
+class UserLog(ABC):
+    """A user's partition. Times are in milliseconds since 1970 UTC; None = not known."""
+
+    def __init__(self, directory: Location) -> None:
+        self.directory = directory
+
+    @cached_property
+    def topic_id(self) -> str | None:
+        """The id of the topic that the partition is of."""
+        return topic_id_of(self.directory)
+
+    @property
+    @abstractmethod
+    def start(self) -> int | None:
+        """Its first offset."""
+
+    @property
+    @abstractmethod
+    def end(self) -> int | None:
+        """The offset behind its last record."""
+
+    @property
+    @abstractmethod
+    def high_watermark(self) -> int | None: ...
+
+    @property
+    @abstractmethod
+    def last_timestamp(self) -> int | None:
+        """The latest time of the last records."""
+
+    @abstractmethod
+    def ends_at(self, time: int) -> tuple[int, int] | None:
+        """At least and at most where the log ended at a time, by the records' timestamps; None where that is not known.
+
+        OSError where it cannot be read.
+        """
+
+    @abstractmethod
+    def note(self, offset: int) -> None:
+        """That the time of an offset is going to be asked for."""
+
+    @abstractmethod
+    def time_of(self, offset: int) -> int | None:
+        """The time of what is read next from an offset on. OSError where it cannot be read."""
+
+
+class _ToldLog(UserLog):
+    """One of which a broker tells, to the record."""
+
+    def __init__(self, directory: Location, told: ToldPartition) -> None:
+        super().__init__(directory)
+        self._told = told
+
+    @property
+    def start(self) -> int:
+        return self._told.start
+
+    @property
+    def end(self) -> int:
+        return self._told.end
+
+    @property
+    def high_watermark(self) -> int:
+        return self._told.end
+
+    @property
+    def last_timestamp(self) -> int | None:
+        return self._told.time_of(self._told.end - 1)
+
+    def ends_at(self, time: int) -> tuple[int, int] | None:
+        end = self._told.first_offset_after(time)
+        if end is None or (end <= self.start and self.start):  # what was there then is gone
+            return None
+        return end, end
+
+    def note(self, offset: int) -> None:
+        for one in (offset, self.end - 1):
+            self._told.note(one)
+
+    def time_of(self, offset: int) -> int | None:
+        return self._told.time_of(offset)
+
+
+class _FilesLog(UserLog):
+    """A partition's directory."""
 
     def __init__(self, directory: Location, checkpoints: Checkpoints) -> None:
-        self.directory = directory
-        self.checkpoints = checkpoints
+        super().__init__(directory)
+        self._checkpoints = checkpoints
         found = [name for name in directory.names() if name.endswith(SEGMENT_SUFFIX) and name[:-4].isdecimal()]
         self._segments = sorted((int(name[:-4]), name) for name in found)
         self._indexes: dict[str, np.ndarray] = {}
@@ -63,7 +148,7 @@ class UserLog:
     def start(self) -> int | None:
         if not self._segments:
             return None
-        return max(self._segments[0][0], self.checkpoints.log_start or 0)
+        return max(self._segments[0][0], self._checkpoints.log_start or 0)
 
     @property
     def end(self) -> int | None:
@@ -72,20 +157,15 @@ class UserLog:
         return self._segments[-1][0] if self._segments else None
 
     @property
+    def high_watermark(self) -> int | None:
+        return self._checkpoints.high_watermark
+
+    @property
     def last_timestamp(self) -> int | None:
-        """Of the last batch, the latest."""
         return None if self._last is None else self._last.max_timestamp
 
-    @cached_property
-    def topic_id(self) -> str | None:
-        """The id of the topic that the partition is of."""
-        return topic_id_of(self.directory)
-
     def ends_at(self, time: int) -> tuple[int, int] | None:
-        """At least and at most where the log ended at a time, by the records' timestamps; None where that is not known.
-
-        Between the two lies the batch in which the first later record is.
-        """
+        """Between the two lies the batch in which the first later record is."""
         if self.end is None or self.last_timestamp is None:
             return None
         if time >= self.last_timestamp:
@@ -133,7 +213,15 @@ class UserLog:
             self._indexes[name] = np.frombuffer(data[: len(data) // entry.itemsize * entry.itemsize], entry)
         return self._indexes[name]
 
-    def batch_of(self, offset: int) -> Batch | None:
+    def note(self, offset: int) -> None:
+        pass
+
+    def time_of(self, offset: int) -> int | None:
+        """The latest of the batch that is read next."""
+        batch = self._batch_of(offset)
+        return None if batch is None else batch.max_timestamp
+
+    def _batch_of(self, offset: int) -> Batch | None:
         """The first batch that ends at or behind an offset; None where the log has none."""
         for number, (base, name) in enumerate(self._segments):
             following = self._segments[number + 1][0] if number + 1 < len(self._segments) else None
@@ -225,6 +313,7 @@ class UserLogs:
 
 def _opened(directory: Location, checkpoints: Checkpoints) -> UserLog | None:
     try:
-        return UserLog(directory, checkpoints)
+        told = directory.told()
+        return _FilesLog(directory, checkpoints) if told is None else _ToldLog(directory, told)
     except OSError:
         return None

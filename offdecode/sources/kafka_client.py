@@ -1,4 +1,4 @@
-"""aiokafka's client to the four questions that reading a topic takes: who leads, which offsets, which bytes, why not.
+"""aiokafka's client to what reading takes: which topics there are, who leads them, which offsets, which bytes, why not.
 
 Only the client is used, with raw requests: the library's consumer joins groups, drops control batches and hides the
 bytes. Nothing here can create a topic, join a group or commit. What goes wrong becomes a sentence with the fix.
@@ -10,9 +10,12 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Mapping
+from base64 import urlsafe_b64encode
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from io import BytesIO
+from typing import Any, NamedTuple
 
 from offdecode.errors import SourceError, UsageError
 from offdecode.sources.client_config import Security, are_servers
@@ -22,14 +25,19 @@ try:
     from aiokafka.abc import AbstractTokenProvider
     from aiokafka.client import AIOKafkaClient
     from aiokafka.conn import collect_hosts, create_conn
+    from aiokafka.protocol.abstract import AbstractType
+    from aiokafka.protocol.admin import DescribeConfigsRequest
+    from aiokafka.protocol.api import Request, RequestStruct, Response
     from aiokafka.protocol.fetch import FetchRequest
-    from aiokafka.protocol.metadata import MetadataRequest
+    from aiokafka.protocol.metadata import MetadataRequest, MetadataRequest_v5
     from aiokafka.protocol.offset import OffsetRequest
+    from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
 except ImportError:
     raise UsageError("reading a live topic needs the extra `live`: pip install 'offdecode[live]'") from None
 
 EARLIEST, LATEST = -2, -1  # ListOffsets' special timestamps
 READ_UNCOMMITTED = 0
+_BROKER_RESOURCE = 4  # ConfigResource.Type
 
 _CONNECT_MS = 10_000
 _REQUEST_MS = 30_000
@@ -61,6 +69,87 @@ class TopicLayout:
 
     leaders: dict[int, int]
     cluster: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterTopic:
+    """A topic that there is. topic_id: None before Kafka 2.8. leaders: as of TopicLayout."""
+
+    topic_id: str | None
+    leaders: dict[int, int]
+
+
+class Found(NamedTuple):
+    """The first record at or after a time: its offset and its timestamp, both -1 = there is none."""
+
+    offset: int
+    timestamp: int
+
+
+class _Uuid(AbstractType):  # type: ignore[misc]  # the library ships no types
+    """16 bytes as Kafka writes them in text; None for the id of nothing."""
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> str | None:
+        read = data.read(16)
+        return urlsafe_b64encode(read).decode().rstrip("=") if any(read) else None
+
+    @classmethod
+    def encode(cls, value: str | None) -> bytes:
+        assert value is None, "topics are asked for by name"
+        return bytes(16)
+
+
+_TEXT = CompactString("utf-8")
+_NODES = CompactArray(Int32)
+
+
+class _TopicsResponse_v10(Response):  # type: ignore[misc]
+    """Metadata with topic ids, which the library's own do not have."""
+
+    API_KEY = 3
+    API_VERSION = 10
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("brokers", CompactArray(
+            ("node_id", Int32), ("host", _TEXT), ("port", Int32), ("rack", _TEXT), ("tags", TaggedFields),
+        )),
+        ("cluster_id", _TEXT),
+        ("controller_id", Int32),
+        ("topics", CompactArray(
+            ("error_code", Int16), ("topic", _TEXT), ("topic_id", _Uuid), ("is_internal", Boolean),
+            ("partitions", CompactArray(
+                ("error_code", Int16), ("partition", Int32), ("leader", Int32), ("leader_epoch", Int32),
+                ("replicas", _NODES), ("isr", _NODES), ("offline_replicas", _NODES), ("tags", TaggedFields),
+            )),
+            ("authorized_operations", Int32), ("tags", TaggedFields),
+        )),
+        ("authorized_operations", Int32),
+        ("tags", TaggedFields),
+    )  # fmt: skip
+
+
+class _TopicsRequest_v10(RequestStruct):  # type: ignore[misc]
+    FLEXIBLE_VERSION = True
+    API_KEY = 3
+    API_VERSION = 10
+    RESPONSE_TYPE = _TopicsResponse_v10
+    SCHEMA = Schema(
+        ("topics", CompactArray(("topic_id", _Uuid), ("name", _TEXT), ("tags", TaggedFields))),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_cluster_authorized_operations", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class _TopicsRequest(Request[MetadataRequest_v5 | _TopicsRequest_v10]):  # type: ignore[misc]
+    """All topics."""
+
+    API_KEY = 3
+
+    def build(self, request: Any) -> Any:
+        return request(None, False, False, False, {}) if request is _TopicsRequest_v10 else request(None, False)
 
 
 class _Token(AbstractTokenProvider):  # type: ignore[misc]  # the library ships no types
@@ -176,6 +265,28 @@ class KafkaClient:
         leaders = {number: -1 if code and leader < 0 else leader for code, number, leader, *_ in partitions}
         return TopicLayout(dict(sorted(leaders.items())), getattr(answer, "cluster_id", None)) if leaders else None
 
+    async def topics(self) -> dict[str, ClusterTopic]:
+        """All topics that the user may see, by name. Raises one of CONNECTION_ERRORS."""
+        answer = (await self._send_to_any(_TopicsRequest())).to_object()
+        return {
+            topic["topic"]: ClusterTopic(
+                topic.get("topic_id"), {one["partition"]: one["leader"] for one in topic["partitions"]}
+            )
+            for topic in answer["topics"] if not topic["error_code"]
+        }  # fmt: skip
+
+    async def settings(self, name: str) -> set[str | None]:
+        """The values that the brokers have for a setting. Raises one of CONNECTION_ERRORS.
+
+        None where it is not told: DESCRIBE_CONFIGS on the cluster is needed.
+        """
+        found: set[str | None] = set()
+        for broker in self._client.cluster.brokers():
+            request = DescribeConfigsRequest([(_BROKER_RESOURCE, str(broker.nodeId), [name])])
+            ((_, _, _, _, entries),) = (await self._client.send(broker.nodeId, request)).resources
+            found.add(dict(entry[:2] for entry in entries).get(name))
+        return found
+
     def forbidden(self) -> SourceError:
         return SourceError(
             self.topic,
@@ -205,12 +316,26 @@ class KafkaClient:
 
         -1 where there is none so late. Partitions that the broker does not lead at the moment are left out.
         """
-        request = OffsetRequest(-1, READ_UNCOMMITTED, [(self.topic, list(timestamps.items()))])
-        answer = await self._client.send(node, request)
-        ((_, partitions),) = answer.topics
-        if any(error == TOPIC_AUTHORIZATION_FAILED for _, error, *_ in partitions):
+        answers = [one async for one in self._listed(node, {(self.topic, at): ms for at, ms in timestamps.items()})]
+        if any(error == TOPIC_AUTHORIZATION_FAILED for _, error, _ in answers):
             raise self.forbidden()
-        return {partition: offset for partition, error, _, offset, *_ in partitions if not error}
+        return {partition: found.offset for (_, partition), error, found in answers if not error}
+
+    async def first_records(self, node: int, timestamps: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], Found]:
+        """The same for partitions of any topics, (topic, partition); those that are refused are left out."""
+        return {partition: found async for partition, error, found in self._listed(node, timestamps) if not error}
+
+    async def _listed(
+        self, node: int, timestamps: Mapping[tuple[str, int], int]
+    ) -> AsyncIterator[tuple[tuple[str, int], int, Found]]:
+        """ListOffsets: what is said of each partition, and an error's code."""
+        wanted: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for (topic, partition), timestamp in timestamps.items():
+            wanted[topic].append((partition, timestamp))
+        answer = await self._client.send(node, OffsetRequest(-1, READ_UNCOMMITTED, list(wanted.items())))
+        for topic, partitions in answer.topics:
+            for partition, error, timestamp, offset, *_ in partitions:
+                yield (topic, partition), error, Found(offset, timestamp)
 
     async def fetch(
         self, node: int, positions: Mapping[int, int], partition_bytes: int, wait_ms: int

@@ -24,6 +24,7 @@ from offdecode.sources.kafka_client import (
     LATEST,
     OFFSET_OUT_OF_RANGE,
     TOPIC_AUTHORIZATION_FAILED,
+    ClusterTopic,
     Fetched,
     KafkaClient,
     TopicLayout,
@@ -88,6 +89,13 @@ class LiveTopic:
             self._thread.start()
             self._run(self._client.open())
         return self._run(self._client.layout())
+
+    def topics(self) -> dict[str, ClusterTopic]:
+        """All topics of the cluster that the user may see, by name; none where it does not say."""
+        try:
+            return self._run(self._client.topics())
+        except CONNECTION_ERRORS:
+            return {}
 
     def offsets(self, layout: TopicLayout, timestamp: int) -> dict[int, int]:
         """Each partition's first offset at or after a timestamp (ms, EARLIEST or LATEST); -1 = none so late."""

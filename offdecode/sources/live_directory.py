@@ -1,7 +1,9 @@
-"""The offsets topic of a running cluster as a data directory: `kafka://HOST:PORT[,HOST:PORT...]`.
+"""A running cluster as a data directory: `kafka://HOST:PORT[,HOST:PORT...]`.
 
-Each partition is a directory with one segment: all batches from the start of its log to the high watermark of that
-moment, as brokers hand them out. They are fetched once, into a spool, so every question can go over them again.
+Each partition of the offsets topic is a directory with one segment: all batches from the start of its log to the high
+watermark of that moment, as brokers hand them out. They are fetched once, into a spool, so every question can go over
+them again. So is the transaction coordinator's topic, where it is asked for. Of users' topics nothing is fetched:
+their directories tell the topic's id, and what brokers say of the partition.
 """
 
 from __future__ import annotations
@@ -11,26 +13,37 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from offdecode.errors import SourceError
 from offdecode.options import OFFSETS_TOPIC
 from offdecode.sources.checkpoints import CHECKPOINT_FILES
 from offdecode.sources.client_config import Security, are_servers, read_security
 from offdecode.sources.kept import Seek
-from offdecode.sources.locations import LIVE_URL, Location, live_text
-from offdecode.sources.names import SEGMENT_SUFFIX
+from offdecode.sources.locations import LIVE_URL, Complain, Location, ToldPartition, live_text
+from offdecode.sources.names import PARTITION_METADATA, SEGMENT_SUFFIX
 from offdecode.sources.readers import Reader
 from offdecode.sources.spool import Spool, SpoolReader
 
 if TYPE_CHECKING:  # aiokafka is an extra
-    from offdecode.sources.kafka_client import TopicLayout
+    from offdecode.sources.kafka_client import ClusterTopic, TopicLayout
     from offdecode.sources.live import LiveTopic, Measure
+    from offdecode.sources.told_partitions import ToldTopics
+
+Partition = tuple[str, int]  # topic, partition
 
 _URL = re.compile(rf"{LIVE_URL}(?P<servers>[^/?]+)/?(?:\?command-config=(?P<config>.+))?", re.DOTALL)
 _PATIENCE_SECONDS = 60  # without a byte from a broker
+
+
+class _Ranges(NamedTuple):
+    """Where the partitions that have a leader start, and their high watermarks."""
+
+    starts: dict[int, int]
+    ends: dict[int, int]
 
 
 def live_directory(url: str, topic: str, measure: Measure, seek: Seek) -> Location:
@@ -43,90 +56,143 @@ def live_directory(url: str, topic: str, measure: Measure, seek: Seek) -> Locati
         reason = "a running cluster is kafka://HOST:PORT[,HOST:PORT...], and ?command-config=FILE where it wants a user"
         raise SourceError(live_text(url), f"{reason}; --topic-name names the topic")
     security = Security() if match["config"] is None else read_security(Path(match["config"]))
-    return _LiveLocation(_Snapshot(match["servers"], security, topic, measure, seek))
+    return _LiveLocation(_Cluster(_Access(match["servers"], security, measure, seek, Spool()), topic))
 
 
-class _Snapshot:
-    """The topic as it was when it was first asked for. Partitions are fetched together, when one of them is opened."""
+@dataclass(frozen=True, slots=True)
+class _Access:
+    """How a cluster is reached, and by what name it is told. spool: for what is fetched."""
 
-    def __init__(self, servers: str, security: Security, topic: str, measure: Measure, seek: Seek) -> None:
-        self.text = f"kafka://{servers}"
-        self.topic = topic
-        self._servers = servers
-        self._security = security
-        self._measure = measure
-        self._seek = seek
-        self._partitions: dict[str, int] = {}  # by directory
-        self._starts: dict[int, int] = {}
-        self._ends: dict[int, int] = {}  # of those that have a leader
+    servers: str
+    security: Security
+    measure: Measure
+    seek: Seek
+    spool: Spool
+
+    @property
+    def text(self) -> str:
+        return f"kafka://{self.servers}"
+
+    def live(self, topic: str) -> LiveTopic:
+        from offdecode.sources.live import LiveTopic
+
+        return LiveTopic(self.servers, self.security, topic, self.measure, self.seek, _PATIENCE_SECONDS)
+
+
+class _Cluster:
+    """Its topics, as they were when they were first asked for. main: the one that is asked about."""
+
+    def __init__(self, access: _Access, main: str) -> None:
+        self.text = access.text
+        self.main = main
+        self._access = access
+        self._copies: dict[str, _Copy] = {}
+
+    def copy(self, topic: str) -> _Copy:
+        if topic not in self._copies:
+            self._copies[topic] = _Copy(self._access, topic)
+        return self._copies[topic]
+
+    @cached_property
+    def topics(self) -> dict[str, ClusterTopic]:
+        """All that the user may see. Raises SourceError where the main one is not there."""
+        from offdecode.sources.kafka_client import ClusterTopic
+
+        copy = self.copy(self.main)
+        with copy.connected() as (live, layout):
+            copy.begin(live, layout)
+            return {self.main: ClusterTopic(None, layout.leaders), **live.topics()}
+
+    @cached_property
+    def directories(self) -> dict[str, Partition]:
+        return {f"{name}-{number}": (name, number) for name, topic in self.topics.items() for number in topic.leaders}
+
+    @cached_property
+    def told(self) -> ToldTopics:
+        from offdecode.sources.told_partitions import ToldTopics
+
+        return ToldTopics(self._access.servers, self._access.security, self.topics)
+
+    def checkpoint(self, name: str) -> bytes | None:
+        """A checkpoint file, as the broker would write it now; None for one of which it tells nothing."""
+        starts, ends = self.copy(self.main).ranges
+        told = {CHECKPOINT_FILES["high_watermark"]: ends, CHECKPOINT_FILES["log_start"]: starts}
+        if name not in told:
+            return None
+        lines = [f"{self.main} {number} {offset}" for number, offset in told[name].items()]
+        return "\n".join(("0", str(len(lines)), *lines, "")).encode()
+
+
+class _Copy:
+    """What a topic holds. Partitions are fetched together, when one of them is opened."""
+
+    def __init__(self, access: _Access, topic: str) -> None:
+        self._access = access
+        self._topic = topic
+        self._ranges: _Ranges | None = None
         self._asked: set[int] = set()
-        self._spool = Spool()
         self._found: dict[int, _CopiedReader] = {}
 
-    def directories(self) -> list[str]:
-        if not self._partitions:
-            from offdecode.sources.kafka_client import EARLIEST, LATEST
+    @property
+    def ranges(self) -> _Ranges:
+        if self._ranges is not None:
+            return self._ranges
+        with self.connected() as (live, layout):
+            return self.begin(live, layout)
 
-            with self._connected() as (live, layout):
-                led = replace(layout, leaders={number: node for number, node in layout.leaders.items() if node >= 0})
-                self._ends = live.offsets(led, LATEST) if led.leaders else {}
-                self._starts = live.offsets(led, EARLIEST) if led.leaders else {}
-                self._partitions = {f"{self.topic}-{number}": number for number in layout.leaders}
-        return sorted(self._partitions)
+    def begin(self, live: LiveTopic, layout: TopicLayout) -> _Ranges:
+        """Find out once what there is to be had."""
+        from offdecode.sources.kafka_client import EARLIEST, LATEST
 
-    def segment_name(self, directory: str) -> str:
+        if self._ranges is not None:
+            return self._ranges
+        led = replace(layout, leaders={number: node for number, node in layout.leaders.items() if node >= 0})
+        ends = live.offsets(led, LATEST) if led.leaders else {}
+        self._ranges = found = _Ranges(live.offsets(led, EARLIEST) if led.leaders else {}, ends)
+        return found
+
+    def segment_name(self, number: int) -> str:
         """The one segment of a partition, which is going to be asked for. Raises OSError where nobody has it."""
-        number = self._partitions[directory]
-        if number not in self._ends:
+        starts, ends = self.ranges
+        if number not in ends:
             raise OSError(errno.EIO, "no broker leads the partition at the moment")
         self._asked.add(number)
-        return f"{self._starts[number]:020}{SEGMENT_SUFFIX}"
+        return f"{starts[number]:020}{SEGMENT_SUFFIX}"
 
-    def open(self, directory: str) -> Reader:
-        number = self._partitions[directory]
+    def open(self, number: int) -> Reader:
         if number not in self._found:
             self._fetch(sorted({number, *self._asked} - self._found.keys()))
         return self._found[number]
 
-    def checkpoint(self, name: str) -> bytes | None:
-        """A checkpoint file, as the broker would write it now; None for one of which it tells nothing."""
-        self.directories()
-        told = {"high_watermark": self._ends, "log_start": self._starts}
-        offsets = {CHECKPOINT_FILES[mark]: found for mark, found in told.items()}.get(name)
-        if offsets is None:
-            return None
-        lines = [f"{self.topic} {number} {offset}" for number, offset in offsets.items()]
-        return "\n".join(("0", str(len(lines)), *lines, "")).encode()
-
     @contextmanager
-    def _connected(self) -> Iterator[tuple[LiveTopic, TopicLayout]]:
-        from offdecode.sources.live import LiveTopic
-
-        live = LiveTopic(self._servers, self._security, self.topic, self._measure, self._seek, _PATIENCE_SECONDS)
+    def connected(self) -> Iterator[tuple[LiveTopic, TopicLayout]]:
+        live = self._access.live(self._topic)
         try:
             layout = live.connect()
             if layout is None:
-                yet = " yet (it comes with the first commit)" if self.topic == OFFSETS_TOPIC else ""
-                raise SourceError(self.text, f"there is no topic {self.topic}{yet}")
+                yet = " yet (it comes with the first commit)" if self._topic == OFFSETS_TOPIC else ""
+                raise SourceError(self._access.text, f"there is no topic {self._topic}{yet}")
             yield live, layout
         finally:
             live.close()
 
     def _fetch(self, numbers: list[int]) -> None:
-        with self._connected() as (live, layout):
+        starts, ends = self.ranges
+        with self.connected() as (live, layout):
             live.take_new(lambda number: False)
-            live.follow(layout, {number: self._starts[number] for number in numbers}, self._ends)
+            live.follow(layout, {number: starts[number] for number in numbers}, ends)
             for number in numbers:
                 self._found[number] = self._copied(live, number)
 
     def _copied(self, live: LiveTopic, number: int) -> _CopiedReader:
-        begun, offset, end = self._spool.end, self._starts[number], self._ends[number]
+        spool, seek = self._access.spool, self._access.seek
+        begun, offset, end = spool.end, self.ranges.starts[number], self.ranges.ends[number]
         notes: list[str] = []
         while offset < end:
             for after, chunk in live.read(number, offset, end):
                 data = chunk.buffer.data[: chunk.size]
                 # What has been written since then is there too.
-                self._spool.write(bytes(data if after <= end else data[: self._seek(data, end)]), self.text)
+                spool.write(bytes(data if after <= end else data[: seek(data, end)]), self._access.text)
                 offset = after
                 live.release(number, offset)
             jump = live.jump(number, offset) if offset < end else None
@@ -135,11 +201,11 @@ class _Snapshot:
             to, problem = jump
             if to <= offset:  # the log was cut back: there is nothing more of this one
                 notes.append(f"the log was cut back to offset {to} while it was read up to {offset}")
-                self._ends[number] = offset
+                self.ranges.ends[number] = offset
                 break
             notes.append(problem.message)
             offset = to
-        return _CopiedReader(self._spool, begun, self._spool.end - begun, "; ".join(notes) or None)
+        return _CopiedReader(spool, begun, spool.end - begun, "; ".join(notes) or None)
 
 
 class _CopiedReader(SpoolReader):
@@ -158,21 +224,21 @@ class _LiveLocation(Location):
 
     served = True
 
-    def __init__(self, snapshot: _Snapshot, *parts: str) -> None:
-        self._snapshot = snapshot
+    def __init__(self, cluster: _Cluster, *parts: str) -> None:
+        self._cluster = cluster
         self._parts = parts
 
     @property
     def name(self) -> str:
-        return self._parts[-1] if self._parts else self._snapshot.text
+        return self._parts[-1] if self._parts else self._cluster.text
 
     @property
     def text(self) -> str:
-        return "/".join((self._snapshot.text, *self._parts))
+        return "/".join((self._cluster.text, *self._parts))
 
     @property
     def parent(self) -> Location:
-        return _LiveLocation(self._snapshot, *self._parts[:-1])
+        return _LiveLocation(self._cluster, *self._parts[:-1])
 
     @property
     def key(self) -> str:
@@ -180,31 +246,64 @@ class _LiveLocation(Location):
 
     @property
     def version(self) -> object:
-        return id(self._snapshot)
+        return id(self._cluster)
+
+    @property
+    def _partition(self) -> Partition | None:
+        return self._cluster.directories.get(self._parts[0]) if self._parts else None
 
     def exists(self) -> bool:
         return self.is_directory() or self.is_file()
 
     def is_file(self) -> bool:
-        return len(self._parts) == 2 and self.parent.is_directory() and [self.name] == self.parent.names()
+        return len(self._parts) == 2 and self._partition is not None and [self.name] == self.parent.names()
 
     def is_directory(self) -> bool:
-        return not self._parts or (len(self._parts) == 1 and self.name in self._snapshot.directories())
+        return not self._parts or (len(self._parts) == 1 and self._partition is not None)
 
     def child(self, name: str) -> Location:
-        return _LiveLocation(self._snapshot, *self._parts, name)
+        return _LiveLocation(self._cluster, *self._parts, name)
 
     def names(self) -> list[str]:
         if not self._parts:
-            return self._snapshot.directories()
-        if not self.is_directory():
+            return sorted(self._cluster.directories)
+        if len(self._parts) > 1 or self._partition is None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        return [self._snapshot.segment_name(self.name)]
+        topic, number = self._partition
+        with self._refusals(topic):
+            return [self._cluster.copy(topic).segment_name(number)]
+
+    def directories(self, pattern: re.Pattern[str], complain: Complain) -> Iterator[Location]:
+        """Those of a cluster: none of its partitions has more in it."""
+        yield from (self.child(name) for name in (() if self._parts else self.names()) if pattern.fullmatch(name))
 
     def open(self) -> Reader:
-        if not self.is_file():
+        if not self.is_file() or self._partition is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        return self._snapshot.open(self.parent.name)
+        topic, number = self._partition
+        with self._refusals(topic):
+            return self._cluster.copy(topic).open(number)
+
+    def told(self) -> ToldPartition | None:
+        return None if self._partition is None else self._cluster.told.partition(*self._partition)
+
+    def setting(self, name: str) -> str | None:
+        return self._cluster.told.setting(name)
 
     def side_file(self, name: str, most_bytes: int) -> bytes | None:
-        return None if self._parts else self._snapshot.checkpoint(name)
+        if self._partition is None:
+            return None if self._parts else self._cluster.checkpoint(name)
+        topic_id = self._cluster.topics[self._partition[0]].topic_id
+        if name != PARTITION_METADATA or topic_id is None:
+            return None
+        return f"version: 0\ntopic_id: {topic_id}\n".encode()
+
+    @contextmanager
+    def _refusals(self, topic: str) -> Iterator[None]:
+        """Only what becomes of the topic that is asked about ends everything."""
+        try:
+            yield
+        except SourceError as error:
+            if topic == self._cluster.main:
+                raise
+            raise OSError(errno.EACCES, error.reason) from None

@@ -12,6 +12,7 @@ import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from offdecode.model import path_text
@@ -56,6 +57,25 @@ def local_path(path: Path) -> Path | None:
     from urllib.request import url2pathname  # takes long to import
 
     return Path(url2pathname(urlsplit(text).path))
+
+
+class ToldPartition(Protocol):
+    """A partition of which its broker tells, and no file: offsets and times of records, in ms since 1970 UTC.
+
+    end: the high watermark.
+    """
+
+    start: int
+    end: int
+
+    def first_offset_after(self, time: int) -> int | None:
+        """The offset of the first record that is later than a time, `end` = none is. None = it does not tell."""
+
+    def note(self, offset: int) -> None:
+        """That the time of an offset is going to be asked for: those of many are had together."""
+
+    def time_of(self, offset: int) -> int | None:
+        """When the record at an offset, or the last one before it, was written; None = it does not tell."""
 
 
 class Location(ABC):
@@ -131,6 +151,17 @@ class Location(ABC):
             if not pattern.fullmatch(one.name):
                 yield from one.directories(pattern, complain)
 
+    def told(self) -> ToldPartition | None:
+        """What a broker tells of the partition of which this is the directory; None where files tell of it.
+
+        OSError where it should tell, and does not.
+        """
+        return None
+
+    def setting(self, name: str) -> str | None:
+        """What all brokers of the cluster of which this is the data directory have for a setting; None = not told."""
+        return None
+
     def side_file(self, name: str, most_bytes: int) -> bytes | None:
         """All of a file of at most so many bytes in this directory; None where it is not there, or anything else."""
         try:
@@ -203,6 +234,17 @@ class LocalLocation(Location):
                 if pattern.fullmatch(name):
                     yield LocalLocation(Path(place, name))
             names[:] = [name for name in names if not pattern.fullmatch(name)]
+
+    def told(self) -> ToldPartition | None:
+        """What a broker tells of the partition of which this is the directory; None where files tell of it.
+
+        OSError where it should tell, and does not.
+        """
+        return None
+
+    def setting(self, name: str) -> str | None:
+        """What all brokers of the cluster of which this is the data directory have for a setting; None = not told."""
+        return None
 
     def side_file(self, name: str, most_bytes: int) -> bytes | None:
         """As above, of a regular file only."""

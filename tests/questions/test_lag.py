@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import struct
+import threading
 import time
 import uuid
 from collections import defaultdict
@@ -323,14 +324,37 @@ def test_lag_is_what_a_real_broker_says(start_broker: StartBroker) -> None:
 
     told = asyncio.run(work())
     time.sleep(1)
+    running = list(offdecode.lag(f"kafka://{broker.bootstrap}", groups=["g"]).rows())
+    times = asyncio.run(_times_of(broker.bootstrap, {(0, 700), (0, 2999), (1, 2500), (1, 2999)}))
     broker.stop()
-    rows = {row["partition"]: row for row in offdecode.lag(broker.data, groups=["g"]).rows()}
-    assert {number: (row["log_start"], row["log_end"]) for number, row in rows.items()} == told
-    assert told == {0: (700, 3000), 1: (0, 3000), 2: (0, 0)}
-    assert {number: row["lag"] for number, row in rows.items()} == {0: 2900, 1: 500, 2: 0}
-    assert rows[0]["signals"] == ["before_log_start"]
-    assert rows[1]["lag_ms"] > 0
-    assert rows[2]["lag_ms"] == 0
+    stopped = list(offdecode.lag(broker.data, groups=["g"]).rows())
+    for rows in ({row["partition"]: row for row in found} for found in (running, stopped)):
+        assert {number: (row["log_start"], row["log_end"]) for number, row in rows.items()} == told
+        assert told == {0: (700, 3000), 1: (0, 3000), 2: (0, 0)}
+        assert {number: row["lag"] for number, row in rows.items()} == {0: 2900, 1: 500, 2: 0}
+        assert rows[0]["signals"] == ["before_log_start"]
+        assert rows[1]["lag_ms"] > 0
+        assert rows[2]["lag_ms"] == 0
+    for row, other in zip(running, stopped, strict=True):
+        assert {**row, "log": None, "lag_ms": None} == {**other, "log": None, "lag_ms": None}
+        assert row["log"] == f"kafka://{broker.bootstrap}/orders-{row['partition']}"
+    # Of a running broker to the record, not to the batch.
+    assert [row["lag_ms"] for row in running] == [times[0, 2999] - times[0, 700], times[1, 2999] - times[1, 2500], 0]
+
+
+async def _times_of(bootstrap: str, wanted: set[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """The timestamps of records of `orders`: {(partition, offset): milliseconds}."""
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    await consumer.start()
+    found = {}
+    for partition, offset in wanted:
+        consumer.assign([TopicPartition("orders", partition)])
+        consumer.seek(TopicPartition("orders", partition), offset)
+        found[partition, offset] = (await consumer.getone()).timestamp
+    await consumer.stop()
+    return found
 
 
 @pytest.mark.broker
@@ -374,6 +398,12 @@ def test_earlier_moments_are_what_a_real_broker_says(
         return ends
 
     told = asyncio.run(work())
+    running = f"kafka://{broker.bootstrap}"
+    for moment, end in told.items():
+        for row in offdecode.lag(running, groups=["g"], as_of=moment).rows():
+            assert (row["lag"], row["lag_most"], row["certainty"]) == (end, end, "exact")
+    live = list(offdecode.lag(running, groups=["g"], every=50, until=max(told)).rows())
+    assert not [thread for thread in threading.enumerate() if thread.name in ("ask", "fetch")]
     broker.stop()
     exact = 0
     for moment, end in told.items():
@@ -382,8 +412,11 @@ def test_earlier_moments_are_what_a_real_broker_says(
             assert row["lag"] <= end <= row["lag_most"]
             exact += row["certainty"] == "exact"
     assert exact >= 8
-    every = offdecode.lag(broker.data, groups=["g"], every=50, until=max(told)).rows()
+    every = list(offdecode.lag(broker.data, groups=["g"], every=50, until=max(told)).rows())
     assert len({row["as_of"] for row in every}) > 20
+    for row, other in zip(live, every, strict=True):
+        assert row["as_of"] == other["as_of"]
+        assert other["lag"] <= row["lag"] <= other["lag_most"]
     read = 0
     plain = FileReader.read
 
@@ -449,11 +482,13 @@ def test_a_group_that_fell_out_of_the_log_was_reset(start_broker: StartBroker) -
         return start
 
     start = asyncio.run(work())
+    (running,) = offdecode.explain(f"kafka://{broker.bootstrap}", groups=["back"], notable=True).rows()
     broker.stop()
     (moved,) = offdecode.explain(broker.data, groups=["back"], notable=True).table("movement").to_pylist()
     assert (moved["kind"], moved["before"]) == ("jump", 100)
     assert moved["after"] > start
     assert "before_log_start" in moved["signals"]
+    assert running["signals"] == moved["signals"]
     assert "jump" in run("explain", broker.data, "--group", "back", "--format", "text").stdout.decode()
     signals = {row["group"]: row["signals"] for row in offdecode.lag(broker.data).rows()}
     assert signals["away"] == ["before_log_start"]
