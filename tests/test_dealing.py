@@ -30,13 +30,13 @@ pytestmark = pytest.mark.skipif(not CAN_FORK, reason="logs are shared by fork, o
 
 QUESTIONS = (
     "decode --with-generation", "decode --with-transactional-id", "generations", "generations --summary", "state",
-    "transactions", "explain", "groups", "groups --notable", "growth",
+    "transactions", "explain", "groups", "groups --notable", "growth", "lag", "lag --as-of 2026-11-23T08:00:00Z",
     "growth --by group --by type --by hour --group x",
 )  # fmt: skip
 SHOWN = (
     "state --format table", "transactions --format text", "explain --format text", "explain --notable --format table",
     "generations --format timesketch", "groups --format table --sort topics", "groups --idle-for 1s --sort group_type",
-    "growth --format table",
+    "growth --format table", "lag --format table",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from offdecode.by_log import ByLog, answered
 from offdecode.errors import UsageError
 from offdecode.evidence import LogId
 from offdecode.filtering import pushed
@@ -14,7 +15,7 @@ from offdecode.model import LARGEST_INT64, DecodedChunk, rows_of
 from offdecode.options import COMMITS, GROUPS, Filter, LagOptions, Reading, Source, StateOptions, TopicIds
 from offdecode.questions.beside import Beside
 from offdecode.questions.rows import chunk_of
-from offdecode.questions.state import state
+from offdecode.questions.state import states_by_log
 from offdecode.request import Request
 from offdecode.run import LogRows, Run
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
@@ -41,14 +42,20 @@ def lag_request(source: Source, asked: LagOptions, rows: Filter, reading: Readin
 
 def lag(run: Run, asked: LagOptions) -> Iterator[DecodedChunk]:
     """A row for each committed offset at each moment, beside what the user's partition held then."""
-    beside = Beside(run.evidence)
     if asked.every is not None:
-        yield from _every(run, asked.every, beside)
-        return
-    for chunk in state(run, StateOptions(as_of=asked.as_of, types=(COMMITTED_ROW,)), TopicIds()):
+        return _every(run, asked.every, Beside(run.evidence))
+    return answered(run, lag_by_log(run, asked))
+
+
+def lag_by_log(run: Run, asked: LagOptions) -> ByLog:
+    """The same of one moment, of each log by itself."""
+    beside = Beside(run.evidence)
+
+    def shown(chunk: DecodedChunk) -> Iterator[DecodedChunk]:
         if COMMITTED_ROW in chunk.batches:
-            rows = rows_of(chunk.batches[COMMITTED_ROW], _COMMITTED)
-            yield from chunk_of(beside.rows(rows, asked.as_of))
+            yield from chunk_of(beside.rows(rows_of(chunk.batches[COMMITTED_ROW], _COMMITTED), asked.as_of))
+
+    return states_by_log(run, StateOptions(as_of=asked.as_of), TopicIds(), shown)
 
 
 def _every(run: Run, step: int, beside: Beside) -> Iterator[DecodedChunk]:

@@ -23,6 +23,8 @@ from offdecode.request import Request, checked_row_type
 from offdecode.run import LogRows, Run
 from offdecode.schemas.state_rows import COMMITTED_ROW, STATE_ROW_TYPES, TOPIC_DELETED
 
+Shown = Callable[[DecodedChunk], Iterable[DecodedChunk]]
+
 
 def state_request(source: Source, asked: StateOptions, rows: Filter, reading: Reading) -> Request:
     """The request of a moment: one that names a record is about its partition only.
@@ -53,15 +55,21 @@ def state(run: Run, asked: StateOptions, names: TopicIds) -> Iterator[DecodedChu
 
 def state_by_log(run: Run, asked: StateOptions, names: TopicIds) -> ByLog:
     """The same; of a moment that names a record nothing is said where there is no log of it."""
-    rows = run.request.rows
-    moment = AsOf(asked.as_of) if asked.as_of_offset is None else AsOf(log_offset=asked.as_of_offset[1])
-    question = Question(moment, Coordinator(asked.coordinator), pushed(rows, COMMITS))
     deleted = run.evidence.cluster.deleted_topics
     beside = Beside(run.evidence) if asked.with_lag else None
 
-    def shown(chunk: DecodedChunk) -> DecodedChunk:
+    def shown(chunk: DecodedChunk) -> Iterable[DecodedChunk]:
         found = _with_deleted(chunk.only(asked.types or STATE_ROW_TYPES), deleted)
-        return found if beside is None else _with_lag(found, beside, moment.time)
+        return (found if beside is None else _with_lag(found, beside, asked.as_of),)
+
+    return states_by_log(run, asked, names, shown)
+
+
+def states_by_log(run: Run, asked: StateOptions, names: TopicIds, shown: Shown) -> ByLog:
+    """What is shown of the state of each log."""
+    rows = run.request.rows
+    moment = AsOf(asked.as_of) if asked.as_of_offset is None else AsOf(log_offset=asked.as_of_offset[1])
+    question = Question(moment, Coordinator(asked.coordinator), pushed(rows, COMMITS))
 
     def begin(log: LogId, known: TopicNames) -> LogAnswer:
         return _State(question, known, shown)
@@ -72,7 +80,7 @@ def state_by_log(run: Run, asked: StateOptions, names: TopicIds) -> ByLog:
 
 
 class _State(LogAnswer):
-    def __init__(self, question: Question, names: TopicNames, shown: Callable[[DecodedChunk], DecodedChunk]) -> None:
+    def __init__(self, question: Question, names: TopicNames, shown: Shown) -> None:
         self._moment = question.as_of.time
         self._state = LogState(question, names)
         self._shown = shown
@@ -87,7 +95,8 @@ class _State(LogAnswer):
     def rest(self, told: int | None) -> Iterator[DecodedChunk]:
         now = told if self._moment is None else self._moment
         if self.coverage is not None:
-            yield from map(self._shown, self._state.chunks(self.coverage, now))
+            for chunk in self._state.chunks(self.coverage, now):
+                yield from self._shown(chunk)
 
 
 def _with_lag(chunk: DecodedChunk, beside: Beside, as_of: int | None) -> DecodedChunk:
