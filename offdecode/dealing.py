@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from offdecode.by_log import Answers, ByLog, Together
 from offdecode.errors import SourceError, UsageError
-from offdecode.evidence import SegmentEvidence, refusals
+from offdecode.evidence import Evidence, refusals
 from offdecode.model import DecodedChunk, Vector
 from offdecode.options import Output
 from offdecode.parallel import converse
@@ -109,7 +109,7 @@ class _Rest:
 def write_by_log(answer: Answer, run: Run, output: Output, problems: BinaryIO) -> None:
     """Write the rows of an answer; several processes share the logs where they can."""
     evidence = run.evidence
-    if answer.by_log is None or not isinstance(evidence, SegmentEvidence) or not _can_be_shared(evidence, output):
+    if answer.by_log is None or not _can_be_shared(evidence, output):
         write_answer(answer, run, output)
         return
     question = answer.by_log(run)
@@ -126,7 +126,7 @@ def write_by_log(answer: Answer, run: Run, output: Output, problems: BinaryIO) -
         writer.finish()
 
 
-def _can_be_shared(evidence: SegmentEvidence, output: Output) -> bool:
+def _can_be_shared(evidence: Evidence, output: Output) -> bool:
     """Whether processes can share logs. What stops at a problem must not have gone beyond it."""
     return log_jobs(output.jobs, evidence) > 1 and not output.strict and _has_temporary_files()
 
@@ -142,7 +142,7 @@ class _Worker:
     """A process: answers for the logs that it is given, until it is given the rest."""
 
     def __init__(
-        self, run: Run, evidence: SegmentEvidence, question: ByLog, answer: Answer, output: Output,
+        self, run: Run, evidence: Evidence, question: ByLog, answer: Answer, output: Output,
         target: ParquetSink | BinaryIO,
     ) -> None:  # fmt: skip
         self._run = run
@@ -312,7 +312,7 @@ class _Deal:
     """Gives logs to processes and hands on what these make of them, in order."""
 
     def __init__(
-        self, run: Run, evidence: SegmentEvidence, question: ByLog, hand_on: Callable[[_Rows | _Problems], None]
+        self, run: Run, evidence: Evidence, question: ByLog, hand_on: Callable[[_Rows | _Problems], None]
     ) -> None:
         self._run = run
         self._evidence = evidence

@@ -169,12 +169,30 @@ def _wanted(records: Records, request: Request) -> Mask:
 
 
 class Evidence:
-    """What the paths of a request lead to. problems: of paths that lead nowhere."""
+    """What the paths of a request lead to. problems: of paths that lead nowhere.
+
+    exported: whether other tools have printed it, who do not tell what is missing. logs: what there is of segments;
+    histories: the same, copies that are read as one together. merged: whether there are such copies. plain: whether
+    all segments are local files as they are: then several processes can read them at once.
+    """
 
     problems: tuple[Problem, ...] = ()
+    exported = False
     can_reread = True
-    merged = False  # whether a log lies in several copies that are read as one
-    logs: tuple[PartitionLog, ...] = ()  # what there is of segments
+    merged = False
+    plain = False
+    logs: tuple[PartitionLog, ...] = ()
+    histories: Sequence[Copies] = ()
+    chunk_bytes = _CHUNK_BYTES
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts it can be divided among processes."""
+        return 1
+
+    def only(self, number: int) -> Evidence:
+        """What there is of one of the histories: to be read, by another process too."""
+        raise NotImplementedError
 
     @property
     def missing(self) -> tuple[Problem, ...]:
@@ -204,6 +222,13 @@ class Evidence:
         """{data directory: id of its broker}, for those that tell it."""
         found = ((directory.text, broker_id(directory)) for directory in self.data_directories())
         return {name: number for name, number in found if number is not None}
+
+    def refuse_if_none(self, refused: Sequence[SourceError]) -> None:
+        """Raise SourceError where there is no log, or where all were refused."""
+        if refused and len(refused) == len(self.histories):
+            raise refused[0]
+        if not self.logs and self.problems:
+            raise SourceError(self.problems[0].source, self.problems[0].message)
 
     def steps(self, stats: Stats) -> Iterator[Step]:
         """All steps, in order. stats: the number and size of the segments are put in.
@@ -263,6 +288,7 @@ class SegmentEvidence(Evidence):
         # Enough pieces for several processes to share.
         large = self.size >= _SMALL_LOGS * _CHUNK_BYTES
         self.chunk_bytes = request.reading.chunk_bytes or (_CHUNK_BYTES if large else _CHUNK_BYTES // 4)
+        self.plain = all(isinstance(part.location, LocalLocation) for log in self.logs for part in log.segments)
         self._source = source
 
     @cached_property
@@ -296,24 +322,15 @@ class SegmentEvidence(Evidence):
         yield Step(refusals(refused))
 
     def only(self, number: int) -> SegmentEvidence:
-        """What there is of one of the histories: to be read, by another process too."""
         found = copy(self)
         found.histories = [self.histories[number]]
-        found.logs, found.problems = self.histories[number], ()
+        found.logs, found.problems = tuple(self.histories[number]), ()
         found.cluster = self.cluster  # what lies beside any of the logs
         return found
 
     @property
-    def plain(self) -> bool:
-        """Whether all segments are local files as they are: then several processes can read them at once."""
-        return all(isinstance(part.location, LocalLocation) for log in self.logs for part in log.segments)
-
-    def refuse_if_none(self, refused: Sequence[SourceError]) -> None:
-        """Raise SourceError where there is no log, or where all were refused."""
-        if refused and len(refused) == len(self.histories):
-            raise refused[0]
-        if not self.logs and self.problems:
-            raise SourceError(self.problems[0].source, self.problems[0].message)
+    def parts(self) -> int:
+        return max(self.size // self.chunk_bytes, 1)
 
 
 def refusals(refused: Iterable[SourceError]) -> tuple[Problem, ...]:
@@ -340,6 +357,8 @@ def _log_steps(copies: Copies, chunk_bytes: int) -> Iterator[Step]:
 
 class ExportedEvidence(Evidence):
     """Keys and values of records that another tool has exported."""
+
+    exported = True
 
     def __init__(self, source: Source) -> None:
         self._source = source

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
-from offdecode.evidence import SegmentEvidence
+from offdecode.evidence import Evidence
 from offdecode.parallel import converse
 from offdecode.request import Meter
 from offdecode.system import CAN_FORK
@@ -19,7 +19,7 @@ class _Made(NamedTuple):
     made: Any
 
 
-def log_jobs(jobs: int | None, evidence: SegmentEvidence) -> int:
+def log_jobs(jobs: int | None, evidence: Evidence) -> int:
     """How many processes can share the logs. jobs: that are asked for, None = all cores."""
     if not CAN_FORK or not evidence.plain:
         return 1
@@ -27,7 +27,7 @@ def log_jobs(jobs: int | None, evidence: SegmentEvidence) -> int:
 
 
 def of_each_log(
-    evidence: SegmentEvidence, work: Callable[[SegmentEvidence, Meter], T], meter: Meter, *, jobs: int | None
+    evidence: Evidence, work: Callable[[Evidence, Meter], T], meter: Meter, *, jobs: int | None
 ) -> Iterator[T]:
     """What work makes of each log, in their order. It is given the log as evidence of its own; what it gives pickles.
 

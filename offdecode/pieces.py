@@ -88,7 +88,7 @@ def pieces_of(request: Request, cut: Cut, most_bytes: int) -> list[Piece]:
     if any(map(is_live, request.source.paths)):
         raise UsageError("a running cluster gives something else each time: have `offdecode tail` write its rows first")
     evidence = open_evidence(request)
-    if not isinstance(evidence, SegmentEvidence):
+    if evidence.exported:
         return [Piece(None, evidence.size)]
     if not evidence.logs:
         evidence.refuse_if_none([])

@@ -16,7 +16,7 @@ import orjson
 
 from offdecode.by_log import ByLog, Together
 from offdecode.errors import OffdecodeError, UsageError
-from offdecode.evidence import SegmentEvidence, Step, StepReader, touches_evidence
+from offdecode.evidence import Evidence, Step, StepReader, touches_evidence
 from offdecode.model import DecodedChunk, Problem
 from offdecode.options import Output
 from offdecode.parallel import Turns, TurnStream, share, spawned
@@ -126,7 +126,7 @@ def write_rows(run: Run, output: Output, problems: BinaryIO) -> None:
     """Write the decoded rows of a run; several processes share the work where they can."""
     jobs = 1
     # What stops at a problem must not have gone beyond it; the columns of a table are as wide as all before them.
-    if isinstance(run.evidence, SegmentEvidence) and not (output.strict or output.format == "table"):
+    if not (output.strict or output.format == "table"):
         jobs = job_count(output.jobs, run.evidence)
     if jobs > 1 and CAN_FORK:
         _write_shared(run, output, problems, jobs)
@@ -136,9 +136,9 @@ def write_rows(run: Run, output: Output, problems: BinaryIO) -> None:
         _write_alone(run, output)
 
 
-def job_count(jobs: int | None, evidence: SegmentEvidence) -> int:
-    """How many processes are to share the evidence: no more than there are chunks of it. jobs: None = all cores."""
-    return min(jobs or cpu_count(), max(evidence.size // evidence.chunk_bytes, 1))
+def job_count(jobs: int | None, evidence: Evidence) -> int:
+    """How many processes are to share the evidence: no more than it has parts. jobs: None = all cores."""
+    return min(jobs or cpu_count(), evidence.parts)
 
 
 def _write_alone(run: Run, output: Output) -> None:

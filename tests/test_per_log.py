@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from offdecode import per_log
 from offdecode.cli import cli
 from offdecode.errors import SourceError
-from offdecode.evidence import SegmentEvidence, open_evidence
+from offdecode.evidence import open_evidence
 from offdecode.options import Source
 from offdecode.parallel import WorkerError, converse
 from offdecode.questions import check
@@ -89,7 +89,6 @@ def test_damage_copies_and_what_is_no_log(tmp_path: Path, begun: list[int]) -> N
 
 def test_what_lies_beside_all_logs_is_known_of_each() -> None:
     evidence = open_evidence(Request(Source((TRANSACTIONS / "log",))))
-    assert isinstance(evidence, SegmentEvidence)
     assert len(evidence.histories) > 1
     assert all(evidence.only(log).cluster is evidence.cluster for log in range(len(evidence.histories)))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from offdecode.engines.decode import Decoder
 from offdecode.errors import SourceError, UsageError
-from offdecode.evidence import LogId, SegmentEvidence, Step, StepReader, Watch, log_id, refusals
+from offdecode.evidence import Evidence, LogId, Step, StepReader, Watch, log_id, refusals
 from offdecode.log.batches import Frames
 from offdecode.log.copies import iter_records_once
 from offdecode.log.inventory import Inventory, InventoryBuilder
@@ -146,12 +146,10 @@ class LogFound:
 
 
 # What a function finds of each log of some evidence, in their order; the meter is told of what is read.
-EachLog = Callable[[SegmentEvidence, Callable[[SegmentEvidence, Meter], LogFound], Meter], Iterable[LogFound]]
+EachLog = Callable[[Evidence, Callable[[Evidence, Meter], LogFound], Meter], Iterable[LogFound]]
 
 
-def _in_turn(
-    evidence: SegmentEvidence, work: Callable[[SegmentEvidence, Meter], LogFound], meter: Meter
-) -> Iterator[LogFound]:
+def _in_turn(evidence: Evidence, work: Callable[[Evidence, Meter], LogFound], meter: Meter) -> Iterator[LogFound]:
     return (work(evidence.only(log), meter) for log in range(len(evidence.histories)))
 
 
@@ -175,7 +173,7 @@ def check(run: Run, asked: CheckOptions = NOTHING_MORE, each: EachLog = _in_turn
     yield from checking.rest()
 
 
-def _check_log(request: Request, asked: CheckOptions, evidence: SegmentEvidence, meter: Meter) -> LogFound:
+def _check_log(request: Request, asked: CheckOptions, evidence: Evidence, meter: Meter) -> LogFound:
     """Read the one log of some evidence."""
     run = Run(request, lambda problem: None, evidence=evidence)
     run.meter = meter
@@ -200,7 +198,7 @@ class Checking(Watch):
     """
 
     def __init__(self, run: Run, asked: CheckOptions = NOTHING_MORE) -> None:
-        if not isinstance(run.evidence, SegmentEvidence):
+        if run.evidence.exported:
             raise UsageError("check reads segments: exported records do not tell what is missing")
         self._run = run
         self.evidence = run.evidence
@@ -262,9 +260,7 @@ class Checking(Watch):
             yield _check_container(container)
 
 
-def _leftovers(
-    evidence: SegmentEvidence, topic: str, gaps: dict[int | None, tuple[Span, ...]]
-) -> Iterator[Leftover | Unused]:
+def _leftovers(evidence: Evidence, topic: str, gaps: dict[int | None, tuple[Span, ...]]) -> Iterator[Leftover | Unused]:
     read = {segment.name for log in evidence.logs for segment in log.segments}
     for file in find_leftovers(evidence.logs, topic):
         if file.location.text in read:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from offdecode.evidence import UNWATCHED, LogId, SegmentEvidence, Watch
+from offdecode.evidence import UNWATCHED, LogId, Watch
 from offdecode.filtering import keep, pushed
 from offdecode.history.movements.answer_columns import numbered
 from offdecode.history.movements.explanation import MovementRows
@@ -83,12 +83,12 @@ def readings(run: Run) -> int:
 
 def _is_checked_before(run: Run) -> bool:
     """Whether a check needs more than the walk reads: each copy of a log by itself, or what came later."""
-    return isinstance(run.evidence, SegmentEvidence) and (run.evidence.merged or run.request.rows.until is not None)
+    return not run.evidence.exported and (run.evidence.merged or run.request.rows.until is not None)
 
 
 def _read(walk: _Walk, run: Run) -> list[Row] | None:
     """Read all that is shown: what `offdecode check` tells of the evidence, None of exported records."""
-    if not isinstance(run.evidence, SegmentEvidence):
+    if run.evidence.exported:
         walk.read()
         return None
     if _is_checked_before(run):
