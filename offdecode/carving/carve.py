@@ -27,7 +27,7 @@ from offdecode.sources.codecs import HEAD_BYTES, codec_of
 from offdecode.sources.containers import Containers
 from offdecode.sources.disk_images import raw_disk
 from offdecode.sources.locations import Location
-from offdecode.sources.names import COMPRESSED_SUFFIXES
+from offdecode.sources.names import ARCHIVE_NAME, COMPRESSED_SUFFIXES, IMAGE_NAME
 from offdecode.sources.readers import Reader
 from offdecode.sources.segments import PartitionLog, Segment
 from offdecode.sources.unreadable import PatientReader
@@ -90,17 +90,27 @@ def _places(paths: Sequence[Path], report: Report) -> Iterator[Location]:
             raise SourceError(place.text, "is a directory; carve takes images, files and devices")
         if not place.is_file():
             raise SourceError(place.text, "is neither a file nor a block device")
-        try:
-            with place.open() as reader:
-                codec = codec_of(reader.read(0, HEAD_BYTES))
-            if codec is not None and place.name.endswith(COMPRESSED_SUFFIXES):  # an image may begin with anything
-                place, problems = containers.unpacked(place, codec)
-                for problem in problems:
-                    report(problem)
-            place = raw_disk(place)
-        except OSError as error:
-            raise SourceError(place.text, f"cannot be read: {error.strerror}") from None
-        yield place
+        # An image may begin with anything, so its name must say what it is in.
+        archive = containers.archive(place) if ARCHIVE_NAME.fullmatch(place.name) else None
+        images = [one for one in archive.members if IMAGE_NAME.fullmatch(one.name)] if archive is not None else []
+        for problem in archive.problems if archive is not None and images else ():
+            report(problem)
+        for image in images or [place]:
+            yield _disk(image, containers, report)
+
+
+def _disk(place: Location, containers: Containers, report: Report) -> Location:
+    """The bytes of the disk that a file is an image of."""
+    try:
+        with place.open() as reader:
+            codec = codec_of(reader.read(0, HEAD_BYTES))
+        if codec is not None and place.name.endswith(COMPRESSED_SUFFIXES):
+            place, problems = containers.unpacked(place, codec)
+            for problem in problems:
+                report(problem)
+        return raw_disk(place)
+    except OSError as error:
+        raise SourceError(place.text, f"cannot be read: {error.strerror}") from None
 
 
 class _Scan:

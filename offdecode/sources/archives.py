@@ -25,6 +25,7 @@ from offdecode.sources.names import (
     ARCHIVE_NAME,
     ARCHIVE_SUFFIX,
     COMPRESSED_SUFFIXES,
+    IMAGE_NAME,
     META_PROPERTIES,
     PARTITION_METADATA,
     SEGMENT_NAME,
@@ -74,6 +75,11 @@ class Archive:
     def root(self) -> Location:
         return MemberLocation(self, "")
 
+    @property
+    def members(self) -> list[Location]:
+        """Its files."""
+        return [MemberLocation(self, path) for path in sorted(self.files)]
+
     @contextmanager
     def reading(self) -> Iterator[Reader]:
         """The archive's bytes. That they cannot be read, or are others at the end, is a problem."""
@@ -101,9 +107,9 @@ class Archive:
         """A member's path, where it may be evidence. reason: why it cannot be used all the same."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         directory, base = "" if len(parts) < 2 else parts[-2], parts[-1] if parts else ""
-        if ARCHIVE_NAME.fullmatch(base):
+        if ARCHIVE_NAME.fullmatch(base) or IMAGE_NAME.fullmatch(base):
             if self.outer.text.count(SEPARATOR) >= _MOST_NESTED:
-                reason = "it is an archive, in as many others as are looked into"
+                reason = "it is an archive or an image, in as many others as are looked into"
         elif base in _SIDE_FILES:
             if size > _MOST_SIDE_BYTES:
                 return None
@@ -257,17 +263,17 @@ def unpack_file(file: Location, codec: Codec, spool: Spool) -> tuple[ContentLoca
     return ContentLocation(file, content_name(file), opened), problems
 
 
-def holds_tar(reader: Reader, codec: Codec) -> bool:
-    """Whether a compressed file holds a tar archive."""
+def head_within(reader: Reader, codec: Codec, size: int) -> bytes:
+    """The first bytes that a compressed file holds, as many as can be had."""
     head = b""
     try:
         for piece in iter_decompressed(reader, codec):
             head += piece
-            if len(head) >= tar.BLOCK_BYTES:
+            if len(head) >= size:
                 break
     except Damage:
         pass
-    return tar.is_tar(head)
+    return head[:size]
 
 
 def open_tar(file: Location, codec: Codec | None, topic: str, spool: Spool) -> Archive:

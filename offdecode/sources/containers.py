@@ -11,15 +11,17 @@ from offdecode.errors import SourceError
 from offdecode.model import Problem
 from offdecode.sources.codecs import HEAD_BYTES, Codec, codec_of
 from offdecode.sources.locations import LocalLocation, Location, is_live, is_standard_input, live_text, local_path
-from offdecode.sources.names import SEGMENT_SUFFIX
+from offdecode.sources.names import SEGMENT_NAME
 
 if TYPE_CHECKING:  # a plain directory needs none of what these import
     from offdecode.sources.archives import Archive, ContentLocation
     from offdecode.sources.disk_images import DiskImage
-    from offdecode.sources.readers import Reader
     from offdecode.sources.spool import Spool
 
 T = TypeVar("T")
+
+_HEAD_BYTES = 4096  # as many as tell an image of a disk
+_ANY_SIZE = 1 << 62
 
 Live = Callable[[str, str], Location]  # a running cluster's URL and the topic to its data directory
 
@@ -62,27 +64,41 @@ class Containers:
 
         Raises SourceError for an image where the libraries that read images are missing.
         """
-        from offdecode.sources.archives import holds_tar, open_tar, open_zip
+        from offdecode.sources.archives import head_within, open_tar, open_zip
         from offdecode.sources.tar import is_tar
         from offdecode.sources.zip import is_zip
 
         try:
             with file.open() as reader:
-                head = reader.read(0, HEAD_BYTES)
-                codec = codec_of(head)
-                is_archive = is_zip(head) or is_tar(head) if codec is None else holds_tar(reader, codec)
-                is_image = not is_archive and codec is None and _may_be_image(file, reader)
-            if is_image:
-                from offdecode.sources.disk_images import open_image
-
-                return self._once(file, "image", lambda: open_image(file))
+                head, size = reader.read(0, _HEAD_BYTES), reader.size
+                codec = codec_of(head[:HEAD_BYTES])
+                within = head if codec is None else head_within(reader, codec, _HEAD_BYTES)
+            if codec is None and is_zip(head):
+                return self._once(file, "zip", lambda: open_zip(file, self._topic, self._spooled()))
+            if is_tar(within):
+                return self._once(file, "tar", lambda: open_tar(file, codec, self._topic, self._spooled()))
+            if not SEGMENT_NAME.fullmatch(file.name):
+                return self._image(file, codec, within, size)
         except OSError:
+            pass
+        return None
+
+    def _image(self, file: Location, codec: Codec | None, head: bytes, size: int) -> DiskImage | None:
+        """The image of a disk that a file is, or that is compressed in it. head: of what is in it."""
+        from offdecode.sources.disk_images import looks_like_image, open_image
+
+        if codec is None:
+            return self._once(file, "image", lambda: open_image(file)) if looks_like_image(head, size) else None
+        if not looks_like_image(head, _ANY_SIZE):
             return None
-        if not is_archive:
+        content, problems = self.unpacked(file, codec)
+        with content.open() as reader:
+            size = reader.size
+        if not looks_like_image(head, size):
             return None
-        if is_zip(head):
-            return self._once(file, "zip", lambda: open_zip(file, self._topic, self._spooled()))
-        return self._once(file, "tar", lambda: open_tar(file, codec, self._topic, self._spooled()))
+        image = self._once(file, "image", lambda: open_image(content))
+        image.problems = [*problems, *(one for one in image.problems if one not in problems)]
+        return image
 
     def unpacked(self, file: Location, codec: Codec) -> tuple[ContentLocation, list[Problem]]:
         """What a compressed file holds. Raises OSError where it cannot be read."""
@@ -104,9 +120,3 @@ class Containers:
         if key not in self._opened:
             self._opened[key] = build()
         return self._opened[key]  # type: ignore[return-value]
-
-
-def _may_be_image(file: Location, reader: Reader) -> bool:
-    from offdecode.sources.disk_images import looks_like_image
-
-    return not file.name.endswith(SEGMENT_SUFFIX) and looks_like_image(reader)

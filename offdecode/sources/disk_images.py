@@ -26,7 +26,7 @@ from offdecode.sources.archives import ContentLocation, InsideLocation
 from offdecode.sources.locations import Complain, Location
 from offdecode.sources.readers import SECTOR_BYTES, Reader
 
-_HEAD_BYTES = 4096
+HEAD_BYTES = 4096
 _MBR_ENTRIES = 446
 _EXT_MAGIC_AT = 1024 + 56
 _MOST_DEPTH = 64
@@ -41,16 +41,16 @@ _FORMS = {b"QFI\xfb": "qcow2", b"KDMV": "vmdk", b"EVF\x09": "E01"}
 _E01_NAME = re.compile(r"(?P<stem>.+)\.[EFes][0-9A-Za-z]{2}")
 
 
-def looks_like_image(reader: Reader) -> bool:
-    """Whether a file begins as an image, a partition table, or a file system does."""
-    head = reader.read(0, _HEAD_BYTES).ljust(_HEAD_BYTES, b"\0")
+def looks_like_image(head: bytes, size: int) -> bool:
+    """Whether a file of a size begins as an image, a partition table, or a file system does. head: its HEAD_BYTES."""
+    head = head.ljust(HEAD_BYTES, b"\0")
     return (
         head[:4] in _FORMS
         or head[:4] == b"XFSB"
         or head[512:520] == b"EFI PART"
         or _is_lvm(head)
-        or _is_ext(head, reader.size)
-        or _is_mbr(head, reader.size)
+        or _is_ext(head, size)
+        or _is_mbr(head, size)
     )
 
 
@@ -90,6 +90,11 @@ class DiskImage:
             self._damaged("", "it looks like the image of a disk, but no ext or XFS file system is in it")
 
     @property
+    def members(self) -> list[Location]:
+        """Files are found by their directories."""
+        return []
+
+    @property
     def root(self) -> Location:
         roots = {name: system.root for name, system in self._volumes.items()}
         node = next(iter(roots.values())) if self._whole else roots
@@ -108,7 +113,7 @@ class DiskImage:
         from dissect.volume.lvm import LVM2
         from dissect.xfs import XFS
 
-        head = _bytes_of(stream, _HEAD_BYTES)
+        head = _bytes_of(stream, HEAD_BYTES)
         try:
             if head[:4] == b"XFSB":
                 self._volumes[name] = XFS(stream)
@@ -175,7 +180,7 @@ class DiskLocation(InsideLocation):
 
     @property
     def container(self) -> Location | None:
-        return None  # a disk is no file that was handed over, and takes long to read
+        return self._outer.container  # a disk is no file that was handed over, and takes long to read
 
     @property
     def parent(self) -> Location:

@@ -12,6 +12,8 @@ COMPRESSED_SUFFIXES = (".gz", ".zst", ".lz4", ".xz", ".bz2")
 SEGMENT_NAME = re.compile(rf"(?s).*\.log({'|'.join(map(re.escape, COMPRESSED_SUFFIXES))})?")
 ARCHIVE_SUFFIX = r"(?:tgz|tzst|txz|tbz2?|tar(?:\.\w+)?|zip)"  # without the dot
 ARCHIVE_NAME = re.compile(rf"(?s).+\.{ARCHIVE_SUFFIX}")
+# An image of a disk, compressed or not.
+IMAGE_NAME = re.compile(rf"(?si).+\.(?:img|raw|dd|qcow2|vmdk|e01)(?:{'|'.join(map(re.escape, COMPRESSED_SUFFIXES))})?")
 # Behind a segment's name: what the broker was about to delete, or what the log cleaner was about to put in place.
 LEFTOVER_SEGMENT = re.compile(r"\d{20}\.log\.(?P<why>deleted|cleaned|swap)")
 # Behind a partition's directory: deleted, on a broker that should not have it, or on its way to another disk.

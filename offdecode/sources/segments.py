@@ -22,6 +22,7 @@ from offdecode.sources.locations import Location, listed, local_path
 from offdecode.sources.names import (
     ARCHIVE_NAME,
     CARVED_NOTE,
+    IMAGE_NAME,
     LEFTOVER_SEGMENT,
     PARTITION_DIRECTORY,
     SEGMENT_NAME,
@@ -307,8 +308,9 @@ def _add_archive(search: _Search, root: Location) -> None:
     _add_partitions(search, root)
     holders = list(_with_all_below(root))
     for directory in holders:
-        for name in filter(ARCHIVE_NAME.fullmatch, directory.names()):
-            _add_nested(search, directory.child(name))
+        for name in directory.names():
+            if ARCHIVE_NAME.fullmatch(name) or IMAGE_NAME.fullmatch(name):
+                _add_nested(search, directory.child(name))
     if search.met > before:
         return
     named = [one for one in holders if any(map(_NUMBERED.fullmatch, one.names()))]
@@ -317,15 +319,19 @@ def _add_archive(search: _Search, root: Location) -> None:
 
 
 def _add_nested(search: _Search, file: Location) -> None:
-    """What is in an archive that lies in another."""
+    """What is in an archive or on a disk whose image lies in an archive."""
     search.nested += 1
     if search.nested > _MOST_ARCHIVES:
         if search.nested == _MOST_ARCHIVES + 1:
             search.problem("unused_member", file, f"there are more than {_MOST_ARCHIVES} archives in archives")
         return
-    archive = search.containers.archive(file) if file.is_file() else None
-    if archive is not None and archive.flat:
-        _add_archive(search, archive.root)
+    try:
+        archive = search.containers.archive(file) if file.is_file() else None
+    except SourceError as refused:
+        search.problem("unused_member", file, refused.reason)
+        return
+    if archive is not None:
+        (_add_archive if archive.flat else _add_partitions)(search, archive.root)
         search.problems += archive.problems
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ import offdecode
 from offdecode.questions.check import PartitionCheck
 from offdecode.schemas.placement import partition_for
 from tests.command import run
+from tests.containers import tar_of, zip_of
 from tests.images import BLOCK_BYTES, delete, ext4, parts_of, strewn
 from tests.segment_builder import BASE_TIME_MS, TRANSACTIONAL, Header, batch, batch_around, commit, marker, record
 from tests.truth import LogSet, Row, log_sets, set_id
@@ -294,6 +296,29 @@ def test_the_command_prints_a_summary(tmp_path: Path) -> None:
         assert json.loads(next(lines)) == summary
     done = run("carve", image, "-o", tmp_path / "again")
     assert b"1 batches" in done.stdout
+
+
+@pytest.mark.parametrize("form", ["zip", "tar", "tgz"])
+def test_images_in_an_archive(form: str, tmp_path: Path) -> None:
+    """Those that are named so; an archive without any is looked through as it is."""
+    folder = tmp_path / "ticket"
+    folder.mkdir()
+    for number in range(2):
+        (folder / f"disk{number}.img").write_bytes(bytes(700) + coordinator(f"group-{number}", 0))
+    (folder / "notes.txt").write_bytes(coordinator("notes", 0))
+    path = tmp_path / f"ticket.{form}"
+    path.write_bytes(zip_of(folder) if form == "zip" else tar_of(folder))
+    if form == "tgz":
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    assert run("carve", path, "-o", tmp_path / "carved").status == 0
+    rows = run("decode", tmp_path / "carved").rows
+    assert {row["group"] for row in rows} == {"group-0", "group-1"}
+    for image in folder.glob("*.img"):
+        image.unlink()
+    path = tmp_path / "notes.tar"
+    path.write_bytes(tar_of(folder))
+    assert run("carve", path, "-o", tmp_path / "again").status == 0
+    assert {row["group"] for row in run("decode", tmp_path / "again").rows} == {"notes"}
 
 
 # Images made to hurt

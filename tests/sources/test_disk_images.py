@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import random
 import shutil
@@ -15,7 +16,7 @@ import pytest
 from offdecode import SourceError, check
 from offdecode.questions.check import PartitionCheck
 from tests.command import CLASSIC, ENVIRONMENT, TRANSACTIONS, finished, run
-from tests.containers import tar_of
+from tests.containers import COMPRESS, tar_of, zip_of
 from tests.disks import gpt, lvm, mbr
 from tests.images import ext4, tool
 from tests.sources.test_containers import nameless, rows_of
@@ -124,6 +125,65 @@ def test_e01_in_parts(system: bytes, tmp_path: Path) -> None:
     assert (tmp_path / "disk.E02").exists()
     rows, problems = rows_of(tmp_path / "disk.E01")
     assert (nameless(rows), problems) == (nameless(rows_of(DATA)[0]), [])
+
+
+def _packed(form: str, image: bytes, folder: Path) -> tuple[Path, str]:
+    """An image in a file of a form, and what its files' names begin with."""
+    beside = folder / "ticket"
+    beside.mkdir()
+    name = "disk.img.gz" if form.endswith(".img.gz") else "disk.img"
+    (beside / name).write_bytes(gzip.compress(image, 1) if name.endswith(".gz") else image)
+    (beside / "notes.img").write_bytes(b"a picture, say")
+    match form.split()[0]:
+        case "zip":
+            data = zip_of(beside)
+        case "tar":
+            data = tar_of(beside)
+        case "tar.gz":
+            data = gzip.compress(tar_of(beside), 1)
+        case codec:
+            path = folder / f"disk.img.{codec}"
+            path.write_bytes(COMPRESS[codec](image))
+            return path, f"{path}!/disk.img!/"
+    path = folder / f"ticket.{form.split()[0]}"
+    path.write_bytes(data)
+    return path, f"{path}!/data/{name}!/{'disk.img!/' if name.endswith('.gz') else ''}"
+
+
+PACKED = (*COMPRESS, "zip", "tar", "tar.gz", "zip of .img.gz", "tar of .img.gz")
+
+
+@pytest.mark.parametrize("form", PACKED)
+def test_an_image_in_another_file(form: str, system: bytes, other: bytes, tmp_path: Path) -> None:
+    path, inside = _packed(form, mbr(other, system), tmp_path)
+    rows, problems = rows_of(path)
+    wanted, _ = rows_of(DATA)
+    assert (nameless(rows), problems) == (nameless(wanted), [])
+    assert all(row["segment"].startswith(f"{inside}2/var/lib/kafka/") for row in rows)
+    files = [one.as_dict() for one in check(path)]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert [one["sha256"] for one in files if one["type"] == "container" and one["path"] == str(path)] == [digest]
+
+
+def test_an_image_that_is_cut_short_in_another_file(system: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "disk.img.gz"
+    path.write_bytes(gzip.compress(system, 1)[:-20])
+    rows, problems = rows_of(path)
+    assert (nameless(rows), [one.kind for one in problems]) == (nameless(rows_of(DATA)[0]), ["damaged_archive"])
+
+
+def test_an_archive_with_an_image_without_the_libraries(system: bytes, tmp_path: Path) -> None:
+    """The rest of the archive is read."""
+    folder = tmp_path / "both"
+    shutil.copytree(DATA, folder / "broker1")
+    (folder / "disk.img").write_bytes(system)
+    path = tmp_path / "both.tar"
+    path.write_bytes(tar_of(folder))
+    code = "import sys; sys.modules['dissect'] = None; from offdecode.__main__ import main; main()"
+    command = [sys.executable, "-c", code, "decode", str(path)]
+    found = finished(subprocess.run(command, capture_output=True, env=ENVIRONMENT, check=False))
+    assert found.rows == run("decode", DATA).rows
+    assert "pip install 'offdecode[images]'" in found.stderr
 
 
 def test_checkpoints_leftovers_and_every_question(tmp_path: Path) -> None:
