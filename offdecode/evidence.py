@@ -173,7 +173,8 @@ class Evidence:
 
     exported: whether other tools have printed it, who do not tell what is missing. logs: what there is of segments;
     histories: the same, copies that are read as one together. merged: whether there are such copies. plain: whether
-    all segments are local files as they are: then several processes can read them at once.
+    all segments are local files as they are: then several processes can read them at once. survives_fork: whether a
+    forked process can read it.
     """
 
     problems: tuple[Problem, ...] = ()
@@ -181,6 +182,7 @@ class Evidence:
     can_reread = True
     merged = False
     plain = False
+    survives_fork = True
     logs: tuple[PartitionLog, ...] = ()
     histories: Sequence[Copies] = ()
     chunk_bytes = _CHUNK_BYTES
@@ -288,6 +290,7 @@ class SegmentEvidence(Evidence):
         # Enough pieces for several processes to share.
         large = self.size >= _SMALL_LOGS * _CHUNK_BYTES
         self.chunk_bytes = request.reading.chunk_bytes or (_CHUNK_BYTES if large else _CHUNK_BYTES // 4)
+        self.survives_fork = all(part.location.survives_fork for log in self.logs for part in log.segments)
         self.plain = all(isinstance(part.location, LocalLocation) for log in self.logs for part in log.segments)
         self._source = source
 

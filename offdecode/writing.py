@@ -128,7 +128,7 @@ def write_rows(run: Run, output: Output, problems: BinaryIO) -> None:
     # What stops at a problem must not have gone beyond it; the columns of a table are as wide as all before them.
     if not (output.strict or output.format == "table"):
         jobs = job_count(output.jobs, run.evidence)
-    if jobs > 1 and CAN_FORK:
+    if jobs > 1 and CAN_FORK and run.evidence.survives_fork:
         _write_shared(run, output, problems, jobs)
     elif jobs > 1 and run.evidence.size >= _WORTH_SPAWNING:
         _write_spawned(run, output, jobs)

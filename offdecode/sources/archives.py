@@ -166,6 +166,10 @@ class InsideLocation(Location):
         return self._outer
 
     @property
+    def survives_fork(self) -> bool:
+        return self._outer.survives_fork
+
+    @property
     def version(self) -> object:
         return self._outer.version
 

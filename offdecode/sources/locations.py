@@ -115,6 +115,11 @@ class Location(ABC):
         """Another value when the file has changed. OSError where it cannot be told."""
 
     @property
+    def survives_fork(self) -> bool:
+        """Whether a forked process can read it."""
+        return True
+
+    @property
     def container(self) -> Location | None:
         """The archive or compressed file that it lies in; None where it lies in none."""
         return None

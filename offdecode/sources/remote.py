@@ -62,6 +62,7 @@ class RemoteLocation(Location):
         self._side_files: dict[str, bytes | None] = {}
         self._ranges: bool | None = None
         self._http = url.startswith(("http:", "https:"))
+        self._hadoop = url.startswith("hdfs:")
 
     @property
     def name(self) -> str:
@@ -81,6 +82,10 @@ class RemoteLocation(Location):
     @property
     def key(self) -> str:
         return self._url.rstrip("/")
+
+    @property
+    def survives_fork(self) -> bool:
+        return not self._hadoop
 
     @property
     def version(self) -> object:
@@ -186,7 +191,8 @@ class RemoteLocation(Location):
     def _list(self) -> dict[str, dict[str, Any]]:
         if self._listing is None:
             end = "/" if self._http else ""
-            found = self._ask(lambda fs, path: fs.ls(path.rstrip("/") + end, detail=True))
+            root = "/" if self._hadoop else ""
+            found = self._ask(lambda fs, path: fs.ls(path.rstrip("/") + end or root, detail=True))
             named = {one["name"].rstrip("/").rpartition("/")[2]: one for one in found}
             named.pop(self.name, None)  # the placeholder of a "directory" in an object store
             self._listing = named
@@ -240,6 +246,10 @@ def _filesystem(url: str, process: int) -> tuple[Any, str]:
             from offdecode.sources.sftp import known_host
 
             return known_host(url, process)
+        elif scheme == "hdfs":
+            from offdecode.sources.hdfs import name_node
+
+            return name_node(url, process)
         found: tuple[Any, str] = fsspec.url_to_fs(url, **options)
     except ImportError:
         reason = f"{scheme}:// needs more packages: pip install 'offdecode[{_EXTRAS[scheme]}]'"
