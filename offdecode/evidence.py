@@ -19,13 +19,13 @@ from offdecode.engines.reference_rows import sample_looks_like_offsets
 from offdecode.errors import SourceError, UsageError
 from offdecode.filtering import names_in, names_of
 from offdecode.log.batches import Frames
-from offdecode.log.copies import iter_records_once
 from offdecode.log.dumped import DUMP_HEAD, DumpedTransactions
 from offdecode.log.export_forms import is_export
 from offdecode.log.exported import Exports
 from offdecode.log.headers import entry_with, whole_entries
 from offdecode.log.json_exports import SEAM
 from offdecode.log.records import Records
+from offdecode.log.records_once import iter_records_once
 from offdecode.log.transactions import undecided
 from offdecode.logs import NOT_OFFSETS, Copies, iter_log, offset_map
 from offdecode.model import Coverage, DecodedChunk, Mask, Problem, Vector

@@ -11,7 +11,8 @@ import numpy as np
 from offdecode.engines.reference_rows import sample_looks_like_offsets
 from offdecode.errors import SourceError
 from offdecode.log.batches import Frames, iter_frames, read_frames
-from offdecode.log.copies import Copy, merged_from
+from offdecode.log.copies import merged_from
+from offdecode.log.copy_readings import Copy
 from offdecode.log.foreign import redpanda_header
 from offdecode.log.holes import Cleaning, in_place
 from offdecode.log.offset_map import OffsetMap

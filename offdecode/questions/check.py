@@ -14,9 +14,9 @@ from offdecode.engines.decode import Decoder
 from offdecode.errors import SourceError, UsageError
 from offdecode.evidence import Evidence, LogId, Step, StepReader, Watch, log_id, refusals
 from offdecode.log.batches import Frames
-from offdecode.log.copies import iter_records_once
 from offdecode.log.inventory import Inventory, InventoryBuilder
 from offdecode.log.records import Records, iter_records
+from offdecode.log.records_once import iter_records_once
 from offdecode.log.transactions import Place, undecided
 from offdecode.logs import Copies, frames_from
 from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk, Problem, Span, Vector
