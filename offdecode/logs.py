@@ -15,12 +15,14 @@ from offdecode.log.copies import merged_from
 from offdecode.log.copy_readings import Copy
 from offdecode.log.foreign import redpanda_header
 from offdecode.log.holes import Cleaning, in_place
-from offdecode.log.offset_map import OffsetMap
+from offdecode.log.offset_map import Marks, OffsetMap
 from offdecode.log.records import iter_records
 from offdecode.log.repeats import Repeats
 from offdecode.log.transactions import FramesFrom, Place, TransactionResolver
 from offdecode.model import PADDING, Chunk, Problem, Vector
 from offdecode.sources.checkpoints import broker_id
+from offdecode.sources.locations import listed
+from offdecode.sources.names import SEGMENT_NAME, named_offset
 from offdecode.sources.segments import PartitionLog, Segment, open_segment, read_chunk
 from offdecode.sources.unreadable import PatientReader, Unread
 
@@ -36,12 +38,23 @@ def offset_map(copies: Copies) -> OffsetMap:
     marks = [log.checkpoints for log in copies]
     named = [log.segments[0].named_offset for log in copies]
     served = [log.checkpoints.high_watermark for log in copies if log.served]
-    return OffsetMap(
-        copies[0].log_partition, Cleaning(_known(max, (one.cleaner for one in marks)), _known(max, served) or 0),
+    found = Marks(
         named_offset=None if None in named else _known(min, named),
-        log_start=_known(min, (one.log_start for one in marks)), carved=all(log.carved for log in copies),
+        last_named=_known(max, (log.segments[-1].named_offset for log in copies)),
+        log_start=_known(min, (one.log_start for one in marks)),
         high_watermark=_known(max, (one.high_watermark for one in marks)),
-    )  # fmt: skip
+        carved=all(log.carved for log in copies),
+        to_the_end=all(map(_is_read_to_the_end, copies)),
+    )
+    cleaning = Cleaning(_known(max, (one.cleaner for one in marks)), _known(max, served) or 0)
+    return OffsetMap(copies[0].log_partition, cleaning, found)
+
+
+def _is_read_to_the_end(log: PartitionLog) -> bool:
+    """Whether its directory has no later segment."""
+    last = log.segments[-1].named_offset
+    names = (name for name in listed(log.directory) if SEGMENT_NAME.fullmatch(name))
+    return last is None or all((named_offset(name) or 0) <= last for name in names)
 
 
 def _known(choose: Callable[[Iterable[int]], int], values: Iterable[int | None]) -> int | None:

@@ -238,7 +238,7 @@ def test_a_redpanda_segment(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["alone", "first", "last"])
 def test_a_segment_of_no_bytes(tmp_path: Path, form: str) -> None:
-    names = {"alone": [], "first": [SEGMENT, "x.log"], "last": ["00000000000000009999.log", SEGMENT]}[form]
+    names = {"alone": [], "first": [SEGMENT, "x.log"], "last": [f"{90:020}.log", SEGMENT]}[form]
     folder = tmp_path / f"__consumer_offsets-{PARTITION}"
     write(folder, b"", names[0] if names else SEGMENT)
     if names:

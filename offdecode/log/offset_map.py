@@ -92,6 +92,14 @@ BEFORE_FIRST_SEGMENT = Verdict(
     "from the log's start (the log-start checkpoint, else 0) to the first segment", SpanState.MISSING, False,
     "the segments that held these offsets are not here",
 )  # fmt: skip
+BEHIND_LAST_BATCH = Verdict(
+    "from the last batch to the start of the last segment, which has none; no checkpoint, and no batch shows cleaning",
+    SpanState.MISSING, True, NOT_CLEANED.reason,
+)  # fmt: skip
+BELOW_HIGH_WATERMARK = Verdict(
+    "from the last batch to the high watermark (no problem where later segments of the directory are not read)",
+    SpanState.MISSING, True, "below the high watermark, and behind all that is here: the end of the log is missing",
+)  # fmt: skip
 NO_HOLE = Verdict("no hole, and not between places where the cleaner removed records", SpanState.COMPLETE, False, "")
 
 BEFORE_FIRST_BATCH = Verdict(
@@ -102,28 +110,39 @@ BEFORE_FIRST_BATCH = Verdict(
 VERDICTS = (
     NO_HOLE, BELOW_CHECKPOINT, SERVED, BEFORE_SIGN, WITHIN_CLEANED, AFTER_SIGN, ABOVE_CHECKPOINT, ACROSS_CHECKPOINT,
     NOT_CLEANED, CUT_OUT, OLD_FORMAT, BYTES_LOST, BYTES_LOST_AT_END, OUTLIVED, CARVED,
-    BEFORE_FIRST_SEGMENT, BEFORE_FIRST_BATCH,
+    BEFORE_FIRST_SEGMENT, BEFORE_FIRST_BATCH, BEHIND_LAST_BATCH, BELOW_HIGH_WATERMARK,
 )  # fmt: skip
 
 
-class OffsetMap:
-    """Takes the frames of one log in order. What it knows so far can be asked at any time.
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What names and checkpoints tell of a log's ends; None = nothing.
 
-    named_offset: the offset at which the first segment starts by its name, None where its name does not tell.
-    log_start: the first offset that the log should have, where a checkpoint tells. high_watermark: the first offset
-    that may not have been committed, where known. carved: the segments are from an image.
+    named_offset, last_named: the offsets at which the first and the last segment start by their names. log_start: the
+    first offset that the log should have. high_watermark: the first offset that may not have been committed. carved:
+    the segments are from an image. to_the_end: whether there is no later segment beside them that is not read.
     """
 
-    def __init__(
-        self, log_partition: int | None, cleaning: Cleaning, *, named_offset: int | None = None,
-        log_start: int | None = None, high_watermark: int | None = None, carved: bool = False,
-    ) -> None:  # fmt: skip
+    named_offset: int | None = None
+    last_named: int | None = None
+    log_start: int | None = None
+    high_watermark: int | None = None
+    carved: bool = False
+    to_the_end: bool = True
+
+
+class OffsetMap:
+    """Takes the frames of one log in order. What it knows so far can be asked at any time."""
+
+    def __init__(self, log_partition: int | None, cleaning: Cleaning, marks: Marks) -> None:
         self._partition = log_partition
         self.cleaning = cleaning
-        self._start = log_start or 0
-        self._named = named_offset
-        self._high_watermark = high_watermark
-        self._lost = CARVED if carved else BYTES_LOST
+        self._start = marks.log_start or 0
+        self._named = marks.named_offset
+        self._last_named = marks.last_named
+        self._high_watermark = marks.high_watermark
+        self._to_the_end = marks.to_the_end
+        self._lost = CARVED if marks.carved else BYTES_LOST
         self._outlived: int | None = None  # the first offset that a copy has been cleaned of, and another not
         self._reached = Reached()
         self._begun = self._any_batch = False
@@ -163,12 +182,17 @@ class OffsetMap:
 
     def finish(self) -> tuple[Problem, ...]:
         """The problems that no later frame explained, when the log is through."""
-        if self.cleaning.shown:
-            return ()
-        if self._more:
+        found = [] if self.cleaning.shown else self._waiting
+        if self._more and not self.cleaning.shown:
             more = f"{self._more} more holes in the offsets, which nothing shows to be the log cleaner's"
-            self._waiting.append(Problem("missing_offsets", self._reached.segment or "", more))
-        return tuple(self._waiting)
+            found.append(Problem("missing_offsets", self._reached.segment or "", more))
+        if self._to_the_end:
+            found += [
+                Problem("missing_offsets", self._reached.segment or "", f"offsets {span.first_offset} to "
+                        f"{span.last_offset} are missing: {span.reason}", self._partition, log_offset=span.first_offset)
+                for verdict, span in self._behind() if verdict.problem
+            ]  # fmt: skip
+        return tuple(found)
 
     @property
     def coverage(self) -> Coverage:
@@ -183,6 +207,8 @@ class OffsetMap:
         end, over = self._end, tuple(self._undecided.values())
         if self._reached.broken:
             spans.append(Span(SpanState.DAMAGED, end, None, self._time, None, BYTES_LOST_AT_END.reason))
+        for _, span in self._behind():
+            _append(spans, span)
         if self._high_watermark is not None and end > self._high_watermark:
             reason = "not known to be replicated when the checkpoint was written"
             state = SpanState.ABOVE_HIGH_WATERMARK
@@ -194,6 +220,23 @@ class OffsetMap:
         """The offset after the last one that was read."""
         last = self._reached.last_offset
         return self._start if last is None else last + 1
+
+    def _behind(self) -> Iterator[tuple[Verdict, Span]]:
+        """What the log had behind the last batch, by the names of segments and the high watermark."""
+        if self._reached.broken:
+            return
+        end = self._end
+        border = self.cleaning.checkpoint or 0
+        unsure = AFTER_SIGN if self.cleaning.shown else BEHIND_LAST_BATCH
+        marks = (
+            (None if self._begun else self._named, BEFORE_FIRST_SEGMENT),
+            (self._last_named, BELOW_CHECKPOINT if border > end else unsure),
+            (self._high_watermark, SERVED if self.cleaning.served > end else BELOW_HIGH_WATERMARK),
+        )
+        for mark, verdict in marks:
+            if mark is not None and mark > end:
+                yield verdict, Span(verdict.state, end, mark - 1, self._time, None, verdict.reason)
+                end = mark
 
     def _begin(self, frames: Frames) -> None:
         """Where the first segment's name tells its offset, the log starts there."""
