@@ -31,7 +31,7 @@ from offdecode.logs import NOT_OFFSETS, Copies, iter_log, offset_map
 from offdecode.model import Coverage, DecodedChunk, Mask, Problem, Vector
 from offdecode.options import Filter, Source
 from offdecode.request import Report, Request, Stats
-from offdecode.sources.checkpoints import broker_id
+from offdecode.sources.checkpoints import broker_id, cluster_id
 from offdecode.sources.exported import can_reread, export_name, exported_bytes, head_of, iter_lines
 from offdecode.sources.leftovers import leftover_logs
 from offdecode.sources.locations import LocalLocation, Location, is_standard_input, local_path
@@ -285,6 +285,7 @@ class SegmentEvidence(Evidence):
         if source.copies_apart:
             problems += copies_apart(self.logs)
         self.histories = [(log,) for log in self.logs] if source.copies_apart else copies_together(self.logs)
+        _refuse_two_clusters(self.histories)
         self.problems = tuple(problems)
         self.merged = any(len(copies) > 1 for copies in self.histories)
         # Enough pieces for several processes to share.
@@ -334,6 +335,21 @@ class SegmentEvidence(Evidence):
     @property
     def parts(self) -> int:
         return max(self.size // self.chunk_bytes, 1)
+
+
+def _refuse_two_clusters(histories: Iterable[Copies]) -> None:
+    """Logs of two clusters are no copies of each other. Raises UsageError."""
+    for copies in histories:
+        found: dict[str, str] = {}
+        for data in (log.directory.parent for log in copies) if len(copies) > 1 else ():
+            if (told := cluster_id(data)) is not None:
+                found.setdefault(told, data.text)
+        if len(found) > 1:
+            (first, one), (second, other), *_ = found.items()
+            raise UsageError(
+                f"{one} is of the cluster {first}, {other} of the cluster {second}: ask of each by itself, or take "
+                "each log by itself (--copies-apart)"
+            )
 
 
 def refusals(refused: Iterable[SourceError]) -> tuple[Problem, ...]:

@@ -77,6 +77,8 @@ class Stats:
     by_codec: Counter[str] = field(default_factory=Counter)
     by_version: Counter[tuple[str, int | None]] = field(default_factory=Counter)
     met: set[Name] = field(default_factory=set)  # of the names that were asked for
+    first_time: int | None = None  # of the batches, by their headers, in milliseconds
+    last_time: int | None = None
 
     def add(self, other: Stats) -> None:
         """Add what another process has met."""
@@ -90,6 +92,7 @@ class Stats:
         self.by_codec.update(other.by_codec)
         self.by_version.update(other.by_version)
         self.met |= other.met
+        self._add_times(other.first_time, other.last_time)
 
     def add_chunk(self, chunk: DecodedChunk) -> None:
         self.rows += chunk.row_count
@@ -97,8 +100,16 @@ class Stats:
             for entry in batch.column("value_version").value_counts().to_pylist():
                 self.by_version[name, entry["values"]] += entry["counts"]
 
+    def _add_times(self, first: int | None, last: int | None) -> None:
+        if first is not None and last is not None:
+            self.first_time = first if self.first_time is None else min(first, self.first_time)
+            self.last_time = last if self.last_time is None else max(last, self.last_time)
+
     def add_frames(self, frames: Frames) -> None:
         self.batches += len(frames)
+        timed = frames.crc_valid & (frames.base_timestamp >= 0)
+        if timed.any():
+            self._add_times(int(frames.base_timestamp[timed].min()), int(frames.max_timestamp[timed].max()))
         for codec, count in enumerate(np.bincount(frames.codec).tolist()):
             if count:
                 self.by_codec[CODECS[codec] if codec < len(CODECS) else str(codec)] += count

@@ -30,4 +30,4 @@ def command(source: Source, asked: LagOptions, rows: Filter, reading: Reading, o
         (LAG_ROW,), partial(lag, asked=asked), {"table": partial(TableSink, lines=lag_lines)},
         None if asked.every is not None else partial(lag_by_log, asked=asked),
     )  # fmt: skip
-    return run_answer(answer, lag_request(source, asked, rows, reading), output)
+    return run_answer(answer, lag_request(source, asked, rows, reading), output, asked.as_of)

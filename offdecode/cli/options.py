@@ -68,6 +68,16 @@ class LogPlace(ParamType[tuple[int, int]]):
         return int(match[1]), int(match[2])
 
 
+class FilePath(click.Path):
+    """A file. `-o -` is standard output, as without -o; an empty name, as of a variable that is not set, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value):
+            self.fail("an empty name is no file", param, ctx)
+        is_output = param is not None and "--output" in param.opts
+        return None if is_output and str(value) == "-" else super().convert(value, param, ctx)
+
+
 _TYPES: dict[OptionKind, Callable[[], click.ParamType[Any] | type]] = {
     OptionKind.TEXT: lambda: str,
     OptionKind.INTEGER: lambda: int,
@@ -79,7 +89,7 @@ _TYPES: dict[OptionKind, Callable[[], click.ParamType[Any] | type]] = {
     OptionKind.DURATION: lambda: Parsed("duration", duration),
     OptionKind.SIZE: lambda: Parsed("size", size_bytes),
     OptionKind.REGEX: lambda: Parsed("regex", checked_regex),
-    OptionKind.FILE: lambda: click.Path(path_type=Path),
+    OptionKind.FILE: lambda: FilePath(path_type=Path),
 }
 
 

@@ -18,7 +18,7 @@ from offdecode.request import Meter, Request, Stats, unmetered
 from offdecode.run import Run
 from offdecode.schemas.placement import partition_for
 from offdecode.sinks.text.lines import fitted_to, printable
-from offdecode.sinks.text.words import local_times, name_words
+from offdecode.sinks.text.words import local_times, name_words, time_words
 from offdecode.writing import (
     Answer,
     ProblemLines,
@@ -38,9 +38,9 @@ def run_decode(request: Request, output: Output) -> int:
     return _run(request, output, lambda run, problems: write_rows(run, output, problems))
 
 
-def run_answer(answer: Answer, request: Request, output: Output) -> int:
-    """Write the rows that a question makes; the exit status."""
-    return _run(request, output, lambda run, problems: write_by_log(answer, run, output, problems))
+def run_answer(answer: Answer, request: Request, output: Output, as_of: int | None = None) -> int:
+    """Write the rows that a question makes; the exit status. as_of: the moment that is asked about, if one is."""
+    return _run(request, output, lambda run, problems: write_by_log(answer, run, output, problems), as_of=as_of)
 
 
 def run_writing(
@@ -55,6 +55,7 @@ def _run(
     output: Output,
     write: Callable[[Run, BinaryIO], None],
     readings: Callable[[Run], int] = once,
+    as_of: int | None = None,
 ) -> int:
     start = time.monotonic()
     keep_off_the_evidence(request.source.paths, output)
@@ -65,6 +66,9 @@ def _run(
             write(run, problems)
     for problem in run.evidence.missing:
         click.echo(f"offdecode: {printable(f'{problem.source}: {problem.message}')}", err=True)
+    with local_times(output.timestamps == "local"):
+        for words in _times_beside(run, as_of):
+            click.echo(f"offdecode: {words}", err=True)
     for missing in missing_names(run):
         click.echo(f"offdecode: {printable(_missing_words(missing))}{_place_words(missing, run)}", err=True)
     if output.show_stats:
@@ -77,6 +81,21 @@ def for_a_person(output: Output) -> Iterator[None]:
     """Within, times are told as the output asks, and lines are made for the terminal if rows go there."""
     with local_times(output.timestamps == "local"), fitted_to(sys.stdout if output.path is None else None):
         yield
+
+
+def _times_beside(run: Run, as_of: int | None) -> Iterator[str]:
+    """That what is asked for lies before or behind all times of the evidence: a clock, a zone, or seconds, perhaps."""
+    rows, first, last = run.request.rows, run.stats.first_time, run.stats.last_time
+    if rows.since is not None and rows.until is not None and rows.since > rows.until:
+        yield f"--since {time_words(rows.since)} is later than --until {time_words(rows.until)}"
+        return
+    if first is None or last is None:
+        return
+    for option, limit in (("--as-of", as_of), ("--until", rows.until)):
+        if limit is not None and limit < first:
+            yield f"{option} {time_words(limit)} is before all records here: the first is of {time_words(first)}"
+    if rows.since is not None and rows.since > last:
+        yield f"--since {time_words(rows.since)} is after all records here: the last is of {time_words(last)}"
 
 
 def _missing_words(missing: Missing) -> str:

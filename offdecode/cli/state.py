@@ -41,4 +41,4 @@ def command(
         },
         None if asked.as_of_offset is not None else partial(state_by_log, asked=asked, names=names),
     )
-    return run_answer(answer, request, output)
+    return run_answer(answer, request, output, asked.as_of)

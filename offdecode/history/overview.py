@@ -256,15 +256,17 @@ class _Tally(dict[str | Cause, Vector]):
 
 def _lived(lives: Mapping[int, _Life], tally: _Tally) -> dict[str, pa.Array]:
     """The columns that the groups' own records tell, and those that rest on them. lives: by row."""
-    dead = tally["offsets"] == 0
+    dead = (tally["offsets"] == 0) & (tally["pending"] == 0)
     rows = np.fromiter(lives, np.int64, len(lives))
     numbers = {name: np.zeros(len(dead), np.int64) for name in _LIFE_COUNTS}
     for name, values in numbers.items():
         values[rows] = [life.counts()[name] for life in lives.values()]
     types, states = ["simple"], ["Empty", DEAD]
     group_type, state = np.zeros(len(dead), np.int64), dead.astype(np.int64)
-    group_type[rows] = _codes((life.group_type for life in lives.values()), types)
-    told = {row: life.state for row, life in lives.items() if life.state is not None}
+    # Who was deleted and has offsets all the same has committed since, as a simple consumer.
+    own = {row: life for row, life in lives.items() if life.state != DEAD or dead[row]}
+    group_type[list(own)] = _codes((life.group_type for life in own.values()), types)
+    told = {row: life.state for row, life in own.items() if life.state is not None}
     state[list(told)] = _codes(told.values(), states)
     rate = {
         row: found for row, life in lives.items()
@@ -348,7 +350,7 @@ def _notable(columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> Iterator[tupl
     for name, one, many in _NOTABLE:
         yield one, many, np.asarray(columns[name])
     for cause, counts in zip(Cause, columns["tombstones"].flatten(), strict=True):
-        why = ", no telling why" if cause is Cause.UNKNOWN else f": {cause.name.lower()}"
+        why = ", no telling why" if cause is Cause.UNKNOWN else f": {cause.name.lower()}?"
         yield f"offset gone{why}", f"offsets gone{why}", np.asarray(counts)
     densest = np.asarray(columns["most_generations_an_hour"])
     yield "generation in an hour", "generations in an hour", np.where(densest >= _STORM, densest, 0)

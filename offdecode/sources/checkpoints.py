@@ -71,6 +71,13 @@ def broker_id(data_directory: Location) -> int | None:
     return int(found[1]) if found else None
 
 
+def cluster_id(data_directory: Location) -> str | None:
+    """Which cluster's broker a data directory is of, by its meta.properties; None where that does not tell."""
+    text = data_directory.side_file(META_PROPERTIES, _MOST_BYTES) or b""
+    found = re.search(rb"(?m)^[ \t]*cluster\.id[ \t]*[=:][ \t]*([\w-]{1,64})[ \t\r]*$", text)
+    return found[1].decode() if found else None
+
+
 def _entries(directory: Location, file: str) -> dict[tuple[bytes, int], int]:
     """The offsets of a checkpoint file, by topic and partition; of several of one partition the first."""
     found: dict[tuple[bytes, int], int] = {}

@@ -184,11 +184,57 @@ def test_names_that_are_not_there_are_said(command: list[str], words: str) -> No
 
 
 @pytest.mark.parametrize("options", [
-    ("--group", "team:app:0"), ("--group", "team:app:0", "--until", "1970-01-01"),
+    ("--group", "team:app:0"), ("--group", "team:app:0", "--from-offset", "999999"),
     ("--group", "team:app:0", "--type", "transaction_marker"), ("--topic", "orders", "--jobs", "2"),
 ], ids=" ".join)  # fmt: skip
 def test_names_that_are_there_are_not(options: tuple[str, ...]) -> None:
     assert run("decode", *options, SETS["classic"].log).words == ""
+
+
+@pytest.mark.parametrize(("command", "words"), [
+    (["decode", "--until", "1970-01-01"], "--until 1970-01-01T00:00:00.000Z is before all records here: the first is"),
+    (["explain", "--since", "2100-01-01"], "--since 2100-01-01T00:00:00.000Z is after all records here: the last is"),
+    (["state", "--as-of", "1795422458"], "--as-of 1970-01-21T18:43:42.458Z is before all records here: the first"),
+    (["lag", "--as-of", "2020-01-01", "--jobs", "2"], "--as-of 2020-01-01T00:00:00.000Z is before all records here"),
+    (["groups", "--until", "2000-01-01", "--timestamps", "iso"], "--until 2000-01-01T00:00:00.000Z is before all"),
+    (["decode", "--since", "2026-11-24", "--until", "2026-11-23"],
+     "--since 2026-11-24T00:00:00.000Z is later than --until 2026-11-23T00:00:00.000Z"),
+], ids=lambda value: value[0] if isinstance(value, list) else "")  # fmt: skip
+def test_times_that_nothing_is_of_are_said(command: list[str], words: str) -> None:
+    done = run(*command, SETS["classic"].log)
+    assert done.words.startswith(f"offdecode: {words}")
+    assert done.words.count("\n") == 0
+    assert (done.status, done.rows) == (0, [])
+
+
+def test_a_dash_is_standard_output_and_an_empty_name_is_refused(tmp_path: Path) -> None:
+    assert run("groups", SETS["classic"].log, "-o", "-", cwd=tmp_path).rows == run("groups", SETS["classic"].log).rows
+    done = run("groups", SETS["classic"].log, "-o", "", cwd=tmp_path)
+    assert (done.status, "an empty name is no file" in done.words) == (2, True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_logs_of_two_clusters_are_no_copies(tmp_path: Path) -> None:
+    for number in range(2):
+        shutil.copytree(SETS["classic"].log, tmp_path / f"broker{number}")
+        properties = tmp_path / f"broker{number}" / "meta.properties"
+        properties.write_text(f"version=1\ncluster.id=cluster-{number}\nnode.id=1\n")
+    done = run("groups", tmp_path)
+    assert done.status == 2
+    assert f"{tmp_path}/broker0 is of the cluster cluster-0, {tmp_path}/broker1 of the cluster cluster-1" in done.words
+    assert len(run("groups", tmp_path, "--copies-apart").rows) == 2 * len(run("groups", SETS["classic"].log).rows)
+    (tmp_path / "broker1" / "meta.properties").unlink()
+    assert run("groups", tmp_path).status == 0
+
+
+def test_a_segment_without_a_directory_has_no_partition(tmp_path: Path) -> None:
+    shutil.copy(min(SETS["classic"].log.glob("*/*.log")), tmp_path / "copied.log")
+    for words in (("explain", "--format", "text"), ("state", "--format", "table"), ("decode", "--format", "table"),
+                  ("generations", "--format", "text"), ("explain", "--format", "table")):  # fmt: skip
+        out = run(*words, tmp_path / "copied.log").stdout
+        assert out
+        assert b"None" not in out
+        assert b"?:" in out
 
 
 def test_what_came_by_a_pipe_is_not_read_again() -> None:

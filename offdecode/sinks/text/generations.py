@@ -7,7 +7,7 @@ from typing import Any
 
 from offdecode.schemas.history_rows import DEAD
 from offdecode.sinks.text.lines import Cells, Line, Listing, Style, Styled
-from offdecode.sinks.text.words import assignment_words, duration_words, name_words, time_words
+from offdecode.sinks.text.words import assignment_words, duration_words, name_words, place_words, time_words
 
 Row = dict[str, Any]
 
@@ -15,7 +15,7 @@ Row = dict[str, Any]
 def generation_lines(row: Row) -> Iterator[Line]:
     """One line for the generation, one for each member that came, went or changed what it has."""
     title = "deleted" if row["state"] == DEAD else f"{_counted(row)} {row['generation']}, {row['state']}"
-    place = f"{row['log_partition']}:{row['log_offset']}"
+    place = place_words(row)
     text = f"{time_words(row['log_timestamp'])}  {name_words(row['group'])}  {title}  [{place}]{_notes(row)}"
     yield Styled(text, Style.NOTABLE if row["state"] == DEAD else Style.TITLE)
     if row["missing_before"]:
@@ -58,7 +58,7 @@ def summary_lines(row: Row) -> Iterator[str]:
 def _generation_cells(row: Row) -> Cells:
     counts = (len(row[name]) for name in ("members", "joined", "left", "replaced", "changed"))
     return (
-        time_words(row["log_timestamp"]), f"{row['log_partition']}:{row['log_offset']}", name_words(row["group"]),
+        time_words(row["log_timestamp"]), place_words(row), name_words(row["group"]),
         row["group_type"], "-" if row["generation"] is None else str(row["generation"]), row["state"],
         *(str(count) if count else "-" for count in counts),
         f"{row['missing_before']:,}" if row["missing_before"] else "-",

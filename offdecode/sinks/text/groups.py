@@ -11,7 +11,8 @@ from offdecode.sinks.text.words import name_words, time_words
 
 Row = dict[str, Any]
 
-_TITLES = ("GROUP", "TYPE", "STATE", "MEMBERS", "OFFSETS", "COMMITS", "GENERATIONS", "LAST RECORD", "NOTABLE")
+# A narrow terminal loses what is on the right.
+_TITLES = ("GROUP", "STATE", "NOTABLE", "LAST RECORD", "OFFSETS", "COMMITS", "MEMBERS", "GENERATIONS", "TYPE")
 
 
 def overview_lines(rows: dict[str, list[Row]]) -> Iterator[Line]:
@@ -32,7 +33,7 @@ def _cells(row: Row) -> Sequence[str]:
         members += f" of {row['most_members']:,}"
     why = row["why"] or "-"
     return (
-        name_words(row["group"]), row["group_type"], row["state"],
-        members, f"{row['offsets']:,}", f"{row['commits']:,}", f"{row['generations']:,}",
-        time_words(row["last_record"]), why if row["complete"] else f"{why} (the log is not whole)",
+        name_words(row["group"]), row["state"], why if row["complete"] else f"{why} (the log is not whole)",
+        time_words(row["last_record"]), f"{row['offsets']:,}", f"{row['commits']:,}", members,
+        f"{row['generations']:,}", row["group_type"],
     )  # fmt: skip

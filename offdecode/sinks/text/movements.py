@@ -7,7 +7,7 @@ from typing import Any
 
 from offdecode.schemas.history_rows import HIDDEN_RANGE_ROW, PROGRESS
 from offdecode.sinks.text.lines import Cells, Line, Listing, Style, Styled
-from offdecode.sinks.text.words import name_words, offsets_words, time_words
+from offdecode.sinks.text.words import name_words, offsets_words, partition_words, place_words, time_words
 
 Row = dict[str, Any]
 
@@ -43,7 +43,7 @@ class Timeline:
             yield Styled(f"{names}, partition {row['partition']}{note}", Style.TITLE)
         words = [f"  {time_words(row['log_timestamp'])}", f"{_kind(row):<28}", _offsets(row)]
         words += [_producer(row), "" if self._noted and _unknown(row) else _owner(row), _why(row)]
-        place = f"[{row['log_partition']}:{row['log_offset']}]"
+        place = f"[{place_words(row)}]"
         yield Styled("  ".join(word for word in [*words, place] if word), _style(row))
 
     def _hidden(self, row: Row) -> Iterator[Line]:
@@ -51,7 +51,7 @@ class Timeline:
             yield ""
             yield Styled(_HIDDEN, Style.WARNING)
             self._any_hidden = True
-        yield f"  log partition {row['log_partition']}, {_hidden_offsets(row)}: {row['reason']}"
+        yield f"  log partition {partition_words(row['log_partition'])}, {_hidden_offsets(row)}: {row['reason']}"
 
 
 def _hidden_offsets(row: Row) -> str:
@@ -68,9 +68,19 @@ def _style(row: Row) -> Style:
 def _cells(row: Row) -> Cells:
     if row["type"] == HIDDEN_RANGE_ROW:
         offsets = f"log offsets {_hidden_offsets(row)}"
-        return ("-", f"{row['log_partition']}:", "-", "-", "-", "may be hidden", offsets, "-", row["reason"])
+        return (
+            "-",
+            f"{partition_words(row['log_partition'])}:",
+            "-",
+            "-",
+            "-",
+            "may be hidden",
+            offsets,
+            "-",
+            row["reason"],
+        )
     return (
-        time_words(row["log_timestamp"]), f"{row['log_partition']}:{row['log_offset']}", name_words(row["group"]),
+        time_words(row["log_timestamp"]), place_words(row), name_words(row["group"]),
         name_words(row["topic"]), str(row["partition"]), _kind(row), _offsets(row),
         " ".join(word for word in (_producer(row), _owner(row)) if word) or "-", _why(row) or "-",
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from offdecode.sinks.text.lines import Cells, Listing, Style
-from offdecode.sinks.text.words import name_words, time_words
+from offdecode.sinks.text.words import name_words, place_words, time_words
 
 Row = dict[str, Any]
 
@@ -19,7 +19,7 @@ _COMMIT = ("topic", "partition", "offset")
 
 def _cells(row: Row) -> Cells:
     return (
-        time_words(row["log_timestamp"]), f"{_or_dash(row['log_partition'])}:{row['log_offset']}", row["type"],
+        time_words(row["log_timestamp"]), place_words(row), row["type"],
         "-" if row["transaction"] is None else f"{row['transaction']}, producer {row['producer_id']}",
         name_words(row["group"]) if row.get("group") is not None else "-", _values(row) or "-",
     )  # fmt: skip

@@ -8,7 +8,15 @@ from typing import Any
 
 from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW, PENDING_ROW
 from offdecode.sinks.text.lines import Cells, Line, Listing, Style, Styled, table_lines
-from offdecode.sinks.text.words import assignment_words, duration_words, lag_words, name_words, time_words
+from offdecode.sinks.text.words import (
+    assignment_words,
+    duration_words,
+    lag_words,
+    name_words,
+    partition_words,
+    place_words,
+    time_words,
+)
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]
@@ -75,7 +83,7 @@ def _offset_cells(row: Row) -> Sequence[str]:
         age = "" if row["age_ms"] is None else f" for {duration_words(row['age_ms'])}"
         transaction = f"{transaction}{age}, producer {row['producer_id']}"
     metadata = "null" if row["metadata"] is None else name_words(row["metadata"]) if row["metadata"] else "-"
-    place = f"{row['log_partition']}:{row['log_offset']}"
+    place = place_words(row)
     return (
         name_words(row["topic"]), str(row["partition"]), str(row["offset"]), time_words(row["commit_timestamp"]),
         place, transaction, metadata,
@@ -99,7 +107,7 @@ def transaction_lines(row: Row) -> Iterator[Line]:
     took = "" if row["duration_ms"] is None else f" ({duration_words(row['duration_ms'])})"
     when = f"{_when(row)}{took}"
     name = "" if row["transactional_id"] is None else f" ({name_words(row['transactional_id'])})"
-    who = f"{row['log_partition']}: producer {row['producer_id']}{name} epoch {_epoch(row)}"
+    who = f"{partition_words(row['log_partition'])}: producer {row['producer_id']}{name} epoch {_epoch(row)}"
     yield Styled(f"{who}: {row['status']} {when}, {held}", _transaction_style(row))
     if row["coordinator_state"] is not None:
         timeout = duration_words(row["transaction_timeout_ms"])
@@ -111,7 +119,7 @@ def transaction_lines(row: Row) -> Iterator[Line]:
 def _transaction_cells(row: Row) -> Cells:
     offsets = "-" if row["first_offset"] is None else _places(row)
     return (
-        str(row["log_partition"]), str(row["producer_id"]), str(_epoch(row)),
+        partition_words(row["log_partition"]), str(row["producer_id"]), str(_epoch(row)),
         "-" if row["transactional_id"] is None else name_words(row["transactional_id"]), row["status"], _when(row),
         "-" if row["duration_ms"] is None else duration_words(row["duration_ms"]), str(row["commits"]), offsets,
         "-" if row["held_back_records"] is None else f"{row['held_back_records']:,}",

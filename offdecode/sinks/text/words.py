@@ -54,6 +54,17 @@ def duration_words(milliseconds: int) -> str:
     return f"{hours} h {minutes} min" if abs(hours) < 48 else f"{hours // 24} d {hours % 24} h"
 
 
+def partition_words(log_partition: int | None) -> str:
+    """A partition of the offsets topic; "?" where a segment lies in no directory that tells it."""
+    return "?" if log_partition is None else str(log_partition)
+
+
+def place_words(row: Mapping[str, Any]) -> str:
+    """Where a record stands in the offsets topic, PARTITION:OFFSET."""
+    offset = row["log_offset"]
+    return f"{partition_words(row['log_partition'])}:{'?' if offset is None else offset}"
+
+
 def name_words(name: str | None) -> str:
     """A name as it is; quoted and escaped where it is empty, or holds what a terminal would not show."""
     if name is None:
