@@ -98,7 +98,13 @@ def _frames_of(copies: Copies, chunk_bytes: int) -> FramesFrom:
     if len(copies) == 1:
         return streams[0]
     found = [
-        Copy(log.directory.text, stream, broker_id(log.directory.parent), log.segments[0].named_offset)
+        Copy(
+            log.directory.text,
+            stream,
+            broker_id(log.directory.parent),
+            log.segments[0].named_offset,
+            log.checkpoints.cleaner,
+        )
         for log, stream in zip(copies, streams, strict=True)
     ]
     furthest = max(range(len(copies)), key=lambda at: (*_end_of(copies[at], chunk_bytes), -at))

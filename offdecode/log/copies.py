@@ -106,6 +106,7 @@ class _Merge:
         self._last = max(self._last, int(frames.last_offset[good].max(initial=-1)))
         for reading in readings:
             reading.lost = [one for one in reading.lost if one[1] > self._last or one[0] == self._last + 1]
+            reading.unexplained = [one for one in reading.unexplained if one[1] > self._last]
         return replace(frames, problems=tuple(problems), breaks=breaks)
 
     def _empty(self, readings: Sequence[Reading], problems: list[Problem], size: int, broken: bool) -> Frames:
@@ -164,7 +165,7 @@ def _going_on(frames: Frames, readings: Sequence[Reading]) -> Vector:
         here = (last < min(reading.loaded, reading.forked)) & frames.crc_valid
         if reading.start is not None:
             here &= base >= reading.start
-        here &= ~_reached(reading.lost, base, last)
+        here &= ~_reached([*reading.lost, *reading.unexplained], base, last)
         found |= here.astype(np.int64) << bit
     return found
 

@@ -17,12 +17,17 @@ from offdecode.model import LARGEST_INT64, Mask, Problem, Vector
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One copy of a log. directory: where it lies; broker: whose it is, start: its first offset; None = not known."""
+    """One copy of a log.
+
+    directory: where it lies. None = not known: broker, whose it is; start, its first offset; cleaner, the offset up to
+    which the log cleaner has come there.
+    """
 
     directory: str
     frames_from: FramesFrom
     broker: int | None = None
     start: int | None = None
+    cleaner: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,9 @@ class Reading:
         self._skip = start.used
         self._broken = False
         self.lost: list[tuple[int, int]] = []  # ranges of offsets at which bytes were lost
+        self.unexplained: list[tuple[int, int]] = []  # that are not here, and nothing shows that the cleaner did it
+        self._cleaner = copy.cleaner or 0
+        self._cleaned = False  # whether a batch so far shows cleaning
         self.problems: list[Problem] = []
         self.size = 0
 
@@ -84,6 +92,7 @@ class Reading:
         reached = np.maximum.accumulate(np.concatenate(([self.loaded], lasts)))
         straight[good] = frames.base_offset[good] > reached[:-1][good]
         self._note_lost(frames, straight, reached)
+        self._note_unexplained(frames, np.flatnonzero(straight), reached)
         piece = Piece(frames, CopyPlace(self._place, 0, self.loaded), straight, reached[1:], self._skip)
         if not piece.used:
             self.problems += frames.problems
@@ -104,6 +113,13 @@ class Reading:
                 self.lost.append((int(reached[index]) + 1, int(frames.base_offset[index]) - 1))
             else:
                 self._broken = True
+
+    def _note_unexplained(self, frames: Frames, good: Vector, reached: Vector) -> None:
+        self._cleaned |= bool(frames.shows_cleaning[good].any())
+        before, base = reached[good], frames.base_offset[good]
+        hole = (base > before + 1) & (before >= 0) & (base > self._cleaner)
+        if not self._cleaned:
+            self.unexplained += zip((before[hole] + 1).tolist(), (base[hole] - 1).tolist(), strict=True)
 
     @property
     def limit(self) -> int:

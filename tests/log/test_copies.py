@@ -379,6 +379,24 @@ def test_an_offset_that_was_deleted_since_the_backup(tmp_path: Path) -> None:
     assert alone["complete"]
 
 
+@pytest.mark.parametrize(("checkpoint", "first", "gone"), [
+    (None, commits(0, 2), []),  # nothing shows that the cleaner was there: a segment is missing
+    (2, commits(0, 2), []),
+    (4, commits(0, 2), [2, 3]),
+    (None, cleaned(0, [0], 2, "other"), [2, 3]),
+], ids=["no sign", "checkpoint before", "checkpoint behind", "sign"])  # fmt: skip
+def test_what_another_copy_lacks_was_cleaned_there_only_where_that_shows(
+    checkpoint: int | None, first: bytes, gone: list[int], tmp_path: Path
+) -> None:
+    whole = copy_of(tmp_path, "whole", first, commits(2, 2), commits(4, 2))
+    lacking = copy_of(tmp_path, "lacking", first, commits(4, 2))
+    if checkpoint is not None:
+        (lacking / "cleaner-offset-checkpoint").write_text(f"0\n1\n__consumer_offsets 3 {checkpoint}\n")
+    rows, _ = rows_of(whole, lacking)
+    assert [row["log_offset"] for row in rows if row["gone_elsewhere"]] == gone
+    assert [row["log_offset"] for row in rows if row["copies"] == 1] == [2, 3]
+
+
 def test_a_copy_that_merely_ends_or_begins_elsewhere_misses_nothing(tmp_path: Path) -> None:
     parts = [commits(0, 2), commits(2, 2), commits(4, 2)]
     shorter = copy_of(tmp_path, "shorter", *parts[:2])
