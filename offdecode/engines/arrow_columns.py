@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from offdecode.byte_vectors import Buffer, byte_views, unaligned
-from offdecode.engines.parts import constant_category, lists, scattered
 from offdecode.engines.plain import encoded_json, opaque_json
 from offdecode.engines.readings import (
     EmbeddedBytes,
@@ -28,7 +27,7 @@ from offdecode.engines.readings import (
     UnknownTags,
     Uuids,
 )
-from offdecode.model import Column, Kind, Mask, Vector, arrow, is_utf8
+from offdecode.model import Column, Kind, Mask, Vector, arrow, constant_category, is_utf8, lists, scattered
 from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS, USER_DATA, OpaqueFormat
 from offdecode.schemas.rows import DECODED, USER_DATA_DECODED
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from offdecode.engines.arrow_columns import ArrowColumns
 from offdecode.engines.column_rows import ColumnEngine
-from offdecode.engines.parts import TypeRows, category, constant_category, merge_parts
+from offdecode.engines.parts import TypeRows, merge_parts
 from offdecode.engines.reference_rows import ReferenceEngine
 from offdecode.engines.selection import Selection
 from offdecode.engines.untold import without_untold
@@ -19,7 +19,7 @@ from offdecode.log.batches import Frames
 from offdecode.log.compression import CODECS
 from offdecode.log.records import Records
 from offdecode.log.sizes import shares
-from offdecode.model import DecodedChunk, Kind, Mask, Problem, Vector, arrow
+from offdecode.model import DecodedChunk, Kind, Mask, Problem, Vector, arrow, category, constant_category
 from offdecode.schemas.rows import (
     MARKER_ROW,
     MARKERS,

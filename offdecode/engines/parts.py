@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from offdecode.model import Mask, Vector, arrow
+from offdecode.model import Vector, arrow, scattered
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,35 +46,6 @@ def _join(parts: list[TypeRows]) -> TypeRows:
         else:
             columns[name] = pa.chunked_array(pieces, kind).unify_dictionaries().combine_chunks().take(take)
     return TypeRows(parts[0].row_type, rows[order], columns)
-
-
-def lists(count: Vector, elements: pa.Array) -> pa.Array:
-    """A list array from the number of elements of each row; -1 is a null list."""
-    offsets = np.concatenate((np.zeros(1, np.int32), np.cumsum(np.maximum(count, 0), dtype=np.int32)))
-    null = count < 0
-    mask = arrow(null) if null.any() else None
-    return pa.ListArray.from_arrays(arrow(offsets), elements, mask=mask)
-
-
-def scattered(array: pa.Array, rows: Vector, count: int) -> pa.Array:
-    """An array of `count` values that has those of `array` at `rows`, and null elsewhere."""
-    where = np.full(count, -1, np.int64)
-    if pa.types.is_list(array.type) and (rows[1:] > rows[:-1]).all():  # the elements stay where they are
-        where[rows] = pc.list_value_length(array).fill_null(-1).to_numpy()
-        return lists(where, array.flatten())
-    where[rows] = np.arange(len(rows))
-    return array.take(arrow(where, null=where < 0))
-
-
-def category(index: Vector, names: Sequence[str], null: Mask | None = None) -> pa.Array:
-    """A dictionary-encoded text column from indices into `names`."""
-    indices = arrow(index.astype(np.int32), null=null)
-    return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
-
-
-def constant_category(text: str, count: int) -> pa.Array:
-    """A dictionary-encoded text column that says the same in every row."""
-    return category(np.zeros(count, np.int64), (text,))
 
 
 def text_hex(data: bytes | None) -> str | None:

@@ -10,13 +10,24 @@ import numpy as np
 import pyarrow as pa
 
 from offdecode.history.groups.images import Generation
-from offdecode.history.movements.answer_columns import named
 from offdecode.history.movements.movement import Held, MovementKind, Movements
 from offdecode.history.movements.moves import Moves
 from offdecode.history.movements.retention import DEFAULT_RETENTION_MS
 from offdecode.history.movements.tombstones import Cause
 from offdecode.history.spans import difference
-from offdecode.model import ABSENT, LARGEST_INT64, Coverage, DecodedChunk, Vector, arrow, make_room
+from offdecode.model import (
+    ABSENT,
+    LARGEST_INT64,
+    Coverage,
+    DecodedChunk,
+    Vector,
+    arrow,
+    category,
+    constant_category,
+    lists,
+    make_room,
+    scattered,
+)
 from offdecode.schemas import offset_commit
 from offdecode.schemas.history_rows import DEAD, GROUP_OVERVIEW_ROW
 from offdecode.schemas.rows import RECORD_BYTES, row_type
@@ -197,7 +208,7 @@ class Overview:
         shown = self._tally.of(numbers)
         columns = {**_own_columns(shown), **_lived(self._lives_of(numbers), shown), **self.names(numbers)}
         columns |= {
-            "type": named(np.zeros(len(numbers), np.int64), [GROUP_OVERVIEW_ROW]),
+            "type": constant_category(GROUP_OVERVIEW_ROW, len(numbers)),
             "complete": pa.repeat(self._complete, len(numbers)),
         }
         columns["why"] = _reasons(columns)
@@ -268,18 +279,16 @@ def _lived(lives: Mapping[int, _Life], tally: _Tally) -> dict[str, pa.Array]:
     group_type[list(own)] = _codes((life.group_type for life in own.values()), types)
     told = {row: life.state for row, life in own.items() if life.state is not None}
     state[list(told)] = _codes(told.values(), states)
-    rate = {
-        row: found for row, life in lives.items()
-        if (found := _an_hour(life.generations, difference(life.last_timestamp, life.first_timestamp))) is not None
-    }  # fmt: skip
+    lasted = [difference(life.last_timestamp, life.first_timestamp) for life in lives.values()]
+    rates = [_an_hour(life.generations, time) for life, time in zip(lives.values(), lasted, strict=True)]
     gone = (numbers["members"] > 0) | (state == states.index(DEAD))
     return {
         **{name: arrow(values) for name, values in numbers.items()},
-        "group_type": named(group_type, types),
-        "state": named(state, states),
-        "clients": _first_of({row: life.clients for row, life in lives.items()}, len(dead)),
-        "hosts": _first_of({row: life.hosts for row, life in lives.items()}, len(dead)),
-        "generations_per_hour": _few(rate, pa.float64(), len(dead)),
+        "group_type": category(group_type, types).cast(pa.string()),  # whatever is not there is in no file either
+        "state": category(state, states).cast(pa.string()),
+        "clients": _first_of((life.clients for life in lives.values()), rows, len(dead)),
+        "hosts": _first_of((life.hosts for life in lives.values()), rows, len(dead)),
+        "generations_per_hour": scattered(pa.array(rates, pa.float64()), rows, len(dead)),
         "expires": arrow(tally["expires"], gone | (tally["expires"] == _EVER)),
     }
 
@@ -292,20 +301,12 @@ def _codes(texts: Iterable[str], known: list[str]) -> list[int]:
     return found
 
 
-def _first_of(names: Mapping[int, set[str]], count: int) -> pa.Array:
-    """The first of the names of each row."""
-    lists = {row: sorted(found)[:_MOST_NAMED] for row, found in names.items()}
-    ends = np.zeros(count + 1, np.int32)
-    ends[[row + 1 for row in lists]] = [len(found) for found in lists.values()]
-    values = pa.array([name for found in lists.values() for name in found], pa.string())
-    return pa.ListArray.from_arrays(arrow(np.cumsum(ends, dtype=np.int32)), values)
-
-
-def _few(values: Mapping[int, str | float], kind: pa.DataType, count: int) -> pa.Array:
-    """Values of a few rows; null in others."""
-    place = np.full(count, len(values))
-    place[list(values)] = np.arange(len(values))
-    return pa.array([*values.values(), None], kind).take(arrow(place))
+def _first_of(names: Iterable[set[str]], rows: Vector, count: int) -> pa.Array:
+    """The first of the names of each row; others have none."""
+    some = [sorted(found)[:_MOST_NAMED] for found in names]
+    lengths = np.zeros(count, np.int64)
+    lengths[rows] = list(map(len, some))
+    return lists(lengths, pa.array([name for found in some for name in found], pa.string()))
 
 
 def _own_columns(tally: _Tally) -> dict[str, pa.Array]:
@@ -342,7 +343,9 @@ def _reasons(columns: dict[str, pa.Array]) -> pa.Array:
         for row in np.flatnonzero(counts).tolist():
             count = int(counts[row])
             reasons[row].append(f"{count:,} {one if count == 1 else many}")
-    return _few({row: "; ".join(found) for row, found in reasons.items()}, pa.string(), len(columns["group"]))
+    rows = np.sort(np.fromiter(reasons, np.int64, len(reasons)))
+    words = pa.array(["; ".join(reasons[row]) for row in rows.tolist()], pa.string())
+    return scattered(words, rows, len(columns["group"]))
 
 
 def _notable(columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> Iterator[tuple[str, str, Vector]]:

@@ -15,12 +15,11 @@ from offdecode.engines.record_keys import NOBODY, ROW_TYPES, Names, RecordKeys, 
 from offdecode.evidence import LogId, Step
 from offdecode.filtering import Name, key_tests, names_in
 from offdecode.history.growth import HOUR_MS, OF_KEY, Cells, Growth, Part, SizedRecords
-from offdecode.history.movements.answer_columns import named
 from offdecode.log.headers import HEADER_BYTES
 from offdecode.log.records import Records, iter_records
 from offdecode.log.sizes import shares
 from offdecode.log.transactions import Status
-from offdecode.model import ABSENT, Coverage, DecodedChunk, Mask, Vector, arrow, distinct
+from offdecode.model import ABSENT, Coverage, DecodedChunk, Mask, Vector, arrow, category, constant_category, distinct
 from offdecode.options import ALL_ROWS, Filter, GrowthOptions, Reading, Source
 from offdecode.questions.compaction import OpenTransaction, compaction, start_of, why
 from offdecode.questions.rows import chunk_of
@@ -147,7 +146,7 @@ class _Lines:
                 found[name] = arrow(hour * HOUR_MS, null=hour == ABSENT).cast(pa.timestamp("ms", "UTC"))
                 continue
             if name == "type":
-                found["row_type"] = named(part, ROW_TYPES)
+                found["row_type"] = category(part, ROW_TYPES)
             else:
                 names = self.keys.groups if name == "group" else self.keys.topics
                 found[name] = names.texts(part)
@@ -252,8 +251,7 @@ class _LogGrowth:
         for first in range(0, len(lines), _MOST_ROWS):
             some = lines[first : first + _MOST_ROWS]
             columns = {**self.lines.columns(some), **_counts(records[some], sizes[some])}
-            same = np.zeros(len(some), np.int64)
-            columns["type"], columns["log"] = named(same, [GROWTH_ROW]), named(same, [where])
+            columns["type"], columns["log"] = (constant_category(one, len(some)) for one in (GROWTH_ROW, where))
             columns["log_partition"] = pa.array([partition] * len(some), pa.int32())
             schema = row_type(GROWTH_ROW).arrow_schema
             arrays = [columns.get(item.name, pa.nulls(len(some), item.type)).cast(item.type) for item in schema]

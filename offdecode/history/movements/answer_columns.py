@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from offdecode.history.movements.owners import NO_OWNER_TEXTS, NoOwner, Owners
-from offdecode.model import ABSENT, Vector, arrow
+from offdecode.model import ABSENT, Vector, arrow, category
 from offdecode.schemas.history_rows import OWNER_FIELDS
 
 
@@ -34,10 +34,9 @@ def _owners(owner: Vector, owners: Owners) -> pa.Array:
     return pa.StructArray.from_arrays(columns, [field.name for field in OWNER_FIELDS], mask=mask).take(index)
 
 
-def named(numbers: Vector, names: Sequence[str | None]) -> pa.Array:
+def named(numbers: Vector, names: Sequence[str]) -> pa.Array:
     """Numbers as the names they stand for, null below zero."""
-    indices = arrow(numbers.astype(np.int32), numbers < 0)
-    return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
+    return category(numbers, names, numbers < 0)
 
 
 def number(numbers: Vector) -> pa.Array:
