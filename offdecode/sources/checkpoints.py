@@ -66,16 +66,20 @@ def high_watermarks(data_directory: Location, topic: str) -> dict[int, int]:
 
 def broker_id(data_directory: Location) -> int | None:
     """Which broker a data directory is of, by its meta.properties; None where that does not tell."""
-    text = data_directory.side_file(META_PROPERTIES, _MOST_BYTES) or b""
-    found = re.search(rb"(?m)^[ \t]*(?:node|broker)\.id[ \t]*[=:][ \t]*([0-9]{1,10})[ \t\r]*$", text)
-    return int(found[1]) if found else None
+    found = _property(data_directory, rb"(?:node|broker)\.id", rb"[0-9]{1,10}")
+    return None if found is None else int(found)
 
 
 def cluster_id(data_directory: Location) -> str | None:
     """Which cluster's broker a data directory is of, by its meta.properties; None where that does not tell."""
+    found = _property(data_directory, rb"cluster\.id", rb"[\w-]{1,64}")
+    return None if found is None else found.decode()
+
+
+def _property(data_directory: Location, name: bytes, value: bytes) -> bytes | None:
     text = data_directory.side_file(META_PROPERTIES, _MOST_BYTES) or b""
-    found = re.search(rb"(?m)^[ \t]*cluster\.id[ \t]*[=:][ \t]*([\w-]{1,64})[ \t\r]*$", text)
-    return found[1].decode() if found else None
+    found = re.search(rb"(?m)^[ \t]*" + name + rb"[ \t]*[=:][ \t]*(" + value + rb")[ \t\r]*$", text)
+    return found[1] if found else None
 
 
 def _entries(directory: Location, file: str) -> dict[tuple[bytes, int], int]:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:  # a plain directory needs none of what these import
 
 T = TypeVar("T")
 
-_HEAD_BYTES = 4096  # as many as tell an image of a disk
 _ANY_SIZE = 1 << 62
 
 Live = Callable[[str, str], Location]  # a running cluster's URL and the topic to its data directory
@@ -65,14 +64,15 @@ class Containers:
         Raises SourceError for an image where the libraries that read images are missing.
         """
         from offdecode.sources.archives import head_within, open_tar, open_zip
+        from offdecode.sources.disk_images import IMAGE_HEAD_BYTES
         from offdecode.sources.tar import is_tar
         from offdecode.sources.zip import is_zip
 
         try:
             with file.open() as reader:
-                head, size = reader.read(0, _HEAD_BYTES), reader.size
+                head, size = reader.read(0, IMAGE_HEAD_BYTES), reader.size
                 codec = codec_of(head[:HEAD_BYTES])
-                within = head if codec is None else head_within(reader, codec, _HEAD_BYTES)
+                within = head if codec is None else head_within(reader, codec, IMAGE_HEAD_BYTES)
             if codec is None and is_zip(head):
                 return self._once(file, "zip", lambda: open_zip(file, self._topic, self._spooled()))
             if is_tar(within):

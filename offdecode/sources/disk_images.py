@@ -26,7 +26,7 @@ from offdecode.sources.archives import ContentLocation, InsideLocation
 from offdecode.sources.locations import Complain, Location
 from offdecode.sources.readers import SECTOR_BYTES, Reader
 
-HEAD_BYTES = 4096
+IMAGE_HEAD_BYTES = 4096
 _MBR_ENTRIES = 446
 _EXT_MAGIC_AT = 1024 + 56
 _MOST_DEPTH = 64
@@ -42,8 +42,11 @@ _E01_NAME = re.compile(r"(?P<stem>.+)\.[EFes][0-9A-Za-z]{2}")
 
 
 def looks_like_image(head: bytes, size: int) -> bool:
-    """Whether a file of a size begins as an image, a partition table, or a file system does. head: its HEAD_BYTES."""
-    head = head.ljust(HEAD_BYTES, b"\0")
+    """Whether a file of a size begins as an image, a partition table, or a file system does.
+
+    head: its first IMAGE_HEAD_BYTES.
+    """
+    head = head.ljust(IMAGE_HEAD_BYTES, b"\0")
     return (
         head[:4] in _FORMS
         or head[:4] == b"XFSB"
@@ -113,7 +116,7 @@ class DiskImage:
         from dissect.volume.lvm import LVM2
         from dissect.xfs import XFS
 
-        head = _bytes_of(stream, HEAD_BYTES)
+        head = _bytes_of(stream, IMAGE_HEAD_BYTES)
         try:
             if head[:4] == b"XFSB":
                 self._volumes[name] = XFS(stream)

@@ -68,14 +68,14 @@ class ToldPartition(Protocol):
     start: int
     end: int
 
-    def first_offset_after(self, time: int) -> int | None:
-        """The offset of the first record that is later than a time, `end` = none is. None = it does not tell."""
+    def first_offset_after(self, time: int) -> int:
+        """The offset of the first record that is later than a time, `end` = none is. OSError where it does not tell."""
 
     def note(self, offset: int) -> None:
-        """That the time of an offset is going to be asked for: those of many are had together."""
+        """That it is going to be asked about, about the time of an offset, too: what many are asked is had together."""
 
     def time_of(self, offset: int) -> int | None:
-        """When the record at an offset, or the last one before it, was written; None = it does not tell."""
+        """The latest time of the records up to an offset; None = it does not tell."""
 
 
 class Location(ABC):
@@ -239,17 +239,6 @@ class LocalLocation(Location):
                 if pattern.fullmatch(name):
                     yield LocalLocation(Path(place, name))
             names[:] = [name for name in names if not pattern.fullmatch(name)]
-
-    def told(self) -> ToldPartition | None:
-        """What a broker tells of the partition of which this is the directory; None where files tell of it.
-
-        OSError where it should tell, and does not.
-        """
-        return None
-
-    def setting(self, name: str) -> str | None:
-        """What all brokers of the cluster of which this is the data directory have for a setting; None = not told."""
-        return None
 
     def side_file(self, name: str, most_bytes: int) -> bytes | None:
         """As above, of a regular file only."""
