@@ -137,6 +137,10 @@ class Broker:
                 self._process.wait(_STOP_SECONDS)
             self.kill()
 
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()

@@ -32,9 +32,8 @@ class Beside:
 
     def rows(self, committed: Sequence[Row], as_of: int | None, *, timed: bool = True) -> list[Row]:
         """The lag rows of committed offsets at a time, None = where the evidence ends. timed: in time, too."""
-        for one in committed if timed else ():
-            log = self._logs.find(one["topic"], one["partition"])
-            if log is not None and one["offset"] < (log.end or 0):
+        for one in committed:
+            if (log := self._logs.find(one["topic"], one["partition"])) is not None:
                 log.note(one["offset"])
         return [self._row(one, as_of, timed=timed) for one in committed]
 
@@ -141,7 +140,7 @@ def _then(log: UserLog, offset: int, time: int) -> Row:
     try:
         ends = log.ends_at(time)
     except OSError:
-        ends = None
+        return {"signals": ["no_log_of_the_partition"]}
     if ends is None:
         return {"signals": ["before_the_first_record"]}
     # The log may have begun earlier then, but not if it begins with its first offset now.

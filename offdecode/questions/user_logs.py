@@ -88,7 +88,7 @@ class UserLog(ABC):
 
     @abstractmethod
     def note(self, offset: int) -> None:
-        """That the time of an offset is going to be asked for."""
+        """That it is going to be asked about, about the time of an offset, too."""
 
     @abstractmethod
     def time_of(self, offset: int) -> int | None:
@@ -120,9 +120,7 @@ class _ToldLog(UserLog):
 
     def ends_at(self, time: int) -> tuple[int, int] | None:
         end = self._told.first_offset_after(time)
-        if end is None or (end <= self.start and self.start):  # what was there then is gone
-            return None
-        return end, end
+        return None if end <= self.start and self.start else (end, end)  # what was there then is gone
 
     def note(self, offset: int) -> None:
         for one in (offset, self.end - 1):

@@ -123,7 +123,7 @@ def _add_lags(groups: Sequence[Group], keys: Sequence[Vector], logs: Sequence[Lo
     for group, own in zip(groups, keys, strict=True):
         for line, committed in zip(group.lines, logs[group.log].committed(own), strict=True):
             if committed is not None:
-                (line.lag,) = beside.rows([committed], None)
+                (line.lag,) = beside.rows([committed], None, timed=False)
             place = line.topic, line.partition
             if place not in known and left > 0 and len(line.points):
                 times = line.points["time"]

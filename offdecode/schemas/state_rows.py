@@ -106,7 +106,8 @@ _LAG = (
            "latest timestamps, or to the moment asked for, where that is earlier; null = not known"),
     Column("signals", Kind.LIST, "before_log_start: the client would be reset by auto.offset.reset; beyond_log_end; "
            "topic_made_anew: the commit is for an earlier topic of this name; topic_deleted; "
-           "no_log_of_the_partition; before_the_first_record: what the partition held then is gone",
+           "no_log_of_the_partition, or none that can be read; before_the_first_record: what the partition held then "
+           "is gone",
            children=(Column("signal", Kind.TEXT),)),
 )  # fmt: skip
 

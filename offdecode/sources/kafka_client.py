@@ -29,7 +29,7 @@ try:
     from aiokafka.protocol.admin import DescribeConfigsRequest
     from aiokafka.protocol.api import Request, RequestStruct, Response
     from aiokafka.protocol.fetch import FetchRequest
-    from aiokafka.protocol.metadata import MetadataRequest, MetadataRequest_v5
+    from aiokafka.protocol.metadata import MetadataRequest, MetadataRequest_v4, MetadataRequest_v5
     from aiokafka.protocol.offset import OffsetRequest
     from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
 except ImportError:
@@ -52,6 +52,7 @@ _log.addHandler(logging.NullHandler())
 _log.propagate = False  # the library tells about every retry; offdecode says once what matters
 
 CONNECTION_ERRORS = (OSError, asyncio.TimeoutError, kafka_errors.KafkaError)
+_NO_ANSWER = (*CONNECTION_ERRORS, NotImplementedError)  # a broker has no version of the request that the library has
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class _TopicsRequest_v10(RequestStruct):  # type: ignore[misc]
     )
 
 
-class _TopicsRequest(Request[MetadataRequest_v5 | _TopicsRequest_v10]):  # type: ignore[misc]
+class _TopicsRequest(Request[MetadataRequest_v4 | MetadataRequest_v5 | _TopicsRequest_v10]):  # type: ignore[misc]
     """All topics."""
 
     API_KEY = 3
@@ -208,7 +209,7 @@ class KafkaClient:
             try:
                 await connection.send(MetadataRequest([], False))
                 return
-            except (*CONNECTION_ERRORS, NotImplementedError) as error:
+            except _NO_ANSWER as error:
                 failure = failure or SourceError(f"{host}:{port}", self._sentence(error))
             finally:
                 connection.close()
@@ -266,8 +267,11 @@ class KafkaClient:
         return TopicLayout(dict(sorted(leaders.items())), getattr(answer, "cluster_id", None)) if leaders else None
 
     async def topics(self) -> dict[str, ClusterTopic]:
-        """All topics that the user may see, by name. Raises one of CONNECTION_ERRORS."""
-        answer = (await self._send_to_any(_TopicsRequest())).to_object()
+        """All topics that the user may see, by name; none where no broker says."""
+        try:
+            answer = (await self._send_to_any(_TopicsRequest())).to_object()
+        except _NO_ANSWER:
+            return {}
         return {
             topic["topic"]: ClusterTopic(
                 topic.get("topic_id"), {one["partition"]: one["leader"] for one in topic["partitions"]}
@@ -276,14 +280,17 @@ class KafkaClient:
         }  # fmt: skip
 
     async def settings(self, name: str) -> set[str | None]:
-        """The values that the brokers have for a setting. Raises one of CONNECTION_ERRORS.
+        """The values that the brokers have for a setting.
 
         None where it is not told: DESCRIBE_CONFIGS on the cluster is needed.
         """
         found: set[str | None] = set()
         for broker in self._client.cluster.brokers():
             request = DescribeConfigsRequest([(_BROKER_RESOURCE, str(broker.nodeId), [name])])
-            ((_, _, _, _, entries),) = (await self._client.send(broker.nodeId, request)).resources
+            try:
+                ((_, _, _, _, entries),) = (await self._client.send(broker.nodeId, request)).resources
+            except _NO_ANSWER:
+                return {None}
             found.add(dict(entry[:2] for entry in entries).get(name))
         return found
 

@@ -92,10 +92,7 @@ class LiveTopic:
 
     def topics(self) -> dict[str, ClusterTopic]:
         """All topics of the cluster that the user may see, by name; none where it does not say."""
-        try:
-            return self._run(self._client.topics())
-        except CONNECTION_ERRORS:
-            return {}
+        return self._run(self._client.topics())
 
     def offsets(self, layout: TopicLayout, timestamp: int) -> dict[int, int]:
         """Each partition's first offset at or after a timestamp (ms, EARLIEST or LATEST); -1 = none so late."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import threading
 import time
 import weakref
@@ -17,6 +18,7 @@ from itertools import zip_longest
 from typing import Any, TypeVar
 
 from offdecode.errors import SourceError
+from offdecode.model import LARGEST_INT64
 from offdecode.sources.client_config import Security
 from offdecode.sources.kafka_client import CONNECTION_ERRORS, EARLIEST, LATEST, ClusterTopic, Found, KafkaClient
 from offdecode.sources.locations import ToldPartition
@@ -24,9 +26,9 @@ from offdecode.sources.locations import ToldPartition
 T = TypeVar("T")
 Partition = tuple[str, int]  # topic, partition
 
-_DAY_MS = 86_400_000  # by which a producer's clock may be ahead
 _MOST_KEPT = 1 << 16  # answers
 _NOBODY = -1  # leads a partition
+_SLOW_SECONDS = 5  # who fails so late has not answered at all, and is not waited for again
 _NONE = Found(-1, -1)
 
 
@@ -41,9 +43,12 @@ class ToldTopics:
         self._client = KafkaClient(servers, security, "")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connected = False
+        self._dead: set[int] = set()  # brokers that do not answer
         self._silent: set[Partition] = set()  # of which nobody tells anything
+        self._noted: set[Partition] = set()
         self._asked_for: set[tuple[Partition, int]] = set()  # times of offsets
         self._times: dict[tuple[Partition, int], int | None] = {}
+        self._moment: tuple[int, dict[Partition, Found]] = (-1, {})
 
     def partition(self, topic: str, number: int) -> ToldPartition:
         """Raises OSError where no broker tells where it starts and ends."""
@@ -65,25 +70,44 @@ class ToldTopics:
         found = self._ask({one: moment for one, moment in times.items() if one not in self._silent})
         missing = times.keys() - found.keys() - self._silent
         if missing:  # another broker may lead them by now
-            self._leaders |= _leaders(self._run(_topics(self._client), {}))
+            self._leaders |= _leaders(self._run(self._client.topics(), {}))
             found |= self._ask({one: times[one] for one in missing})
             self._silent |= missing - found.keys()
+            self._silent |= {one for one, leader in self._leaders.items() if leader in self._dead}
         return found
+
+    def first_after(self, partition: Partition, time: int) -> Found:
+        """Its first record after a time; what is noted is asked at once. OSError where nobody tells."""
+        after = min(max(time, -1), LARGEST_INT64 - 1) + 1  # below 0 are ListOffsets' special times
+        if self._moment[0] != after:
+            self._moment = after, {}
+        found = self._moment[1]
+        if partition not in found:
+            found |= self.first_records(dict.fromkeys({partition, *self._noted} - found.keys(), after))
+        if partition not in found:
+            raise OSError(errno.EIO, "no broker tells of the partition")
+        return found[partition]
 
     def _ask(self, times: Mapping[Partition, int]) -> dict[Partition, Found]:
         by_leader: dict[int, dict[Partition, int]] = defaultdict(dict)
         for partition, moment in times.items():
             by_leader[self._leaders[partition]][partition] = moment
-        by_leader.pop(_NOBODY, None)
-        return self._run(_first_records(self._client, by_leader), {}) if by_leader else {}
+        for node in (_NOBODY, *self._dead):
+            by_leader.pop(node, None)
+        if not by_leader:
+            return {}
+        answers = self._run(_first_records(self._client, by_leader), [])
+        self._dead |= {node for node, found in zip(by_leader, answers, strict=False) if found is None}
+        return {partition: one for found in answers if found is not None for partition, one in found.items()}
 
     def setting(self, name: str) -> str | None:
         """What all brokers have for a setting; None where they differ, or do not tell."""
-        found = self._run(_settings(self._client, name), set())
+        found = self._run(self._client.settings(name), set())
         return found.pop() if len(found) == 1 else None
 
     def note(self, partition: Partition, offset: int) -> None:
-        """The time of an offset is going to be asked for: then that of all is found out together."""
+        """It is going to be asked about, about the time of an offset, too: then all is found out together."""
+        self._noted.add(partition)
         self._asked_for.add((partition, offset))
 
     def time_of(self, partition: Partition, offset: int) -> int | None:
@@ -98,9 +122,15 @@ class ToldTopics:
     def _find_times(self, wanted: Iterable[tuple[Partition, int]]) -> dict[tuple[Partition, int], int | None]:
         """By halving: a record that is later than a time stands behind those that are not."""
         found: dict[tuple[Partition, int], int | None] = dict.fromkeys(wanted)
-        first = self.first_records(dict.fromkeys((partition for partition, _ in found), 0))
-        latest = time.time_ns() // 1_000_000 + _DAY_MS
-        spans = {one: [first[one[0]].timestamp, latest] for one in found if first.get(one[0], _NONE).offset >= 0}
+        partitions = {partition for partition, _ in found}
+        first = self.first_records(dict.fromkeys(partitions, 0))
+        # Most clocks are right; where one is not, its records are far ahead.
+        now = time.time_ns() // 1_000_000
+        ahead = self.first_records(dict.fromkeys(partitions, now))
+        spans = {
+            one: [first[one[0]].timestamp, now if ahead.get(one[0], _NONE).offset < 0 else LARGEST_INT64]
+            for one in found if first.get(one[0], _NONE).offset >= 0
+        }  # fmt: skip
         while spans:
             for turn in _one_of_each(spans):
                 middles = {one: sum(spans[one]) // 2 for one in turn}
@@ -125,7 +155,7 @@ class ToldTopics:
             self._loop = loop = asyncio.new_event_loop()
             thread = threading.Thread(target=loop.run_forever, name="ask", daemon=True)
             thread.start()
-            weakref.finalize(self, _end, self._client, loop, thread)
+            weakref.finalize(self, _end, self._client, loop, thread, os.getpid())
             self._connected = asyncio.run_coroutine_threadsafe(_open(self._client), loop).result()
         if not self._connected:
             work.close()
@@ -154,38 +184,31 @@ async def _open(client: KafkaClient) -> bool:
     return True
 
 
-async def _topics(client: KafkaClient) -> dict[str, ClusterTopic]:
-    try:
-        return await client.topics()
-    except CONNECTION_ERRORS:
-        return {}
-
-
-async def _settings(client: KafkaClient, name: str) -> set[str | None]:
-    try:
-        return await client.settings(name)
-    except CONNECTION_ERRORS:
-        return set()
-
-
 async def _first_records(
     client: KafkaClient, by_leader: Mapping[int, Mapping[Partition, int]]
-) -> dict[Partition, Found]:
-    async def ask(node: int, times: Mapping[Partition, int]) -> dict[Partition, Found]:
+) -> list[dict[Partition, Found] | None]:
+    """What each broker tells; None of one that does not answer."""
+
+    async def ask(node: int, times: Mapping[Partition, int]) -> dict[Partition, Found] | None:
+        begun = time.monotonic()
         try:
-            return await client.first_records(node, times) if await client.reachable(node) else {}
+            if await client.reachable(node):
+                return await client.first_records(node, times)
         except CONNECTION_ERRORS:
-            return {}
+            pass
+        return {} if time.monotonic() - begun < _SLOW_SECONDS else None
 
-    answers = await asyncio.gather(*(ask(node, times) for node, times in by_leader.items()))
-    return {partition: found for answer in answers for partition, found in answer.items()}
+    return list(await asyncio.gather(*(ask(node, times) for node, times in by_leader.items())))
 
 
-def _end(client: KafkaClient, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    asyncio.run_coroutine_threadsafe(client.close(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+def _end(client: KafkaClient, loop: asyncio.AbstractEventLoop, thread: threading.Thread, process: int) -> None:
+    if os.getpid() != process:  # a fork: the thread is not here
+        return
+    closing = asyncio.run_coroutine_threadsafe(client.close(), loop)
+    closing.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
+    if threading.current_thread() is not thread:  # which else would wait for itself
+        thread.join()
+        loop.close()
 
 
 class _Told(ToldPartition):
@@ -194,16 +217,10 @@ class _Told(ToldPartition):
         self.end = end
         self._topics = topics
         self._partition = partition
-        self._after: dict[int, int | None] = {}
 
-    def first_offset_after(self, time: int) -> int | None:
-        if time not in self._after:
-            if len(self._after) > _MOST_KEPT:
-                self._after.clear()
-            found = self._topics.first_records({self._partition: time + 1}).get(self._partition)
-            beyond = found is not None and not 0 <= found.offset < self.end
-            self._after[time] = None if found is None else self.end if beyond else found.offset
-        return self._after[time]
+    def first_offset_after(self, time: int) -> int:
+        found = self._topics.first_after(self._partition, time)
+        return found.offset if 0 <= found.offset < self.end else self.end
 
     def note(self, offset: int) -> None:
         self._topics.note(self._partition, self._within(offset))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,11 @@ from aiokafka.structs import TopicPartition
 import offdecode
 from offdecode.errors import SourceError, UsageError
 from offdecode.log.headers import entry_with, whole_entries
-from offdecode.model import Chunk, Problem
+from offdecode.model import LARGEST_INT64, Chunk, Problem
 from offdecode.questions.check import PartitionCheck, Unused
-from offdecode.sources import live_directory
-from offdecode.sources.kafka_client import TopicLayout
+from offdecode.sources import kafka_client, live_directory, told_partitions
+from offdecode.sources.client_config import Security
+from offdecode.sources.kafka_client import KafkaClient, TopicLayout
 from offdecode.sources.kept import Jump
 from offdecode.sources.live import LiveTopic
 from offdecode.sources.locations import is_live
@@ -254,6 +257,87 @@ def test_what_brokers_lead_together_is_had_while_one_of_them_goes(start_broker: 
         assert time.monotonic() < deadline, left
         time.sleep(1)
     assert list(offdecode.decode(url).rows()) == rows
+
+
+async def produce(broker: Broker, topic: str, times: Sequence[int], partitions: int = 1) -> None:
+    """A record of each time to each partition of a new topic."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic, partitions, 1)])
+    await admin.close()
+    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, max_batch_size=1)
+    await producer.start()
+    for moment in times:
+        for partition in range(partitions):
+            await producer.send_and_wait(topic, b"x", partition=partition, timestamp_ms=moment)
+    await producer.stop()
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_times_of_wrong_clocks_and_at_the_ends_of_time(start_broker: StartBroker) -> None:
+    broker = start_broker(KAFKA_3, {"num.partitions": "1"})
+    now = round(time.time() * 1000)
+    micros = [(now + number * 1000) * 1000 for number in range(50)]
+    asyncio.run(produce(broker, "load", micros, 50))  # commits to come name this topic
+    asyncio.run(load(broker.bootstrap, 50, 0, 0))
+    rows = {row["partition"]: row for row in offdecode.lag(url_of(broker)).rows()}
+    assert {number: row["lag_ms"] for number, row in rows.items()} == {
+        number: micros[49] - micros[number] for number in range(50)
+    }
+    assert {row["certainty"] for row in rows.values()} == {"exact"}
+    for moment in (-1 << 63, -4, -3, -2, -1, 0, now, micros[10], LARGEST_INT64 - 1, LARGEST_INT64):
+        for row in offdecode.lag(url_of(broker), as_of=moment, on_problem=lambda problem: None).rows():
+            end = sum(one <= moment for one in micros)
+            assert (row["log_end"], row["certainty"]) == (end, "exact")
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_a_broker_that_does_not_answer_is_waited_for_once(
+    start_broker: StartBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = start_broker(KAFKA_4)
+    now = round(time.time() * 1000)
+    asyncio.run(produce(broker, "load", [now - 5000, now - 3000], 50))
+    asyncio.run(load(broker.bootstrap, 200, 0, 0))
+    monkeypatch.setattr(kafka_client, "_REQUEST_MS", 2000)
+    monkeypatch.setattr(told_partitions, "_SLOW_SECONDS", 1)
+    rows = offdecode.lag(url_of(broker), every=100, until=now + 60_000).rows()
+    told = next(rows)
+    assert told["certainty"] == "exact"
+    broker.signal(signal.SIGSTOP)
+    begun = time.monotonic()
+    try:
+        later = list(rows)
+    finally:
+        broker.signal(signal.SIGCONT)
+    assert time.monotonic() - begun < 30
+    assert [row["signals"] for row in later if row["certainty"] == "unknown"][-1] == ["no_log_of_the_partition"]
+    assert not any("before_the_first_record" in row["signals"] for row in later)
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_requests_of_old_brokers(start_broker: StartBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """0.11 has no ids of topics, and no version 5 of metadata; what it does not have at all is not known."""
+    broker = start_broker(KAFKA_4)
+    asyncio.run(load(broker.bootstrap, 200, 0, 0))
+    whole, lags = (list(ask(url_of(broker)).rows()) for ask in (offdecode.decode, offdecode.lag))
+    prepare = kafka_client._TopicsRequest.prepare
+    monkeypatch.setattr(kafka_client._TopicsRequest, "prepare", lambda self, versions: prepare(self, {3: (0, 4)}))
+    assert list(offdecode.decode(url_of(broker)).rows()) == whole
+    assert list(offdecode.lag(url_of(broker)).rows()) == lags
+    monkeypatch.setattr(kafka_client._TopicsRequest, "prepare", lambda self, versions: prepare(self, {3: (0, 3)}))
+    assert list(offdecode.decode(url_of(broker)).rows()) == whole
+    assert {row["certainty"] for row in offdecode.lag(url_of(broker)).rows()} == {"unknown"}
+
+
+def test_a_forked_process_does_not_wait_for_a_thread_that_it_has_not() -> None:
+    loop = asyncio.new_event_loop()
+    client = KafkaClient("localhost:1", Security(), "")
+    told_partitions._end(client, loop, threading.Thread(target=loop.run_forever), os.getpid() + 1)
+    loop.close()
 
 
 def test_nothing_is_left_running_where_nobody_answers() -> None:
