@@ -81,7 +81,7 @@ def carve(paths: Sequence[Path], partitions: int | None, report: Report, meter: 
 
 
 def _places(paths: Sequence[Path], report: Report) -> Iterator[Location]:
-    containers = Containers("")
+    containers = Containers("", any_image=True)
     for path in paths:
         place = containers.location(path)
         if not place.exists():

@@ -12,14 +12,17 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 
-from offdecode.model import Problem
+from offdecode.errors import SourceError
+from offdecode.model import LARGEST_INT64, Problem
 from offdecode.sources import tar, zip
 from offdecode.sources.checkpoints import CHECKPOINT_FILES
-from offdecode.sources.codecs import Codec, Damage, iter_decompressed
+from offdecode.sources.codecs import Codec, Damage, codec_of, iter_decompressed
+from offdecode.sources.image_heads import IMAGE_HEAD_BYTES, looks_like_image
 from offdecode.sources.locations import Location
 from offdecode.sources.names import (
     ARCHIVE_NAME,
@@ -58,7 +61,10 @@ class _File:
 
 @dataclass(slots=True)
 class Archive:
-    """The members of an archive that may be evidence. problems: what is wrong with it."""
+    """The members of an archive that may be evidence. problems: what is wrong with it.
+
+    any_image: whether all that is named like an image of a disk is, whatever it begins with.
+    """
 
     outer: Location
     topic: str
@@ -69,6 +75,7 @@ class Archive:
     problems: list[Problem] = field(default_factory=list)
     problem_count: int = 0
     most_files: int = _MOST_FILES
+    any_image: bool = False
     flat = True  # it may hold segments in no directory of a partition
 
     @property
@@ -134,6 +141,33 @@ class Archive:
             directory, _, name = path.rpartition("/")
             self.directories.setdefault(directory, {})[name] = None
             path = directory
+
+    def keep(self, path: str, pieces: Iterator[bytes], size: int) -> bool:
+        """Unpack a member as far as its bytes come; whether it is kept.
+
+        What is merely named like an image of a disk may be anything, of any size: it is no evidence where it does not
+        begin like one (but for any_image), and where there is no room for it, the rest of the archive is read.
+        """
+        begin, named_so = self.spool.end, IMAGE_NAME.fullmatch(path.rpartition("/")[2]) is not None
+        try:
+            if named_so and not self.any_image:
+                head = _first(pieces, IMAGE_HEAD_BYTES)
+                if not _may_hold_image(head, size):
+                    return False
+                pieces = chain((head,), pieces)
+            for piece in pieces:
+                self.spool.write(piece, self.outer.text)
+        except Damage:
+            self.add(path, _File(begin, self.spool.end - begin, spooled=True))
+            raise
+        except SourceError as full:
+            if not named_so:
+                raise
+            self.spool.drop(begin)
+            self.unused(path, full.reason)
+            return False
+        self.add(path, _File(begin, self.spool.end - begin, spooled=True))
+        return True
 
     def finish(self) -> None:
         if self.problem_count > _MOST_PROBLEMS:
@@ -270,19 +304,29 @@ def unpack_file(file: Location, codec: Codec, spool: Spool) -> tuple[ContentLoca
 def head_within(reader: Reader, codec: Codec, size: int) -> bytes:
     """The first bytes that a compressed file holds, as many as can be had."""
     head = b""
-    try:
+    with suppress(Damage):
         for piece in iter_decompressed(reader, codec):
             head += piece
             if len(head) >= size:
                 break
-    except Damage:
-        pass
     return head[:size]
 
 
-def open_tar(file: Location, codec: Codec | None, topic: str, spool: Spool) -> Archive:
-    """A tar archive, compressed by a codec or not."""
-    archive = Archive(file, topic, spool)
+def _first(pieces: Iterator[bytes], size: int) -> bytes:
+    """Pieces of so many bytes together at least, where there are so many."""
+    head = b""
+    while len(head) < size and (piece := next(pieces, None)) is not None:
+        head += piece
+    return head
+
+
+def _may_hold_image(head: bytes, size: int) -> bool:
+    """Whether a file of a size begins like an image of a disk, or like a compressed one."""
+    return codec_of(head) is not None or looks_like_image(head, size)
+
+
+def read_tar(archive: Archive, codec: Codec | None) -> Archive:
+    """With the members of a tar archive, compressed by a codec or not."""
     with archive.reading() as reader:
         if codec is None:
             _read_tar(archive, _ReaderStream(reader), reader)
@@ -316,11 +360,15 @@ def _take(archive: Archive, path: str, member: tar.TarMember, stream: tar.Stream
         size = max(min(member.size, reader.size - member.position), 0)
         archive.add(path, _File(member.position, size, spooled=False))
         return size
-    start, spool = archive.spool.end, archive.spool
-    while data := stream.read(min(member.size - (spool.end - start), _COPY_BYTES)):
-        spool.write(data, archive.outer.text)
-    archive.add(path, _File(start, spool.end - start, spooled=True))
-    return spool.end - start
+    start = stream.position
+    return stream.position - start if archive.keep(path, _pieces(stream, member.size), member.size) else member.size
+
+
+def _pieces(stream: tar.Stream, size: int) -> Iterator[bytes]:
+    """The next so many bytes, as far as there are any."""
+    while data := stream.read(min(size, _COPY_BYTES)):
+        size -= len(data)
+        yield data
 
 
 class _ReaderStream:
@@ -371,9 +419,8 @@ class _PieceStream:
             yield part
 
 
-def open_zip(file: Location, topic: str, spool: Spool) -> Archive:
-    """A zip archive."""
-    archive = Archive(file, topic, spool)
+def read_zip(archive: Archive) -> Archive:
+    """With the members of a zip archive."""
     with archive.reading() as reader:
         try:
             for member in zip.iter_members(reader):
@@ -413,14 +460,17 @@ def _take_zipped(archive: Archive, member: zip.ZipMember, reader: Reader) -> Non
 
 
 def _unpack_member(archive: Archive, path: str, member: zip.ZipMember, data: Reader, start: int) -> None:
-    spool, begin, checksum = archive.spool, archive.spool.end, 0
-    try:
+    checksum = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal checksum
         for piece in iter_decompressed(data, zip.CODECS[member.method]):
             checksum = zlib.crc32(piece, checksum)
-            spool.write(piece, archive.outer.text)
+            yield piece
+
+    try:
+        kept = archive.keep(path, pieces(), LARGEST_INT64 if member.size is None else member.size)
     except Damage as damage:
         raise Damage(start + damage.position, f"the member {printable(path)}: {damage.reason}") from None
-    finally:
-        archive.add(path, _File(begin, spool.end - begin, spooled=True))
-    if member.checksum is not None and checksum != member.checksum:
+    if kept and member.checksum is not None and checksum != member.checksum:
         raise Damage(member.position, f"the checksum of the member {printable(path)} is wrong")

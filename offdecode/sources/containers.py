@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from offdecode.errors import SourceError
 from offdecode.model import Problem
 from offdecode.sources.codecs import HEAD_BYTES, Codec, codec_of
+from offdecode.sources.image_heads import IMAGE_HEAD_BYTES, looks_like_image
 from offdecode.sources.locations import LocalLocation, Location, is_live, is_standard_input, live_text, local_path
 from offdecode.sources.names import SEGMENT_NAME
 
@@ -26,10 +27,14 @@ Live = Callable[[str, str], Location]  # a running cluster's URL and the topic t
 
 
 class Containers:
-    """Archives and compressed files of one search. What it finds in them holds what it needs of them."""
+    """Archives and compressed files of one search. What it finds in them holds what it needs of them.
 
-    def __init__(self, topic: str, live: Live | None = None) -> None:
+    any_image: as of Archive.
+    """
+
+    def __init__(self, topic: str, live: Live | None = None, *, any_image: bool = False) -> None:
         self._topic = topic
+        self._any_image = any_image
         self._live = live
         self._opened: dict[object, object] = {}
         self._spool: Spool | None = None
@@ -59,33 +64,37 @@ class Containers:
         return self._known(("-", id(sys.stdin)), lambda: StandardInput(sys.stdin))
 
     def archive(self, file: Location) -> Archive | DiskImage | None:
-        """The archive or image of a disk that a file is; None where it is none, or cannot be read.
+        """The archive or image of a disk that a file is; None where it is none, or cannot be read. Raises as below."""
+        try:
+            return self.opened(file)
+        except OSError:
+            return None
+
+    def opened(self, file: Location) -> Archive | DiskImage | None:
+        """The archive or image of a disk that a file is; None where it is none. Raises OSError where it cannot be read.
 
         Raises SourceError for an image where the libraries that read images are missing.
         """
-        from offdecode.sources.archives import head_within, open_tar, open_zip
-        from offdecode.sources.disk_images import IMAGE_HEAD_BYTES
+        from offdecode.sources.archives import Archive, head_within, read_tar, read_zip
         from offdecode.sources.tar import is_tar
         from offdecode.sources.zip import is_zip
 
-        try:
-            with file.open() as reader:
-                head, size = reader.read(0, IMAGE_HEAD_BYTES), reader.size
-                codec = codec_of(head[:HEAD_BYTES])
-                within = head if codec is None else head_within(reader, codec, IMAGE_HEAD_BYTES)
-            if codec is None and is_zip(head):
-                return self._once(file, "zip", lambda: open_zip(file, self._topic, self._spooled()))
-            if is_tar(within):
-                return self._once(file, "tar", lambda: open_tar(file, codec, self._topic, self._spooled()))
-            if not SEGMENT_NAME.fullmatch(file.name):
-                return self._image(file, codec, within, size)
-        except OSError:
-            pass
-        return None
+        def new() -> Archive:
+            return Archive(file, self._topic, self._spooled(), any_image=self._any_image)
+
+        with file.open() as reader:
+            head, size = reader.read(0, IMAGE_HEAD_BYTES), reader.size
+            codec = codec_of(head[:HEAD_BYTES])
+            within = head if codec is None else head_within(reader, codec, IMAGE_HEAD_BYTES)
+        if codec is None and is_zip(head):
+            return self._once(file, "zip", lambda: read_zip(new()))
+        if is_tar(within):
+            return self._once(file, "tar", lambda: read_tar(new(), codec))
+        return None if SEGMENT_NAME.fullmatch(file.name) else self._image(file, codec, within, size)
 
     def _image(self, file: Location, codec: Codec | None, head: bytes, size: int) -> DiskImage | None:
         """The image of a disk that a file is, or that is compressed in it. head: of what is in it."""
-        from offdecode.sources.disk_images import looks_like_image, open_image
+        from offdecode.sources.disk_images import open_image
 
         if codec is None:
             return self._once(file, "image", lambda: open_image(file)) if looks_like_image(head, size) else None

@@ -14,7 +14,6 @@ import io
 import logging
 import re
 import stat
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,12 +22,10 @@ from typing import Any, Self
 from offdecode.errors import SourceError
 from offdecode.model import Problem
 from offdecode.sources.archives import ContentLocation, InsideLocation
+from offdecode.sources.image_heads import EXT_MAGIC_AT, FORMS, IMAGE_HEAD_BYTES, is_lvm
 from offdecode.sources.locations import Complain, Location
 from offdecode.sources.readers import SECTOR_BYTES, Reader
 
-IMAGE_HEAD_BYTES = 4096
-_MBR_ENTRIES = 446
-_EXT_MAGIC_AT = 1024 + 56
 _MOST_DEPTH = 64
 _MOST_DIRECTORIES = 1 << 20
 _EXTRA = "pip install 'offdecode[images]'"
@@ -36,43 +33,7 @@ _EXTRA = "pip install 'offdecode[images]'"
 _log = logging.getLogger("dissect")
 _log.addHandler(logging.NullHandler())  # else it prints to stderr
 
-# What a file begins with that is an image in a form of its own. No segment does: its offset would be beyond 2^58.
-_FORMS = {b"QFI\xfb": "qcow2", b"KDMV": "vmdk", b"EVF\x09": "E01"}
 _E01_NAME = re.compile(r"(?P<stem>.+)\.[EFes][0-9A-Za-z]{2}")
-
-
-def looks_like_image(head: bytes, size: int) -> bool:
-    """Whether a file of a size begins as an image, a partition table, or a file system does.
-
-    head: its first IMAGE_HEAD_BYTES.
-    """
-    head = head.ljust(IMAGE_HEAD_BYTES, b"\0")
-    return (
-        head[:4] in _FORMS
-        or head[:4] == b"XFSB"
-        or head[512:520] == b"EFI PART"
-        or _is_lvm(head)
-        or _is_ext(head, size)
-        or _is_mbr(head, size)
-    )
-
-
-def _is_lvm(head: bytes) -> bool:
-    return any(head[at : at + 8] == b"LABELONE" for at in range(0, 2048, 512))
-
-
-def _is_ext(head: bytes, size: int) -> bool:
-    inodes, blocks = struct.unpack_from("<II", head, 1024)
-    block_log, cluster_log = struct.unpack_from("<II", head, 1024 + 24)
-    magic = head[_EXT_MAGIC_AT : _EXT_MAGIC_AT + 2] == b"\x53\xef"
-    return magic and block_log == cluster_log <= 6 and inodes > 10 and 0 < blocks << (10 + block_log) <= 4 * size
-
-
-def _is_mbr(head: bytes, size: int) -> bool:
-    entries = [struct.unpack_from("<B3xB3xII", head, _MBR_ENTRIES + 16 * number) for number in range(4)]
-    there = [one for one in entries if one[1]]
-    flags = all(flag in (0, 0x80) for flag, *_ in entries)
-    return head[510:512] == b"\x55\xaa" and flags and any(0 < first * 512 < size for _, _, first, _ in there)
 
 
 class DiskImage:
@@ -120,9 +81,9 @@ class DiskImage:
         try:
             if head[:4] == b"XFSB":
                 self._volumes[name] = XFS(stream)
-            elif head[_EXT_MAGIC_AT : _EXT_MAGIC_AT + 2] == b"\x53\xef":
+            elif head[EXT_MAGIC_AT : EXT_MAGIC_AT + 2] == b"\x53\xef":
                 self._volumes[name] = ExtFS(stream)
-            elif _is_lvm(head):
+            elif is_lvm(head):
                 group = LVM2(stream).volume_group
                 for volume in group.lv:
                     self._find(volume.open(), f"{group.name}-{volume.name}")
@@ -147,7 +108,7 @@ def open_image(outer: Location) -> DiskImage:
 def raw_disk(outer: Location) -> Location:
     """The bytes of the disk that a qcow2, vmdk or E01 image is of; any other file as it is. Raises as `open_image`."""
     with outer.open() as reader:
-        if reader.read(0, 4) not in _FORMS:
+        if reader.read(0, 4) not in FORMS:
             return outer
     _require_libraries(outer)
     with _telling():
@@ -321,7 +282,7 @@ class _ReaderStream(io.RawIOBase):
 def _opened(outer: Location) -> Any:
     """The bytes of the disk, as a file object; it stays open."""
     stream = _ReaderStream(outer.open().__enter__())
-    form = _FORMS.get(_bytes_of(stream, 4))
+    form = FORMS.get(_bytes_of(stream, 4))
     if form == "qcow2":
         from dissect.hypervisor.disk.qcow2 import QCow2
 

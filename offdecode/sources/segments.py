@@ -326,9 +326,12 @@ def _add_nested(search: _Search, file: Location) -> None:
             search.problem("unused_member", file, f"there are more than {_MOST_ARCHIVES} archives in archives")
         return
     try:
-        archive = search.containers.archive(file) if file.is_file() else None
+        archive = search.containers.opened(file) if file.is_file() else None
     except SourceError as refused:
         search.problem("unused_member", file, refused.reason)
+        return
+    except OSError as error:
+        search.unreadable(file, error)
         return
     if archive is not None:
         (_add_archive if archive.flat else _add_partitions)(search, archive.root)

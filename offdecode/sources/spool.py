@@ -42,6 +42,10 @@ class Spool:
             reason = f"cannot be copied to {tempfile.gettempdir()}: {error.strerror}"
             raise SourceError(source, reason) from None
 
+    def drop(self, start: int) -> None:
+        """Forget what was written from a position on, of which nobody reads anything."""
+        self.end = self._looked_at = start
+
     def _create(self) -> None:
         with tempfile.TemporaryFile(prefix="offdecode-", buffering=0) as file:
             self.descriptor = os.dup(file.fileno())

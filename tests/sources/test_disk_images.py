@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -170,6 +171,38 @@ def test_an_image_that_is_cut_short_in_another_file(system: bytes, tmp_path: Pat
     path.write_bytes(gzip.compress(system, 1)[:-20])
     rows, problems = rows_of(path)
     assert (nameless(rows), [one.kind for one in problems]) == (nameless(rows_of(DATA)[0]), ["damaged_archive"])
+
+
+@pytest.mark.parametrize("form", ["tar.gz", "zip"])
+@pytest.mark.parametrize("content", ["noise", "image"])
+def test_what_is_named_like_an_image_is_not_in_the_way(form: str, content: str, system: bytes, tmp_path: Path) -> None:
+    """Noise is not unpacked; an image that has no room is a problem. The rest of the archive is read."""
+    folder = tmp_path / "ticket"
+    shutil.copytree(DATA, folder / "broker1")
+    noise = random.Random(3).randbytes(8 * MIB)
+    (folder / "vm.img").write_bytes(noise if content == "noise" else system)
+    path = tmp_path / f"ticket.{form}"
+    path.write_bytes(zip_of(folder) if form == "zip" else gzip.compress(tar_of(folder), 1))
+    few = {**ENVIRONMENT, "OFFDECODE_SPOOL_BYTES": str(4 * MIB)}
+    command = [sys.executable, "-m", "offdecode", "decode", str(path)]
+    found = finished(subprocess.run(command, capture_output=True, env=few, check=False))
+    assert found.rows == run("decode", DATA).rows
+    problems = [(one["kind"], one["message"]) for one in found.problems]
+    room = f"a copy of it needs more than {4 * MIB} bytes; OFFDECODE_SPOOL_BYTES sets the limit"
+    assert problems == ([] if content == "noise" else [("unused_member", room)])
+
+
+@pytest.mark.parametrize("form", ["tar", "zip"])
+def test_a_damaged_image_in_an_archive_is_told(form: str, tmp_path: Path) -> None:
+    folder = tmp_path / "ticket"
+    shutil.copytree(DATA, folder / "broker1")
+    (folder / "d.qcow2").write_bytes(b"QFI\xfb" + bytes(5000))
+    path = tmp_path / f"ticket.{form}"
+    path.write_bytes(zip_of(folder, zipfile.ZIP_STORED) if form == "zip" else tar_of(folder))
+    done = run("decode", path)
+    assert (done.rows, done.status) == (run("decode", DATA).rows, 1)
+    (problem,) = done.problems
+    assert (problem["kind"], problem["source"]) == ("unreadable", f"{path}!/data/d.qcow2")
 
 
 def test_an_archive_with_an_image_without_the_libraries(system: bytes, tmp_path: Path) -> None:
