@@ -32,11 +32,15 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class CopyPlace:
-    """Where reading of a copy goes on: a place, batches to pass over there, the greatest offset before it."""
+    """Where reading of a copy goes on: a place, batches to pass over there, the greatest offset before it.
+
+    cleaned: whether a batch before it shows cleaning.
+    """
 
     place: Place = Place(0, 0)  # noqa: RUF009 - frozen
     used: int = 0
     reached: int = -1
+    cleaned: bool = False
 
 
 @dataclass(slots=True)
@@ -70,7 +74,7 @@ class Reading:
         self.lost: list[tuple[int, int]] = []  # ranges of offsets at which bytes were lost
         self.unexplained: list[tuple[int, int]] = []  # that are not here, and nothing shows that the cleaner did it
         self._cleaner = copy.cleaner or 0
-        self._cleaned = False  # whether a batch so far shows cleaning
+        self._cleaned = start.cleaned
         self.problems: list[Problem] = []
         self.size = 0
 
@@ -92,8 +96,8 @@ class Reading:
         reached = np.maximum.accumulate(np.concatenate(([self.loaded], lasts)))
         straight[good] = frames.base_offset[good] > reached[:-1][good]
         self._note_lost(frames, straight, reached)
+        piece = Piece(frames, self._here, straight, reached[1:], self._skip)
         self._note_unexplained(frames, np.flatnonzero(straight), reached)
-        piece = Piece(frames, CopyPlace(self._place, 0, self.loaded), straight, reached[1:], self._skip)
         if not piece.used:
             self.problems += frames.problems
             self.size += frames.size
@@ -115,11 +119,11 @@ class Reading:
                 self._broken = True
 
     def _note_unexplained(self, frames: Frames, good: Vector, reached: Vector) -> None:
-        self._cleaned |= bool(frames.shows_cleaning[good].any())
         before, base = reached[good], frames.base_offset[good]
-        hole = (base > before + 1) & (before >= 0) & (base > self._cleaner)
-        if not self._cleaned:
-            self.unexplained += zip((before[hole] + 1).tolist(), (base[hole] - 1).tolist(), strict=True)
+        cleaned = np.logical_or.accumulate(frames.shows_cleaning[good]) | self._cleaned
+        hole = (base > before + 1) & (before >= 0) & (base > self._cleaner) & ~cleaned
+        self.unexplained += zip((before[hole] + 1).tolist(), (base[hole] - 1).tolist(), strict=True)
+        self._cleaned |= bool(cleaned[-1:].any())
 
     @property
     def limit(self) -> int:
@@ -159,7 +163,12 @@ class Reading:
     def resume(self) -> CopyPlace:
         if self.pieces:
             return replace(self.pieces[0].start, used=self.pieces[0].used)
-        return CopyPlace(self._place, 0, self.loaded)
+        return self._here
+
+    @property
+    def _here(self) -> CopyPlace:
+        """Behind all that is loaded."""
+        return CopyPlace(self._place, 0, self.loaded, self._cleaned)
 
 
 class Taken(NamedTuple):
