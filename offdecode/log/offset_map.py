@@ -182,7 +182,7 @@ class OffsetMap:
 
     def finish(self) -> tuple[Problem, ...]:
         """The problems that no later frame explained, when the log is through."""
-        found = [] if self.cleaning.shown else self._waiting
+        found = [] if self.cleaning.shown else [*self._waiting]
         if self._more and not self.cleaning.shown:
             more = f"{self._more} more holes in the offsets, which nothing shows to be the log cleaner's"
             found.append(Problem("missing_offsets", self._reached.segment or "", more))

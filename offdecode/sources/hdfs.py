@@ -40,7 +40,7 @@ def _connection(process: int, **options: Any) -> Hadoop:
         os.environ["LIBHDFS_OPTS"] = f"{java} -Xrs".strip()
     try:
         return Hadoop(**options, skip_instance_cache=True)
-    except OSError as error:  # not tried again: libhdfs may crash then
+    except OSError as error:  # a SourceError is not tried again: libhdfs may crash the second time
         reason = str(error).splitlines()[0]
         if reason.startswith("Unable to load"):
             raise SourceError(name, f"{reason.replace('Unable to', 'cannot', 1)}: {_NEEDED}") from None

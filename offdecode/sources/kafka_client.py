@@ -162,7 +162,10 @@ class _Token(AbstractTokenProvider):  # type: ignore[misc]  # the library ships 
 
 
 class KafkaClient:
-    """Connections to a cluster, for reading one topic. All methods belong to one event loop."""
+    """Connections to a cluster, for reading. All methods belong to one event loop.
+
+    topic: what `layout`, `offsets` and `fetch` are about.
+    """
 
     def __init__(self, servers: str, security: Security, topic: str) -> None:
         self._servers = ",".join(one for one in servers.split(",") if one.strip())
