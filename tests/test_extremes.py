@@ -60,10 +60,18 @@ def disputed_beyond_the_calendar() -> bytes:
     )
 
 
+def topic_gone_beyond_the_calendar() -> bytes:
+    keys = [commit(group)[0] for group in ("a", "b", "c")]
+    return log([[commit(group) for group in ("a", "b", "c")]]) + b"".join(
+        batch([(key, None)], Header(3 + index, timestamp=BEYOND_CALENDAR_MS)) for index, key in enumerate(keys)
+    )
+
+
 SEGMENTS: dict[str, Callable[[], bytes]] = {
     "transactions": transactions_far_apart,
     "generations": generations_far_apart,
     "disputed": disputed_beyond_the_calendar,
+    "topic_gone": topic_gone_beyond_the_calendar,
 }
 FEW_COMMANDS = [["decode"], ["check"], ["state"], ["explain"]]
 COMMANDS = [

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from offdecode.evidence import LogId
 from offdecode.filtering import among
-from offdecode.model import ABSENT, DecodedChunk, Vector, arrow
+from offdecode.model import ABSENT, DecodedChunk, Vector, arrow, rows_of
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
 
@@ -98,16 +98,16 @@ class TopicDeletions:
         Of low confidence where another log goes on with the topic, of high only beside other logs.
         """
         for log, batch in self._held:
-            rows = [self._weigh(log, row, moves) for row in batch.to_pylist()]
+            rows = [self._weigh(log, row, moves) for row in rows_of(batch, batch.schema.names)]
             found = pa.RecordBatch.from_pylist(rows, schema=row_type(MOVEMENT_ROW).arrow_schema)
             yield log, DecodedChunk({MOVEMENT_ROW: found}, np.arange(len(found)))
 
     def _weigh(self, log: LogId, row: dict[str, Any], moves: TopicMoves) -> dict[str, Any]:
         others = [time for other, time in moves.latest.get(row["topic"], {}).items() if other != log]
         time = row["log_timestamp"]
-        if time is not None and max(others, default=0) > time.timestamp() * 1000 + _LATER_MS:
+        if time is not None and max(others, default=0) > time + _LATER_MS:
             return {**row, "confidence": "low", "signals": [*row["signals"], "other_logs_keep_topic"]}
-        signals = list(self._proofs(row["topic"], None if time is None else round(time.timestamp() * 1000)))
+        signals = list(self._proofs(row["topic"], time))
         if _REMOVED in signals:
             row = {**row, "cause": _TOPIC_DELETED, "confidence": "high"}
         if signals or row["cause"] != _TOPIC_DELETED:
