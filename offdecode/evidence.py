@@ -198,7 +198,7 @@ class Evidence:
 
     @property
     def missing(self) -> tuple[Problem, ...]:
-        """Partitions of which there should be a log, by what lies beside the logs: one problem each."""
+        """What should be among the logs, by what lies beside them: one problem for each partition and archive."""
         return ()
 
     @property
@@ -294,13 +294,14 @@ class SegmentEvidence(Evidence):
         self.survives_fork = all(part.location.survives_fork for log in self.logs for part in log.segments)
         self.plain = all(isinstance(part.location, LocalLocation) for log in self.logs for part in log.segments)
         self._source = source
+        self._passed_over = found.passed_over
 
     @cached_property
     def missing(self) -> tuple[Problem, ...]:
         source = self._source
         if source.log_partitions:
-            return ()
-        return tuple(missing_partitions(self.logs, source.paths, source.topic_name))
+            return self._passed_over
+        return (*missing_partitions(self.logs, source.paths, source.topic_name), *self._passed_over)
 
     @property
     def size(self) -> int:

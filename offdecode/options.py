@@ -393,7 +393,8 @@ class Output:
     )  # fmt: skip
     format: str | None = option(
         "--format", kind=OptionKind.CHOICE, choices=("jsonl", "parquet", "csv", "table"),
-        help="How rows are written. Default: parquet where -o is a directory or ends in .parquet, else jsonl.",
+        help="How rows are written. Default: parquet where -o is a directory or ends in .parquet, csv where it ends in "
+        ".csv, else jsonl.",
     )  # fmt: skip
     timestamps: Literal["ms", "iso", "local"] = option(
         "--timestamps", kind=OptionKind.CHOICE, choices=("ms", "iso", "local"), default="ms",
@@ -420,6 +421,10 @@ class Output:
         "--stats", kind=OptionKind.FLAG,
         help="Print counts by type, version and codec, and rates, to stderr at the end.",
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if self.format is None and self.path is not None and self.path.suffix == ".csv":
+            object.__setattr__(self, "format", "csv")
 
     @property
     def one_type(self) -> bool:

@@ -20,7 +20,7 @@ def command(source: Source, asked: CheckOptions, output: Output, as_json: bool) 
     """Check segment files: an inventory with checksums, damage, and which offsets and times are complete.
 
     PATH is as for decode. Every file is read once and decoded, an archive once more for its checksum; nothing is
-    written. Exit status as decode's.
+    written. Exit status as decode's; 1, too, where the release that is asked about would refuse or misread a record.
     """
     import orjson
 
@@ -35,7 +35,7 @@ def command(source: Source, asked: CheckOptions, output: Output, as_json: bool) 
 
     if sys.stdout is None:
         raise UsageError("standard output is closed")
-    verdict = Verdict()
+    verdict = Verdict(asked.for_broker)
     run = Run(Request(source), lambda problem: None)
     with progress(run.evidence.size) as run.meter, fitted_to(sys.stdout):
         for found in check(run, asked, partial(of_each_log, jobs=output.jobs)):
@@ -47,4 +47,4 @@ def command(source: Source, asked: CheckOptions, output: Output, as_json: bool) 
                 click.echo(encoded(report_lines(row)), nl=False)
         if not as_json:
             click.echo(encoded(verdict.lines()), nl=False)
-    return DAMAGED if verdict.problems else 0
+    return 0 if verdict.good else DAMAGED

@@ -75,7 +75,7 @@ class FilePath(click.Path):
         if not str(value):
             self.fail("an empty name is no file", param, ctx)
         is_output = param is not None and "--output" in param.opts
-        return None if is_output and str(value) == "-" else super().convert(value, param, ctx)
+        return None if is_output and str(value) in ("-", "/dev/stdout") else super().convert(value, param, ctx)
 
 
 _TYPES: dict[OptionKind, Callable[[], click.ParamType[Any] | type]] = {

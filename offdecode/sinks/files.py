@@ -23,8 +23,8 @@ class CompleteFile:
         try:
             if self.path.is_dir():
                 raise UsageError(f"{path}: is a directory")
-            if self.path.exists() and not self.path.is_file():
-                self._partial = None
+            if path.exists() and not path.is_file():
+                self.path, self._partial = path, None  # what a link of /dev/fd leads to has no name
             self.stream: BinaryIO = (self._partial or self.path).open("wb")
         except OSError as error:
             raise UsageError(f"{path}: cannot be written: {error.strerror}") from None

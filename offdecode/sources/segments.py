@@ -85,10 +85,14 @@ class PartitionLog:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the paths lead to: logs by partition number, and what could not be used."""
+    """What the paths lead to: logs by partition number, and what could not be used.
+
+    passed_over: archives and images of disks in directories, which are looked into where a path names them.
+    """
 
     logs: tuple[PartitionLog, ...]
     problems: tuple[Problem, ...]
+    passed_over: tuple[Problem, ...]
 
 
 @dataclass(slots=True)
@@ -100,6 +104,7 @@ class _Search:
     others: set[int] = field(default_factory=set)  # partitions whose directories were passed by
     files: dict[tuple[str, int | None], dict[str, Location]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    passed_over: list[Problem] = field(default_factory=list)
     met: int = 0  # segments, those that were met before too
     nested: int = 0  # archives in archives
 
@@ -151,7 +156,7 @@ def find_logs(
             ", ".join(map(path_text, paths)),
             f"there is no log of partition {', '.join(map(str, sorted(missing)))}; there are: {there or 'none'}",
         )
-    return Found(tuple(in_order(_logs(search))), tuple(search.problems))
+    return Found(tuple(in_order(_logs(search))), tuple(search.problems), tuple(search.passed_over))
 
 
 def logs_of_topic(directories: Iterable[Location], topic: str) -> list[PartitionLog]:
@@ -255,8 +260,13 @@ def _add_place(search: _Search, place: Location) -> None:
     before, told = search.met, len(search.problems)
     if place.is_directory():
         _add_directory(search, place)
+        packed = _packed(place)
+        note = "is not looked into: name it as a PATH"
+        search.passed_over += [Problem("passed_over", one.text, note) for one in packed]
         if search.met == before and not search.problems:
-            raise SourceError(place.text, _nothing_found(search.topic) if place.names() else "the directory is empty")
+            hint = f"; name as a PATH what is packed there: {', '.join(one.name for one in packed)}" if packed else ""
+            nothing = _nothing_found(search.topic) + hint
+            raise SourceError(place.text, nothing if listed(place) else "the directory is empty")
     elif place.is_file():
         archive = search.containers.archive(place)
         if archive is None:
@@ -269,6 +279,12 @@ def _add_place(search: _Search, place: Location) -> None:
                 raise SourceError(place.text, _nothing_found(search.topic) + hint)
     else:
         raise SourceError(place.text, "is neither a file nor a directory")
+
+
+def _packed(directory: Location) -> list[Location]:
+    """Archives and images of disks in a directory, by their names."""
+    names = [name for name in listed(directory) if ARCHIVE_NAME.fullmatch(name) or IMAGE_NAME.fullmatch(name)]
+    return [one for one in map(directory.child, names) if one.is_file()]
 
 
 def _with_all_below(directory: Location) -> Iterator[Location]:

@@ -214,6 +214,21 @@ def test_a_dash_is_standard_output_and_an_empty_name_is_refused(tmp_path: Path) 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("place", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_rows_go_to_what_a_process_has_open(place: str) -> None:
+    words = ("decode", SETS["classic"].log)
+    assert run(*words, "-o", place).stdout == run(*words).stdout
+
+
+def test_a_name_that_ends_in_csv_is_csv(tmp_path: Path) -> None:
+    log, place = SETS["classic"].log, tmp_path / "rows.csv"
+    run("groups", log, "-o", place)
+    assert place.read_bytes() == run("groups", log, "--format", "csv").stdout
+    run("groups", log, "-o", place, "--format", "jsonl")
+    assert place.read_bytes() == run("groups", log).stdout
+    assert "CSV holds rows of one type" in run("decode", log, "-o", place).words
+
+
 def test_logs_of_two_clusters_are_no_copies(tmp_path: Path) -> None:
     for number in range(2):
         shutil.copytree(SETS["classic"].log, tmp_path / f"broker{number}")

@@ -90,6 +90,14 @@ def test_a_whole_log_is_complete(tmp_path: Path) -> None:
     assert kinds(found) == []
 
 
+def test_a_log_without_records_is_not_called_complete(tmp_path: Path) -> None:
+    status, text = run(str(partition(tmp_path, {0: b""})))
+    assert text.splitlines()[-4:] == [
+        "  completeness: there are no records", "  problems: 0", "1 partition, 0 problems", "  without records: 3",
+    ]  # fmt: skip
+    assert status == 0
+
+
 def test_a_lost_segment_is_missing(tmp_path: Path) -> None:
     found = one(partition(tmp_path, {0: a_batch(0), 20: a_batch(20)}))
     assert spans(found) == [("complete", 0, 9), ("missing", 10, 19), ("complete", 20, 29)]

@@ -174,6 +174,22 @@ def test_what_is_refused_is_said(tmp_path: Path) -> None:
         assert (done.status, "Kafka" in done.stderr) == (2, True)
 
 
+@pytest.mark.parametrize(("release", "told", "status"), [
+    ("3.3", "Kafka 3.3 would refuse 2 records", 1), ("3.9", "Kafka 3.9 would skip 2 records", 0),
+])  # fmt: skip
+def test_the_verdict_is_at_the_end(release: str, told: str, status: int, tmp_path: Path) -> None:
+    segment = tmp_path / "x.log"
+    later = struct.pack(">h", 99), b"\0\0"
+    segment.write_bytes(batch([later, later, commit("g")]))
+    done = run("check", segment, "--for-broker", release)
+    assert done.stdout.decode().splitlines()[-1] == f"  {told}"
+    assert done.status == status
+    segment.write_bytes(batch([commit("g")]))
+    done = run("check", segment, "--for-broker", release)
+    assert done.stdout.decode().splitlines()[-1] == f"  Kafka {release} would read every record"
+    assert done.status == 0
+
+
 def test_copies_are_judged_once(tmp_path: Path) -> None:
     log = FIXTURES / "kafka-4.4.0-all-groups" / "log" / "__consumer_offsets-0"
     for broker in ("a", "b"):

@@ -22,7 +22,7 @@ from offdecode.questions.check import ContainerCheck, PartitionCheck
 from offdecode.schemas.rows import RowOptions
 from offdecode.sinks.jsonl import JsonLinesSink
 from tests.asking import a_request, decode
-from tests.command import CLASSIC, TRANSACTIONS
+from tests.command import CLASSIC, TRANSACTIONS, run
 from tests.containers import ARCHIVES, COMPRESS, compressed_segments
 from tests.truth import FIXTURES, Row
 
@@ -164,6 +164,22 @@ def test_archives_in_an_archive(form: str, tmp_path: Path) -> None:
         container(f"{archive}!/data/case 7/broker1.tgz", inner[0]),
         container(f"{archive}!/data/case 7/deep/er/broker2.zip", inner[1]),
     ]
+
+
+def test_what_is_packed_in_a_directory_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    log, given = CLASSIC / "log", tmp_path / "evidence"
+    given.mkdir()
+    archive = given / "broker1.tgz"
+    archive.write_bytes(ARCHIVES["tar.gz"](log))
+    done = run("decode", given)
+    assert (done.status, done.stdout) == (2, b"")
+    assert done.words.endswith("name as a PATH what is packed there: broker1.tgz")
+    shutil.copytree(log, given / "broker2")
+    done = run("decode", given)
+    assert (done.status, done.words) == (0, f"offdecode: {archive}: is not looked into: name it as a PATH")
+    assert done.stdout == run("decode", log).stdout
+    checked = run("check", given)
+    assert (checked.status, f"not used: {archive}: is not looked into" in checked.stdout.decode()) == (1, True)
 
 
 def test_archives_are_looked_into_so_deep(tmp_path: Path) -> None:

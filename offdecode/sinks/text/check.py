@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from offdecode.model import SpanState
+from offdecode.schemas.releases import Loading
 from offdecode.sinks.text.lines import Line, Style, Styled
 from offdecode.sinks.text.words import digest_words, offsets_words, range_words, time_words
 
@@ -17,6 +19,11 @@ _MARKS = {
     "recovery_point": "flushed up to",
 }  # fmt: skip
 _NOT_HERE = "not in the evidence"
+_EMPTY = "without records"
+_WOULD = {
+    Loading.REFUSED: "refuse", Loading.MISREAD: "misread", Loading.SKIPPED: "skip", Loading.IN_PART: "read in part",
+}  # fmt: skip
+_REFUSING = (Loading.REFUSED, Loading.MISREAD)
 _LISTED = 20  # problems a partition; --json has them all
 
 
@@ -29,10 +36,12 @@ def report_lines(found: Row) -> Iterator[Line]:
 
 
 class Verdict:
-    """What all that was found comes to, when it is through."""
+    """What all that was found comes to, when it is through. broker: the release that was asked about."""
 
-    def __init__(self) -> None:
+    def __init__(self, broker: str | None = None) -> None:
         self.problems = 0
+        self._broker = broker
+        self._loading: Counter[str] = Counter()  # records, by what the release makes of them
         self._partitions: dict[str, list[int | None]] = {}  # by the state of some of their offsets
         self._count = 0
 
@@ -43,22 +52,34 @@ class Verdict:
         if found["type"] == "partition":
             self._count += 1
             states = {span["state"] for span in found["completeness"]}
-            states = states - {SpanState.COMPLETE} or {SpanState.COMPLETE}
+            states = (states - {SpanState.COMPLETE} or states) or {_EMPTY}
+            for finding in found.get("loading", ()):
+                self._loading[finding["loading"]] += finding["records"]
         elif found["type"] == "missing_partition":
             states = {_NOT_HERE}
         for state in states:
             self._partitions.setdefault(state, []).append(found["log_partition"])
 
+    @property
+    def good(self) -> bool:
+        """Whether nothing is wrong, and the release would refuse or misread nothing."""
+        return not self.problems and not any(self._loading[one] for one in _REFUSING)
+
     def lines(self) -> Iterator[Line]:
         """How many partitions there are, and which of them have offsets in which state."""
         counts = (_counted(self._count, "partition"), _counted(self.problems, "problem"))
         yield Styled(", ".join(counts), Style.WARNING if self.problems else Style.TITLE)
-        for state in (*SpanState, _NOT_HERE):
+        for state in (*SpanState, _EMPTY, _NOT_HERE):
             if numbers := self._partitions.get(state):
                 known = range_words(number for number in numbers if number is not None)
                 names = ", ".join([known] * bool(known) + ["of no known number"] * (None in numbers))
                 style = Style.PLAIN if state in _EXPECTED else Style.WARNING
                 yield Styled(f"  {state.replace('_', ' ')}: {names}", style)
+        if self._broker is not None:
+            found = ((words, self._loading[loading]) for loading, words in _WOULD.items())
+            told = ", ".join(f"{words} {_counted(records, 'record')}" for words, records in found if records)
+            style = Style.WARNING if told else Style.PLAIN
+            yield Styled(f"  Kafka {self._broker} would {told or 'read every record'}", style)
 
 
 def _counted(count: int, what: str) -> str:
@@ -88,7 +109,7 @@ def _partition_lines(found: Row) -> Iterator[Line]:
         yield f"  copy{broker} {copy['directory']}: {counts}, {lost}"
     for file in found["files"]:
         yield from _file_lines(file)
-    yield "  completeness"
+    yield "  completeness" if found["completeness"] else "  completeness: there are no records"
     for span in found["completeness"]:
         yield Styled(f"    {_span(span)}", Style.PLAIN if span["state"] in _EXPECTED else Style.WARNING)
     for finding in found.get("loading") or ():
