@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from offdecode.errors import OffdecodeError, SourceError, UsageError
 from offdecode.model import DecodedChunk, Problem
+from offdecode.option_values import from_values
 from offdecode.options import (
     COMMITS,
     EACH_LOG,
@@ -44,11 +45,11 @@ from offdecode.options import (
     StateOptions,
     TopicIds,
     TransactionOptions,
-    from_values,
     options_of,
 )
 from offdecode.pieces import MOST_BYTES, Cut, Piece, pieces_of
 from offdecode.questions.check import ContainerCheck, Leftover, PartitionCheck, Unused
+from offdecode.questions.names import missing_names
 from offdecode.reporting.document import Page
 from offdecode.request import Request, checked_row_type, row_request
 from offdecode.run import Run
@@ -106,7 +107,8 @@ class Answer:
     row_types: the types of rows that there may be. on_problem: is called with each Problem. cut: where it may be cut
     into pieces. piece: which part of the logs is read, None = all of them. Iterating gives (row type,
     pyarrow.RecordBatch), within a row type in the order of the log. Times outside the years 1 to 9999 are null, with a
-    problem. Raises SourceError where there is no offsets log.
+    problem. Names that were asked for and are not in the evidence become UserWarnings. Raises SourceError where there
+    is no offsets log.
     """
 
     def __init__(
@@ -153,6 +155,8 @@ class Answer:
                 for problem in problems:
                     self.on_problem(problem)
                 yield name, stored
+        for missing in missing_names(run) if self.piece is None else ():
+            warnings.warn(missing.words(repr), stacklevel=4)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every row as a dictionary with its type, times as datetime. Rows of a chunk come type by type."""

@@ -7,24 +7,17 @@ before `--help` is printed, so it imports nothing that takes time.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
-from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-from offdecode.errors import UsageError
+from typing import Any, Literal
 
 OFFSETS_TOPIC = "__consumer_offsets"
 PathLike = str | os.PathLike[str]
-T = TypeVar("T")
 
 _LARGEST_INT64 = (1 << 63) - 1
-_MOST_DIGITS = 20
-_UNIT_BITS = {"": 0, "k": 10, "m": 20, "g": 30}
-_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_MINUTE_MS = 60_000
 
 
 class OptionKind(Enum):
@@ -342,7 +335,7 @@ class ExplainOptions:
     def retention_ms(self) -> int | None:
         """The same in milliseconds, as far as 64 bits hold it."""
         minutes = self.offsets_retention_minutes
-        return None if minutes is None else min(minutes * _UNIT_MS["m"], _LARGEST_INT64)
+        return None if minutes is None else min(minutes * _MINUTE_MS, _LARGEST_INT64)
 
 
 _KINDS = (
@@ -463,92 +456,3 @@ def options_of(group: type, names: Iterable[str] | None = None) -> list[tuple[Fi
     """The options of a group, all or those of these names, in their order."""
     found = [(item, item.metadata["option"]) for item in fields(group) if "option" in item.metadata]
     return found if names is None else [pair for pair in found if pair[0].name in set(names)]
-
-
-def from_values(group: type[T], values: dict[str, Any]) -> T:
-    """A group from values as Python users give them; takes what is the group's out of `values`.
-
-    Raises UsageError where a value cannot be what the option takes.
-    """
-    given = {item.name: values.pop(item.name) for item in fields(group) if item.name in values}  # type: ignore[arg-type]
-    known = {item.name: declared for item, declared in options_of(group)}
-    return group(**{
-        name: _value(name, known[name], value) if name in known else value for name, value in given.items()
-    })  # fmt: skip
-
-
-def _value(name: str, declared: Option, value: Any) -> Any:
-    if declared.repeatable:
-        if value is None:
-            return None
-        values = (value,) if isinstance(value, (str, int)) else tuple(value)
-        for one in values if declared.choices else ():
-            _check_choice(name, declared, one)
-        return values
-    if value is None:
-        return None
-    if declared.kind is OptionKind.TIME:
-        return milliseconds(value)
-    if declared.kind is OptionKind.DURATION:
-        return duration(value)
-    if declared.kind is OptionKind.REGEX:
-        checked_regex(value)
-    if declared.kind is OptionKind.FILE:
-        return Path(value)
-    if declared.choices:
-        _check_choice(name, declared, value)
-    return value
-
-
-def _check_choice(name: str, declared: Option, value: Any) -> None:
-    if value not in declared.choices:
-        raise UsageError(f"{name} is {value!r}; it can be {', '.join(declared.choices)}")
-
-
-def milliseconds(value: int | str | datetime) -> int:
-    """A moment in milliseconds since 1970 UTC: a number of them, RFC 3339 text, or a datetime. No zone = UTC.
-
-    Raises UsageError for other text.
-    """
-    if isinstance(value, int):
-        return value
-    if isinstance(value, str):
-        if number := re.fullmatch(r"(-?)0*(\d+)", value):
-            found = int(number[1] + number[2][:_MOST_DIGITS])
-            return max(-_LARGEST_INT64, min(found, _LARGEST_INT64))  # no record is beyond
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise UsageError(
-                f"{value!r} is neither RFC 3339 (2026-11-23T14:03:00Z) nor milliseconds since 1970"
-            ) from None
-    if value.tzinfo is None:
-        value = value.replace(tzinfo=UTC)
-    return round((value - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
-
-
-def duration(value: int | str) -> int:
-    """A length of time in milliseconds: a number of them, or text as 90s, 30m, 12h, 7d. Raises UsageError for other."""
-    if isinstance(value, int):
-        return value
-    if match := re.fullmatch(r"(\d{1,9})(s|m|h|d)", value):
-        return int(match[1]) * _UNIT_MS[match[2]]
-    raise UsageError(f"{value!r} is no length of time: 90s, 30m, 12h, 7d")
-
-
-def size_bytes(value: int | str) -> int:
-    """A size in bytes: a number of them, or text as 64MB. Raises UsageError for other."""
-    if isinstance(value, int):
-        return value
-    if match := re.fullmatch(r"([1-9]\d{0,8}) *(k|m|g|)b", value.lower()):
-        return int(match[1]) << _UNIT_BITS[match[2]]
-    raise UsageError(f"{value!r} is no size: 64MB, 1GB")
-
-
-def checked_regex(text: str) -> str:
-    """The text of a regular expression. Raises UsageError where it is none."""
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise UsageError(f"{text!r} is not a regular expression: {error}") from None
-    return text

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from offdecode.model import DecodedChunk, Problem
+from offdecode.option_values import from_values
 from offdecode.options import (
     ExplainOptions,
     Filter,
@@ -16,7 +17,6 @@ from offdecode.options import (
     StateOptions,
     TopicIds,
     TransactionOptions,
-    from_values,
 )
 from offdecode.questions import decode as rows
 from offdecode.questions import explain as movements

@@ -6,11 +6,12 @@ import inspect
 import json
 import warnings
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -43,6 +44,10 @@ ASKED: dict[str, tuple[Callable[..., Answer], dict[str, Any], tuple[str, ...]]] 
     "transactions-status": (offdecode.transactions, {"statuses": ["aborted", "open"]},
                             ("--status", "aborted", "--status", "open")),
 }  # fmt: skip
+
+
+def rows(answer: Answer) -> list[dict[str, Any]]:
+    return [*answer.rows()]
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:
@@ -113,12 +118,34 @@ def test_problems_are_warnings_or_reported(tmp_path: Path) -> None:
 def test_what_cannot_be_asked_is_said() -> None:
     with pytest.raises(UsageError, match="there is no option 'topcis'; the options are"):
         offdecode.decode(LOG, topcis=["orders"])
-    with pytest.raises(UsageError, match="coordinator is 'newest'; it can be new, old-live, old-load"):
+    with pytest.raises(UsageError, match="coordinator: 'newest' is not one of new, old-live, old-load"):
         offdecode.state(LOG, coordinator="newest")
     with pytest.raises(UsageError, match="there is no row type"):
         offdecode.decode(LOG, row_types=["offset_comit"])
     with pytest.raises(UsageError, match="neither RFC 3339"):
         offdecode.explain(LOG, since="yesterday")
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("as_of", 1.5e12), ("as_of", ["2026-11-23"]), ("as_of_offset", "3"), ("as_of_offset", (0, 2.5)), ("groups", 5),
+    ("groups", [b"g"]), ("partitions", "3"), ("with_lag", "no"), ("log_partitions", -1), ("log_partitions", 1 << 31),
+    ("types", [None]), ("topic_ids", 5), ("group_regex", 5), ("group_regex", "("),
+], ids=repr)  # fmt: skip
+def test_values_of_another_kind_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=f"^{name}: "):
+        offdecode.state(LOG, **{name: value})
+
+
+def test_values_may_be_pythons_own() -> None:
+    assert rows(offdecode.decode(LOG, until=date(2026, 11, 24))) == rows(offdecode.decode(LOG, groups=None))
+    assert rows(offdecode.state(LOG, as_of_offset="0:20")) == rows(offdecode.state(LOG, as_of_offset=(0, 20)))
+    for idle in (timedelta(seconds=9), 9000, "9s"):
+        assert rows(offdecode.groups(LOG, idle_for=idle)) == rows(offdecode.groups(LOG, idle_for=np.int64(9000)))
+
+
+def test_names_that_are_not_there_are_warned_of() -> None:
+    with pytest.warns(UserWarning, match="group 'no such group' is not in the evidence; there are"):
+        assert rows(offdecode.state(LOG, groups="no such group")) == []
 
 
 def test_signatures_name_the_declared_options() -> None:

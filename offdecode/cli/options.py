@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import Field, dataclass, replace
 from functools import wraps
@@ -12,20 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from offdecode.errors import UsageError
+from offdecode.option_values import LARGEST_INT32, checked_regex, duration, log_place, milliseconds, size_bytes
 from offdecode.options import (
     Option,
     OptionKind,
     Output,
     Source,
     StateOptions,
-    checked_regex,
-    duration,
-    milliseconds,
     options_of,
-    size_bytes,
 )
-
-_LARGEST_INT32 = (1 << 31) - 1  # not offdecode.model's: that imports what takes time
 
 Command = Callable[..., Any]
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]
@@ -56,18 +50,6 @@ class Parsed(ParamType[T]):
             self.fail(str(error), param, ctx)
 
 
-class LogPlace(ParamType[tuple[int, int]]):
-    """A place in the offsets topic: PARTITION:OFFSET."""
-
-    name = "place"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        match = re.fullmatch(r"(\d{1,10}):(\d{1,19})", value)
-        if match is None:
-            self.fail(f"{value!r} is not a place in the offsets topic: PARTITION:OFFSET, as 17:123456", param, ctx)
-        return int(match[1]), int(match[2])
-
-
 class FilePath(click.Path):
     """A file. `-o -` is standard output, as without -o; an empty name, as of a variable that is not set, is none."""
 
@@ -81,11 +63,11 @@ class FilePath(click.Path):
 _TYPES: dict[OptionKind, Callable[[], click.ParamType[Any] | type]] = {
     OptionKind.TEXT: lambda: str,
     OptionKind.INTEGER: lambda: int,
-    OptionKind.PARTITION: lambda: click.IntRange(0, _LARGEST_INT32),
+    OptionKind.PARTITION: lambda: click.IntRange(0, LARGEST_INT32),
     OptionKind.COUNT: lambda: click.IntRange(0),
     OptionKind.POSITIVE: lambda: click.IntRange(1),
     OptionKind.TIME: lambda: Parsed("time", milliseconds),
-    OptionKind.PLACE: LogPlace,
+    OptionKind.PLACE: lambda: Parsed("place", log_place),
     OptionKind.DURATION: lambda: Parsed("duration", duration),
     OptionKind.SIZE: lambda: Parsed("size", size_bytes),
     OptionKind.REGEX: lambda: Parsed("regex", checked_regex),

@@ -70,7 +70,7 @@ def _run(
         for words in _times_beside(run, as_of):
             click.echo(f"offdecode: {words}", err=True)
     for missing in missing_names(run):
-        click.echo(f"offdecode: {printable(_missing_words(missing))}{_place_words(missing, run)}", err=True)
+        click.echo(f"offdecode: {printable(missing.words(name_words))}{_place_words(missing, run)}", err=True)
     if output.show_stats:
         print_stats(stats, time.monotonic() - start)
     return DAMAGED if stats.problems else 0
@@ -98,15 +98,10 @@ def _times_beside(run: Run, as_of: int | None) -> Iterator[str]:
         yield f"--since {time_words(rows.since)} is after all records here: the last is of {time_words(last)}"
 
 
-def _missing_words(missing: Missing) -> str:
-    found = f"{missing.what} {name_words(str(missing.name))} is not in the evidence"
-    if missing.nearest:
-        return f"{found}; the nearest: {', '.join(name_words(str(name)) for name in missing.nearest)}"
-    return f"{found}; there {'is 1' if missing.others == 1 else f'are {missing.others:,}'}, none like it"
-
-
 def _place_words(missing: Missing, run: Run) -> str:
-    """That a group may lie in a partition of which there is no log."""
+    """That a group may lie in a partition that was not read, or of which there is no log."""
+    if missing.what != "row type" and run.request.source.log_partitions:
+        return " (only what --log-partition names was read)"
     absent = {problem.log_partition for problem in run.evidence.missing} - {None}
     if missing.what != "group" or not absent:
         return ""

@@ -11,7 +11,8 @@ import click
 
 from offdecode.cli.options import Parsed, Taken, output_of, takes
 from offdecode.errors import UsageError
-from offdecode.options import ROWS, Columns, Filter, Output, Reading, Source, duration, milliseconds, size_bytes
+from offdecode.option_values import duration, milliseconds, size_bytes
+from offdecode.options import ROWS, Columns, Filter, Output, Reading, Source
 
 
 def _beginning(text: str) -> str | int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -21,6 +21,13 @@ class Missing(NamedTuple):
     name: str | int
     nearest: tuple[str | int, ...]
     others: int
+
+    def words(self, shown: Callable[[str], str] = str) -> str:
+        """The same as a sentence. shown: a name as it is to be shown."""
+        found = f"{self.what} {shown(str(self.name))} is not in the evidence"
+        if self.nearest:
+            return f"{found}; the nearest: {', '.join(shown(str(name)) for name in self.nearest)}"
+        return f"{found}; there {'is 1' if self.others == 1 else f'are {self.others:,}'}, none like it"
 
 
 def missing_names(run: Run) -> Iterator[Missing]:

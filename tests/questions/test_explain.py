@@ -289,5 +289,5 @@ def test_kinds_choose_among_the_same_rows(log_set: LogSet) -> None:
 
 
 def test_a_kind_that_there_is_not() -> None:
-    with pytest.raises(UsageError, match="kinds is 'reset'; it can be first, "):
+    with pytest.raises(UsageError, match="kinds: 'reset' is not one of first, "):
         offdecode.explain(SETS[0].log, kinds=["reset"])
