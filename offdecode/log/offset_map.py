@@ -144,6 +144,7 @@ class OffsetMap:
         self._to_the_end = marks.to_the_end
         self._lost = CARVED if marks.carved else BYTES_LOST
         self._outlived: int | None = None  # the first offset that a copy has been cleaned of, and another not
+        self._lost_end = 0  # the offset after a branch that did not stand: marks up to there may be of it
         self._reached = Reached()
         self._begun = self._any_batch = False
         self._time: int | None = None
@@ -167,6 +168,8 @@ class OffsetMap:
         gone = None if frames.origin is None else frames.origin.first_gone
         if self._outlived is None and gone is not None:
             self._outlived = int(frames.base_offset[gone])
+        if frames.lost is not None:
+            self._lost_end = max(self._lost_end, int(frames.lost.last_offset.max(initial=-1)) + 1)
         problems: list[Problem] = []
         if len(passage.valid):
             if self._reached.last_offset is None:
@@ -234,7 +237,7 @@ class OffsetMap:
             (self._high_watermark, SERVED if self.cleaning.served > end else BELOW_HIGH_WATERMARK),
         )
         for mark, verdict in marks:
-            if mark is not None and mark > end:
+            if mark is not None and mark > max(end, self._lost_end):
                 yield verdict, Span(verdict.state, end, mark - 1, self._time, None, verdict.reason)
                 end = mark
 

@@ -142,6 +142,24 @@ def test_the_branch_of_the_higher_epoch_stood_and_the_other_is_marked(tmp_path: 
         assert sorted(copy["lost_branch"] for copy in found["copies"]) == [0, 13]
 
 
+@pytest.mark.parametrize("mark", [22, 23])
+def test_what_the_lost_branch_reached_is_not_missing_from_the_other(mark: int, tmp_path: Path) -> None:
+    """The old leader had checkpointed its high watermark, and begun another segment."""
+    shared = in_epoch(commits(0, 10), 0)
+    old = copy_of(tmp_path, "a", shared, in_epoch(commits(10, 4, "lost"), 0))
+    segment = old / "__consumer_offsets-3" / f"{14:020}.log"
+    segment.write_bytes(in_epoch(commits(14, 9, "lost"), 0))
+    (old / "replication-offset-checkpoint").write_text(f"0\n1\n__consumer_offsets 3 {mark}\n")
+    new = copy_of(tmp_path, "b", shared, in_epoch(commits(10, 3, "kept"), 1))
+    (new / "replication-offset-checkpoint").write_text("0\n1\n__consumer_offsets 3 13\n")
+    for paths in ((old, new), (new, old)):
+        assert {problem.kind for problem in rows_of(*paths)[1]} == {"forked_log"}
+        (found,) = (item for item in offdecode.check(list(paths)) if isinstance(item, PartitionCheck))
+        assert [(span.state, span.last_offset) for span in found.coverage.spans] == [("complete", 12)]
+    (new / "replication-offset-checkpoint").write_text("0\n1\n__consumer_offsets 3 30\n")
+    assert "offsets 13 to 29 are missing" in rows_of(old, new)[1][-1].message
+
+
 def test_an_epoch_that_only_the_lost_copy_saw_does_not_win(tmp_path: Path) -> None:
     """Epoch 1 was elected from 10 on and lost; epoch 2 went on from the log of epoch 0, which reached 14."""
     stood = [in_epoch(commits(0, 10), 0), in_epoch(commits(10, 5, "kept"), 0), in_epoch(commits(15, 5, "kept"), 2)]
