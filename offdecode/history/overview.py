@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from offdecode.history.groups.images import Generation
-from offdecode.history.movements.movement import Held, MovementKind, Movements
+from offdecode.history.movements.movement import Columns, Held, MovementKind
 from offdecode.history.movements.moves import Moves
 from offdecode.history.movements.retention import DEFAULT_RETENTION_MS
 from offdecode.history.movements.tombstones import Cause
@@ -130,9 +130,9 @@ class Overview:
         found = int(self._tally["last_record"].max(initial=_EVER))
         return None if found == _EVER else found
 
-    def take(self, chunk: DecodedChunk, movements: Movements) -> None:
-        """Count the rows, which have sizes, and the movements that ended in the chunk."""
-        self._count(movements)
+    def take(self, chunk: DecodedChunk, steps: Columns | None) -> None:
+        """Count the rows, which have sizes, and the steps of Moves in the chunk."""
+        self._count(steps)
         for name, batch in chunk:
             if "group" in batch.schema.names and len(batch):
                 self._count_records(batch, self._groups_of(name, batch))
@@ -158,28 +158,27 @@ class Overview:
         time = batch.column("log_timestamp").cast(pa.int64()).fill_null(_EVER)
         np.maximum.at(self._tally["last_record"], group, np.asarray(time))
 
-    def _count(self, movements: Movements) -> None:
+    def _count(self, steps: Columns | None) -> None:
+        if steps is None:
+            return
         tally = self._tally
         tally.grow(len(self._moves.keys.groups))
-        group = self._moves.groups_of(movements["key"])
-        kind, cause, commits = movements["kind"], movements["cause"], movements["commits"]
+        group = self._moves.groups_of(steps["key"])
+        kind, cause, time = steps["kind"], steps["cause"], steps["log_timestamp"]
         for counted, name in _KIND_COLUMNS.items():
-            mine = kind == counted
-            tally.add(name, group[mine], commits[mine])
+            tally.add(name, group[kind == counted], 1)
         for why in Cause:
             tally.add(why, group[cause == why], 1)
         moves = kind != MovementKind.TOMBSTONE
-        tally.add("commits", group[moves], commits[moves])
-        same = moves & (movements["before"] == movements["after"])
-        tally.add("repeats", group[same], commits[same])
-        first, last = movements["log_timestamp"], movements["last_log_timestamp"]
-        timed = moves & (first != ABSENT) & (last != ABSENT)
-        np.minimum.at(tally["first_commit"], group[timed], first[timed])
-        np.maximum.at(tally["last_commit"], group[timed], last[timed])
+        tally.add("commits", group[moves], 1)
+        tally.add("repeats", group[moves & (steps["before"] == steps["after"])], 1)
+        timed = moves & (time != ABSENT)
+        np.minimum.at(tally["first_commit"], group[timed], time[timed])
+        np.maximum.at(tally["last_commit"], group[timed], time[timed])
 
-    def finish(self, movements: Movements, coverage: Coverage) -> None:
-        """The log is through. movements: those that were still going on."""
-        self._count(movements)
+    def finish(self, steps: Columns | None, coverage: Coverage) -> None:
+        """The log is through. steps: those that were still waiting."""
+        self._count(steps)
         self._complete = not coverage.exported and not coverage.gaps
         keys = self._moves.keys
         held = self._moves.held()

@@ -52,11 +52,11 @@ class _Groups(LogAnswer):
         self._asked = asked
 
     def take(self, rows: LogRows) -> Iterable[DecodedChunk]:
-        self.overview.take(rows.chunk, self._moves.take(rows.chunk, rows.first_gap))
+        self.overview.take(rows.chunk, self._moves.take_steps(rows.chunk, rows.first_gap))
         return ()
 
     def end(self, coverage: Coverage) -> Iterable[DecodedChunk]:
-        self.overview.finish(self._moves.finish(), coverage)
+        self.overview.finish(self._moves.finish_steps(), coverage)
         return super().end(coverage)
 
     def told(self) -> int | None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from offdecode.filtering import key_tests, pushed
 from offdecode.history.groups.generations import GenerationRows
 from offdecode.history.groups.images import Generation
-from offdecode.history.movements.movement import Columns, Held, MovementKind, Movements, is_progress
+from offdecode.history.movements.movement import Columns, Held, MovementKind, is_progress
 from offdecode.history.movements.moves import Moves
 from offdecode.history.overview import Overview
 from offdecode.model import ABSENT, Coverage, DecodedChunk, Mask, Vector, arrow, stable_order
@@ -43,10 +43,10 @@ class Shared:
 
 
 class LogWalk:
-    """Takes the chunks of one log in order. moves: new ones; tell: takes the movements that have ended."""
+    """Takes the chunks of one log in order. moves: new ones; tell: takes what each commit did."""
 
     def __init__(
-        self, number: int, moves: Moves, retention_ms: int | None, shared: Shared, tell: Callable[[Movements], None]
+        self, number: int, moves: Moves, retention_ms: int | None, shared: Shared, tell: Callable[[Columns], None]
     ) -> None:
         self.number = number
         self.moves = moves
@@ -60,24 +60,23 @@ class LogWalk:
         self._test = key_tests(pushed(shared.rows, GROUPS)).get("group")
         self._wanted = np.empty(0, np.bool_)  # by group
         self._begun: list[int] = []  # when the generations began that are not counted yet
-        moves.on_steps.append(self._note_steps)
         moves.owners.on_generation.append(self._note_generation)
 
     def take(self, chunk: DecodedChunk, first_gap: int | None) -> None:
         """The next rows, which have sizes. first_gap: the first offset that the log lacks, if any."""
-        movements = self.moves.take(chunk, first_gap)
+        steps = self.moves.take_steps(chunk, first_gap)
+        self._note_steps(steps)
         self._count_generations()
         self._generations.end_chunk()
-        self._overview.take(chunk, movements)
-        self._tell(movements)
+        self._overview.take(chunk, steps)
 
     def finish(self, coverage: Coverage) -> None:
         """The log is through."""
-        movements = self.moves.finish()
+        steps = self.moves.finish_steps()
+        self._note_steps(steps)
         self._count_generations()
-        self._tell(movements)
         self.membership.finish()
-        self._overview.finish(movements, coverage)
+        self._overview.finish(steps, coverage)
         self.log = Log((*coverage.gaps, *coverage.over), coverage.exported, read=True)
 
     def groups(self) -> Iterator[pa.Table]:
@@ -105,7 +104,10 @@ class LogWalk:
             wanted &= self._wanted[self.moves.groups_of(steps["key"])]
         return wanted
 
-    def _note_steps(self, steps: Columns) -> None:
+    def _note_steps(self, steps: Columns | None) -> None:
+        if steps is None:
+            return
+        self._tell(steps)
         wanted = self._wants(steps)
         self._shared.points.add(steps, wanted, self.number * _KEYS_OF_A_LOG)
         kind, time, counts = steps["kind"], steps["log_timestamp"], self._shared.counts

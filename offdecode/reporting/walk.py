@@ -10,7 +10,7 @@ from offdecode.evidence import UNWATCHED, LogId, Watch
 from offdecode.filtering import keep, pushed
 from offdecode.history.movements.answer_columns import numbered
 from offdecode.history.movements.explanation import MovementRows
-from offdecode.history.movements.movement import MovementKind, Movements, is_progress, leaves_offset
+from offdecode.history.movements.movement import Columns, MovementKind, is_progress, leaves_offset, single
 from offdecode.history.movements.moves import Moves
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.model import ABSENT, DecodedChunk, Problem, rows_of
@@ -156,12 +156,10 @@ class _Walk:
         moves = Moves(self._retention_ms, self.names, self._coordinator)
         rows = MovementRows(moves)
 
-        def tell(movements: Movements) -> None:
-            if not len(movements):
-                return
-            self.any_undecided |= bool((movements["kind"] == MovementKind.PENDING).any())
-            self._note_topics(log, moves, movements)
-            for chunk in rows.chunk(movements[~is_progress(movements["kind"])]):
+        def tell(steps: Columns) -> None:
+            self.any_undecided |= bool((steps["kind"] == MovementKind.PENDING).any())
+            self._note_topics(log, moves, steps)
+            for chunk in rows.chunk(single(steps, ~is_progress(steps["kind"]))):
                 kept = keep(self._wanted, chunk, times=("last_log_timestamp",))
                 if kept.row_count:
                     self._mark(log, self.beside.with_ranges(self._deletions.hold(log, kept)))
@@ -169,12 +167,12 @@ class _Walk:
         self.logs[log] = LogWalk(len(self.logs), moves, self._retention_ms, self.shared, tell)
         return self.logs[log]
 
-    def _note_topics(self, log: LogId, moves: Moves, movements: Movements) -> None:
+    def _note_topics(self, log: LogId, moves: Moves, steps: Columns) -> None:
         """When offsets of each topic moved tells which topics were not deleted."""
-        numbers, index = numbered(moves.keys.pairs.parts(moves.keys.pairs_of(movements["key"]))[1])
-        moved = leaves_offset(movements["kind"])
+        numbers, index = numbered(moves.keys.pairs.parts(moves.keys.pairs_of(steps["key"]))[1])
+        moved = leaves_offset(steps["kind"])
         latest = np.full(len(numbers), ABSENT)
-        np.maximum.at(latest, index.to_numpy()[moved], movements["last_log_timestamp"][moved])
+        np.maximum.at(latest, index.to_numpy()[moved], steps["log_timestamp"][moved])
         self._deletions.note_latest(log, [moves.keys.pairs.topics[number] for number in numbers], latest)
 
     def _mark(self, log: LogId, chunk: DecodedChunk) -> None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from offdecode.history.movements.commit_columns import COMMITTED, PLAIN, TRANSACTIONS
 from offdecode.history.movements.effects import Events
+from offdecode.history.movements.left import Left
 from offdecode.history.movements.owners import NoOwner
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.model import ABSENT, Mask, Vector, make_room, stable_order, take_structs
@@ -104,13 +105,6 @@ _TIMES = ("commit_timestamp", "expire_timestamp")
 
 _STARTS = ("before", "log_offset", "log_timestamp")  # of the first commit of a movement
 
-_LEFT = np.dtype([
-    ("offset", np.int64), ("topic_id", np.int64), ("commit_timestamp", np.int64), ("expire_timestamp", np.int64),
-    ("leftover", np.int64), ("place", np.int64), ("seen", np.int64), ("steps", np.int64), ("distance", np.int64),
-])  # fmt: skip
-
-_NOTHING_LEFT = np.array((ABSENT, -1, ABSENT, ABSENT, 0, -1, 0, 0, 0), _LEFT)
-
 Movements = npt.NDArray[np.void]
 Columns = dict[str, Vector]
 
@@ -166,13 +160,13 @@ class Movement:
 
     def __init__(self, coordinator: Coordinator = Coordinator.NEW) -> None:
         self._old_load = coordinator is Coordinator.OLD_LOAD
-        self._left = np.empty(0, _LEFT)
+        self._left = Left()
         self._open = _Open()
         self._any_leftover = False
 
     def steps(self, events: Events, keys: int) -> Steps:
         """Each event as a movement of its own. keys: how many keys there are by now."""
-        self._grow(keys)
+        self._left.grow(keys)
         written = events
         delayed = bool((written["effect"] != written["place"]).any())
         order = _by_effect(written, delayed=delayed)
@@ -188,7 +182,7 @@ class Movement:
 
         def before(values: Vector, name: str) -> Vector:
             found = values[previous]
-            found[outside] = self._left[name][key[outside]]
+            found[outside] = self._left.of(name, key[outside])
             return found
 
         offset, topic_id = events["offset"], events["topic_id"]
@@ -219,16 +213,17 @@ class Movement:
         moved = last >= starts
         mine, at = key[ends[moved]], order[last[moved]]
         for name in ("offset", "topic_id", "place", "leftover", *_TIMES):
-            self._left[name][mine] = written[name][at]
+            self._left.put(name, mine, written[name][at])
         if self._old_load:
-            self._left["place"][mine[written["tombstone"][at] == 1]] = -1
-        self._left["seen"][key[effective]] = 1
+            self._left.put("place", mine[written["tombstone"][at] == 1], -1)
+        self._left.put("seen", mine, 1)
         return found
 
     def held(self) -> Held:
         """What every key that ever had an offset was left at."""
-        key = np.flatnonzero(self._left["seen"] == 1)
-        offset, *others = (self._left[name][key] for name in ("offset", "topic_id", *_TIMES))
+        every = np.arange(len(self._left))
+        key = np.flatnonzero(self._left.of("seen", every) == 1)
+        offset, *others = (self._left.of(name, key) for name in ("offset", "topic_id", *_TIMES))
         return Held(key, offset != ABSENT, offset, *others)
 
     def _effective(self, events: Events, start: Vector) -> Mask:
@@ -247,7 +242,7 @@ class Movement:
         in_force = np.concatenate(([-1], latest[:-1]))
         in_force[part == np.arange(len(place))] = -1
         first = part == start
-        in_force[first] = np.maximum(in_force, self._left["place"][events["key"]])[first]
+        in_force[first] = np.maximum(in_force, self._left.of("place", events["key"]))[first]
         return np.asarray(may & (place > in_force))
 
     def _name(self, movement: Columns, events: Events, effective: Mask, start: Vector) -> None:
@@ -315,7 +310,7 @@ class Movement:
         if not first.any():
             return first
         earlier = _sums_before(effective.astype(np.int64), start) > 0
-        return np.asarray(first & (earlier | (self._left["seen"][events["key"]] == 1)))
+        return np.asarray(first & (earlier | (self._left.of("seen", events["key"]) == 1)))
 
     def _jumps(self, movement: Columns, ahead: Mask, start: Vector) -> Mask:
         """Which advances are far beyond the key's steps before them; the steps are counted for later ones."""
@@ -323,34 +318,24 @@ class Movement:
         step = np.where(counted, np.minimum(movement["after"] - movement["before"], _STEP_LIMIT), 0)
         key = movement["key"]
         steps, distance = _sums_before(counted.astype(np.int64), start), _sums_before(step, start)
-        steps += self._left["steps"][key]
-        distance += self._left["distance"][key]
+        steps += self._left.of("steps", key)
+        distance += self._left.of("distance", key)
         jump = counted & (steps >= _JUMP_STEPS) & (step >= _JUMP_LEAST) & (step * steps > distance * _JUMP_FACTOR)
         ends = np.flatnonzero(np.append(key[1:] != key[:-1], True))
-        self._left["steps"][key[ends]] = steps[ends] + counted[ends]
-        self._left["distance"][key[ends]] = distance[ends] + step[ends]
+        self._left.put("steps", key[ends], steps[ends] + counted[ends])
+        self._left.put("distance", key[ends], distance[ends] + step[ends])
         return np.asarray(jump)
 
     def merged(self, steps: Steps) -> Movements:
         """The movements that ended by the chunk, in the order in which they ended; others stay open."""
+        self._open.grow(len(self._left))
         movement = steps.movement
         merges = _merges(movement["kind"])
         same = np.concatenate(([False], merges[1:] & (movement["key"][1:] == movement["key"][:-1])))
         for name in _SAME:
             same[1:] &= movement[name][1:] == movement[name][:-1]
         first = np.flatnonzero(~same)
-        last = np.append(first[1:], len(same)) - 1
-        runs = np.empty(len(first), MOVEMENT)
-        for name, values in movement.items():
-            runs[name] = values[first]
-        runs["after"] = movement["after"][last]
-        runs["last_log_offset"] = movement["log_offset"][last]
-        runs["last_log_timestamp"] = movement["log_timestamp"][last]
-        if (movement["producer"] >= 0).any():
-            runs["producer"] = movement["producer"][last]
-        runs["decided_offset"] = movement["decided_offset"][last]
-        runs["decided_timestamp"] = movement["decided_timestamp"][last]
-        runs["commits"] = last - first + 1
+        runs = _runs(movement, first, np.append(first[1:], len(same)) - 1)
         key = runs["key"]
         starts = np.concatenate(([True], key[1:] != key[:-1]))
         at, before = self._open.take(key, np.flatnonzero(starts))
@@ -371,11 +356,6 @@ class Movement:
         """The movements still going on where the evidence ends."""
         movements = self._open.take_all()
         return _in_order(movements, np.arange(len(movements)))
-
-    def _grow(self, keys: int) -> None:
-        if keys > len(self._left):
-            make_room(self._left, keys, _NOTHING_LEFT)
-            self._open.grow(len(self._left))
 
 
 class _Open:
@@ -414,6 +394,28 @@ class _Open:
     def take_all(self) -> Movements:
         """Take out all, by key."""
         return self.take(np.arange(len(self._slot)), np.arange(len(self._slot)))[1]
+
+
+def single(steps: Columns, chosen: Mask) -> Movements:
+    """Some of the steps as movements, which are of kinds that do not merge, in the order in which they ended."""
+    at = np.flatnonzero(chosen)
+    return _in_order(_runs(steps, at, at), np.arange(len(at)))
+
+
+def _runs(steps: Columns, first: Vector, last: Vector) -> Movements:
+    """Steps that follow each other as one movement each."""
+    runs = np.empty(len(first), MOVEMENT)
+    for name, values in steps.items():
+        runs[name] = values[first]
+    runs["after"] = steps["after"][last]
+    runs["last_log_offset"] = steps["log_offset"][last]
+    runs["last_log_timestamp"] = steps["log_timestamp"][last]
+    if (steps["producer"] >= 0).any():
+        runs["producer"] = steps["producer"][last]
+    runs["decided_offset"] = steps["decided_offset"][last]
+    runs["decided_timestamp"] = steps["decided_timestamp"][last]
+    runs["commits"] = last - first + 1
+    return runs
 
 
 def _by_effect(events: Events, *, delayed: bool) -> Vector:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from offdecode.history.movements.commit_columns import CommitColumns, CommitKeys, commit_columns
 from offdecode.history.movements.effects import Effects, Events
-from offdecode.history.movements.movement import MOVEMENT, Columns, Confidence, Held, Movement, Movements, Signal
+from offdecode.history.movements.movement import MOVEMENT, Columns, Confidence, Held, Movement, Movements, Signal, Steps
 from offdecode.history.movements.owners import Owners
 from offdecode.history.movements.tombstones import Tombstones
 from offdecode.history.offsets.rules import Coordinator
@@ -18,8 +16,8 @@ from offdecode.model import ABSENT, DecodedChunk, Vector
 class Moves:
     """Makes movements of the chunks of one log, in their order.
 
-    retention_ms: for how long the broker kept offsets, None = not known. on_steps: are told of each commit as a
-    movement of its own; on_generation of `owners`: of each generation of a group.
+    retention_ms: for how long the broker kept offsets, None = not known. on_generation of `owners` is told of each
+    generation of a group.
     """
 
     def __init__(
@@ -27,7 +25,6 @@ class Moves:
         coordinator: Coordinator = Coordinator.NEW,
     ) -> None:  # fmt: skip
         self.keys = CommitKeys()
-        self.on_steps: list[Callable[[Columns], None]] = []
         self.owners = Owners(self.keys, topic_names)
         self.commits: CommitColumns | None = None  # of the latest chunk
         self._effects = Effects(self.keys, coordinator)
@@ -37,17 +34,33 @@ class Moves:
 
     def take(self, chunk: DecodedChunk, first_gap: int | None) -> Movements:
         """The movements that came to an end in the chunk. first_gap: the first offset that the log lacks, if any."""
+        return self._merged(self._take(chunk, first_gap))
+
+    def take_steps(self, chunk: DecodedChunk, first_gap: int | None) -> Columns | None:
+        """The same, each commit as a movement of its own, which never merge then; None where there is none."""
+        steps = self._take(chunk, first_gap)
+        return None if steps is None else steps.movement
+
+    def _take(self, chunk: DecodedChunk, first_gap: int | None) -> Steps | None:
         self.commits = commits = commit_columns(chunk, self.keys)
         self.owners.replay.records_missing = first_gap is not None
         joined = self.owners.join(chunk, commits)
         self._first_gap = first_gap
-        return self._moved(self._effects.take(chunk, commits, joined, cleaned=first_gap is not None))
+        return self._steps(self._effects.take(chunk, commits, joined, cleaned=first_gap is not None))
 
     def finish(self) -> Movements:
         """The movements still going on where the log ends."""
-        self.owners.finish()
-        last = self._moved(self._effects.finish())
+        last = self._merged(self._finish())
         return np.concatenate((last, self._movement.finish()))
+
+    def finish_steps(self) -> Columns | None:
+        """The same where steps were taken."""
+        steps = self._finish()
+        return None if steps is None else steps.movement
+
+    def _finish(self) -> Steps | None:
+        self.owners.finish()
+        return self._steps(self._effects.finish())
 
     def held(self) -> Held:
         """What every key that ever had an offset was left at."""
@@ -62,9 +75,9 @@ class Moves:
         """The numbers of the groups of these keys."""
         return self.keys.pairs.parts(self.keys.pairs_of(key))[0]
 
-    def _moved(self, events: Events) -> Movements:
+    def _steps(self, events: Events) -> Steps | None:
         if not len(events["key"]):
-            return np.empty(0, MOVEMENT)
+            return None
         steps = self._movement.steps(events, len(self.keys))
         latest = int(steps.movement["log_timestamp"].max())
         self._tombstones.name(
@@ -72,9 +85,10 @@ class Moves:
         )  # fmt: skip
         if self._first_gap is not None:
             _doubt(steps.movement, self._first_gap)
-        for tell in self.on_steps:
-            tell(steps.movement)
-        return self._movement.merged(steps)
+        return steps
+
+    def _merged(self, steps: Steps | None) -> Movements:
+        return np.empty(0, MOVEMENT) if steps is None else self._movement.merged(steps)
 
     def _oldest_idle(self, now: int) -> int:
         """For how long at most the broker has kept an offset of a group without members."""

@@ -86,11 +86,14 @@ class Joined:
 
 
 class _Timeline:
-    """A state for each number, as it changes within a chunk and at its end."""
+    """A state for each number, as it changes within a chunk and at its end.
+
+    Most logs have many keys and groups of which nothing is ever noted: no memory is taken before something is.
+    """
 
     def __init__(self, initial: Any) -> None:
         self._initial = initial
-        self.now = np.full(1024, initial)
+        self._now = np.empty(0, initial.dtype)
         self._notes: list[tuple[Vector, Any]] = []  # number and place in one, and the states
         self._when: list[int] = []  # the latest ones, not yet vectors
         self._state: list[Any] = []
@@ -104,21 +107,22 @@ class _Timeline:
         if not len(number):
             return
         self._take_single()
-        states = np.empty(len(number), self.now.dtype)
-        for name, values in zip(self.now.dtype.names or (), state, strict=True):
+        states = np.empty(len(number), self._now.dtype)
+        for name, values in zip(self._now.dtype.names or (), state, strict=True):
             states[name] = values
         self._notes.append((number << 32 | place, states))
 
     def _take_single(self) -> None:
         if self._when:
-            self._notes.append((np.array(self._when, np.int64), np.array(self._state, self.now.dtype)))
+            self._notes.append((np.array(self._when, np.int64), np.array(self._state, self._now.dtype)))
             self._when, self._state = [], []
 
     def take(self, number: Vector, place: Vector, count: int) -> Any:
         """The state of each number at each place of the chunk; the chunk's notes then are the past. count: numbers."""
-        make_room(self.now, count, self._initial)
-        found = take_structs(self.now, number)
         self._take_single()
+        if self._notes or len(self._now):
+            make_room(self._now, count, self._initial)
+        found = self.now(number)
         if self._notes:
             when = np.concatenate([when for when, _ in self._notes])
             states = np.concatenate([states for _, states in self._notes])
@@ -128,9 +132,15 @@ class _Timeline:
             since = (at >= 0) & (when[at] >> 32 == number)
             found[since] = states[at[since]]
             last = np.append(when[1:] >> 32 != when[:-1] >> 32, True)
-            self.now[when[last] >> 32] = states[last]
+            self._now[when[last] >> 32] = states[last]
             self._notes = []
         return found
+
+    def now(self, number: Vector) -> Any:
+        """The state of each number at the end of the latest chunk."""
+        if not len(self._now):
+            return np.broadcast_to(self._initial, len(number))
+        return take_structs(self._now, number)
 
     def end_chunk(self, count: int) -> None:
         """The chunk's notes are the past, though no row asks for them."""
@@ -195,7 +205,7 @@ class Owners:
 
         As of the end of the latest chunk.
         """
-        states = self._group_timeline.now[group]
+        states = self._group_timeline.now(group)
         return np.where(states["members"] > 0, LARGEST_INT64, np.maximum(states["empty_since"], -1))
 
     def _joined(self, commits: CommitColumns) -> Joined:
