@@ -86,13 +86,53 @@ class _Below:
     markers: int
 
 
+class Tally:
+    """Records and bytes by line and Part. A part that no record is of takes no memory."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+        self._counts: dict[Part, tuple[Vector, Vector]] = {}
+
+    def grow(self, lines: int) -> None:
+        """Make room for so many lines."""
+        self._lines = max(self._lines, lines)
+        for counts in self._counts.values():
+            for vector in counts:
+                make_room(vector, lines)
+
+    def add(self, line: Vector, part: Vector, size: Vector) -> None:
+        """Count records. line, part, size: one entry each."""
+        for one in np.flatnonzero(np.bincount(part, minlength=len(Part))).tolist():
+            mine = part == one
+            records, size_of = self._counts.setdefault(Part(one), self._nothing())
+            np.add.at(records, line[mine], 1)
+            np.add.at(size_of, line[mine], size[mine].astype(np.int64))
+
+    def of(self, part: Part) -> tuple[Vector, Vector]:
+        """Records and bytes of a part, by line."""
+        records, size = self._counts.get(part) or self._nothing()
+        return records[: self._lines], size[: self._lines]
+
+    def _nothing(self) -> tuple[Vector, Vector]:
+        return np.zeros(self._lines, np.int64), np.zeros(self._lines, np.int64)
+
+    @property
+    def total(self) -> tuple[Vector, Vector]:
+        """Records and bytes of all parts, by line."""
+        records, size = self._nothing()
+        for part in self._counts:
+            more_records, more_bytes = self.of(part)
+            records += more_records
+            size += more_bytes
+        return records, size
+
+
 class Growth:
     """Takes the records of one log in order. header_bytes: what a batch takes beside its records."""
 
     def __init__(self, header_bytes: int) -> None:
         self._header_bytes = header_bytes
-        self._records = np.zeros(_FIRST_ROOM * len(Part), np.int64)  # by cell and part
-        self._bytes = np.zeros(_FIRST_ROOM * len(Part), np.int64)
+        self._tally = Tally()
         self._held = _nobody(_FIRST_ROOM)
         self._undecided = Kept(0, 0)
         self._markers: list[np.ndarray] = []  # bytes and horizons
@@ -104,13 +144,12 @@ class Growth:
         if not len(records.key):
             return
         self.latest = max(self.latest, int(records.time.max()))
-        self._held = _with_room(self._held, keys)
-        cell = records.cell
-        for counts in (self._records, self._bytes):
-            make_room(counts, (int(cell.max()) + 1) * len(Part))
+        _make_room(self._held, keys)
+        cell = records.cell.astype(np.int64)
+        self._tally.grow(int(cell.max()) + 1)
         size = records.body + records.head
         fixed = records.part != OF_KEY
-        self._count(cell[fixed], records.part[fixed], size[fixed])
+        self._tally.add(cell[fixed], records.part[fixed], size[fixed])
         undecided, marker = records.part == Part.UNDECIDED, records.part == Part.MARKER
         self._undecided = Kept(
             self._undecided.records + int(undecided.sum()), self._undecided.bytes + int(size[undecided].sum())
@@ -134,8 +173,8 @@ class Growth:
         before[first] = np.where(known["part"] < 0, ABSENT, known["said"])
         replaced = np.where((said != ABSENT) & (said == before), Part.REPEATED, Part.SUPERSEDED)
         gone = known[known["part"] >= 0]
-        self._count(gone["cell"], gone["replaced"], gone["size"])
-        self._count(cell[rows[~last]], replaced[~last], size[rows[~last]])
+        self._tally.add(gone["cell"], gone["replaced"], gone["size"])
+        self._tally.add(cell[rows[~last]], replaced[~last], size[rows[~last]])
         stays = rows[last]
         held = np.empty(len(stays), _HELD)
         held["part"] = np.where(records.tombstone[stays], Part.TOMBSTONE, Part.LIVE)
@@ -143,11 +182,6 @@ class Growth:
         held["cell"], held["size"], held["body"] = cell[stays], size[stays], records.body[stays]
         held["said"], held["batch"], held["horizon"] = said[last], records.batch[stays], records.horizon[stays]
         self._held[key[last]] = held
-
-    def _count(self, cell: Vector, part: Vector, size: Vector) -> None:
-        at = cell.astype(np.int64) * len(Part) + part
-        np.add.at(self._records, at, 1)
-        np.add.at(self._bytes, at, size.astype(np.int64))
 
     def mark(self) -> None:
         """A segment begins: what would be kept of all before it can be asked for."""
@@ -180,15 +214,13 @@ class Growth:
         dead = (held["horizon"] != ABSENT) & (held["horizon"] <= self.latest)
         return np.asarray((held["part"] == Part.TOMBSTONE) & ~dead)
 
-    def tally(self) -> tuple[np.ndarray, np.ndarray]:
-        """When the log is through: records and bytes by part, a line for each cell."""
+    def tally(self) -> Tally:
+        """Records and bytes by cell and part, when the log is through."""
         held = self._held[self._held["part"] >= 0]
         part = np.where(self._waiting(held) | (held["part"] == Part.LIVE), held["part"], Part.EXPIRED_TOMBSTONE)
-        self._count(held["cell"], part, held["size"])
+        self._tally.add(held["cell"], part, held["size"])
         self._held = _nobody(0)
-        cells = len(self._records) // len(Part)
-        records, size = (counts[: cells * len(Part)].reshape(cells, -1) for counts in (self._records, self._bytes))
-        return records, size
+        return self._tally
 
 
 class Cells:
@@ -224,8 +256,12 @@ def _nobody(count: int) -> np.ndarray:
     return found
 
 
-def _with_room(held: np.ndarray, count: int) -> np.ndarray:
-    return held if count <= len(held) else np.concatenate((held, _nobody(_more(len(held), count))))
+def _make_room(held: np.ndarray, count: int) -> None:
+    """Lengthen it in place where it has no room for so many keys."""
+    known = len(held)
+    if count > known:
+        held.resize(known + _more(known, count), refcheck=False)
+        held["part"][known:] = -1
 
 
 def _more(room: int, wanted: int) -> int:

@@ -236,7 +236,8 @@ class _LogGrowth:
         """The rows, when the log is through."""
         where = "" if self._log is None else self._log.directory.text
         kept, below = self._growth.kept, self._growth.kept_below
-        records, sizes = self._growth.tally()
+        tally = self._growth.tally()
+        records, sizes = tally.total
         if self._log is not None and not self._log.served:  # a broker does not tell where its segments are
             row = compaction(self._log, coverage, self._open, self._limit)
             row |= {
@@ -246,21 +247,20 @@ class _LogGrowth:
                 "why": why(row, run.request.source.topic_name, run.evidence.cluster),
             }  # fmt: skip
             yield from chunk_of([row])
-        lines = 1 + np.flatnonzero(records[1:].any(axis=1))
-        lines = lines[np.argsort(-sizes[lines].sum(axis=1), kind="stable")]
+        parts = {name: tally.of(part) for part, name in zip(Part, PARTS, strict=True)}
+        lines = 1 + np.flatnonzero(records[1:])
+        lines = lines[np.argsort(-sizes[lines], kind="stable")]
         for first in range(0, len(lines), _MOST_ROWS):
             some = lines[first : first + _MOST_ROWS]
-            columns = {**self.lines.columns(some), **_counts(records[some], sizes[some])}
+            columns = {**self.lines.columns(some), "records": arrow(records[some]), "bytes": arrow(sizes[some])}
+            for name, (part_records, part_bytes) in parts.items():
+                columns[f"{name}_records"], columns[f"{name}_bytes"] = (
+                    arrow(part_records[some]),
+                    arrow(part_bytes[some]),
+                )
             columns["type"], columns["log"] = (constant_category(one, len(some)) for one in (GROWTH_ROW, where))
             columns["log_partition"] = pa.array([partition] * len(some), pa.int32())
             schema = row_type(GROWTH_ROW).arrow_schema
             arrays = [columns.get(item.name, pa.nulls(len(some), item.type)).cast(item.type) for item in schema]
             batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
             yield DecodedChunk({GROWTH_ROW: batch}, np.arange(len(batch)))
-
-
-def _counts(records: np.ndarray, sizes: np.ndarray) -> dict[str, pa.Array]:
-    columns = {"records": arrow(records.sum(axis=1)), "bytes": arrow(sizes.sum(axis=1))}
-    for part, name in zip(Part, PARTS, strict=True):
-        columns[f"{name}_records"], columns[f"{name}_bytes"] = arrow(records[:, part]), arrow(sizes[:, part])
-    return columns
