@@ -15,7 +15,7 @@ from offdecode.log.copies import merged_from
 from offdecode.log.copy_readings import Copy
 from offdecode.log.foreign import redpanda_header
 from offdecode.log.holes import Cleaning, in_place
-from offdecode.log.offset_map import Marks, OffsetMap
+from offdecode.log.offset_map import End, Marks, OffsetMap
 from offdecode.log.records import iter_records
 from offdecode.log.repeats import Repeats
 from offdecode.log.transactions import FramesFrom, Place, TransactionResolver
@@ -40,9 +40,8 @@ def offset_map(copies: Copies) -> OffsetMap:
     served = [log.checkpoints.high_watermark for log in copies if log.served]
     found = Marks(
         named_offset=None if None in named else _known(min, named),
-        last_named=_known(max, (log.segments[-1].named_offset for log in copies)),
         log_start=_known(min, (one.log_start for one in marks)),
-        high_watermark=_known(max, (one.high_watermark for one in marks)),
+        ends=tuple(End(log.segments[-1].named_offset, log.checkpoints.high_watermark) for log in copies),
         carved=all(log.carved for log in copies),
         to_the_end=all(map(_is_read_to_the_end, copies)),
     )
@@ -97,18 +96,20 @@ def _frames_of(copies: Copies, chunk_bytes: int) -> FramesFrom:
     streams = [partial(frames_from, log, chunk_bytes) for log in copies]
     if len(copies) == 1:
         return streams[0]
+    ends = [_end_of(log, chunk_bytes) for log in copies]
     found = [
         Copy(
-            log.directory.text,
-            stream,
-            broker_id(log.directory.parent),
-            log.segments[0].named_offset,
-            log.checkpoints.cleaner,
+            log.directory.text, stream, end=end, cleaner=_cleaned_to(log),
+            broker=broker_id(log.directory.parent), start=log.segments[0].named_offset,
         )
-        for log, stream in zip(copies, streams, strict=True)
-    ]
-    furthest = max(range(len(copies)), key=lambda at: (*_end_of(copies[at], chunk_bytes), -at))
-    return partial(merged_from, found, furthest)
+        for log, stream, (_, end) in zip(copies, streams, ends, strict=True)
+    ]  # fmt: skip
+    return partial(merged_from, found, max(range(len(copies)), key=lambda at: (*ends[at], -at)))
+
+
+def _cleaned_to(log: PartitionLog) -> int:
+    """The offset before which the log lacks nothing but what the log cleaner has removed."""
+    return max(log.checkpoints.cleaner or 0, (log.checkpoints.high_watermark or 0) if log.served else 0)
 
 
 def _end_of(log: PartitionLog, chunk_bytes: int) -> tuple[int, int]:

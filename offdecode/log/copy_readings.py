@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -15,32 +16,38 @@ from offdecode.log.transactions import FramesFrom, Place
 from offdecode.model import LARGEST_INT64, Mask, Problem, Vector
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Copy:
     """One copy of a log.
 
-    directory: where it lies. None = not known: broker, whose it is; start, its first offset; cleaner, the offset up to
-    which the log cleaner has come there.
+    directory: where it lies; end: its last offset. cleaner: the offset up to which the log cleaner is known to have
+    come there. None = not known: broker, whose it is; start, its first offset.
     """
 
     directory: str
     frames_from: FramesFrom
+    end: int
+    cleaner: int = 0
     broker: int | None = None
     start: int | None = None
-    cleaner: int | None = None
+
+    @cached_property
+    def shows_cleaning(self) -> bool:
+        """Whether the log cleaner has come further than is known, by any batch: what reads all of it, at most."""
+        for _, frames in self.frames_from(Place(0, 0)):
+            good = in_place(frames, np.flatnonzero(frames.crc_valid))
+            if (frames.shows_cleaning[good] & (frames.base_offset[good] >= self.cleaner)).any():
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
 class CopyPlace:
-    """Where reading of a copy goes on: a place, batches to pass over there, the greatest offset before it.
-
-    cleaned: whether a batch before it shows cleaning.
-    """
+    """Where reading of a copy goes on: a place, batches to pass over there, the greatest offset before it."""
 
     place: Place = Place(0, 0)  # noqa: RUF009 - frozen
     used: int = 0
     reached: int = -1
-    cleaned: bool = False
 
 
 @dataclass(slots=True)
@@ -68,13 +75,13 @@ class Reading:
         self._stream = copy.frames_from(start.place)
         self.loaded = start.reached
         self.start = copy.start
+        self.end = copy.end
         self.forked = LARGEST_INT64  # the first offset of its own branch, if that did not stand
         self._skip = start.used
         self._broken = False
         self.lost: list[tuple[int, int]] = []  # ranges of offsets at which bytes were lost
         self.unexplained: list[tuple[int, int]] = []  # that are not here, and nothing shows that the cleaner did it
-        self._cleaner = copy.cleaner or 0
-        self._cleaned = start.cleaned
+        self._copy = copy
         self.problems: list[Problem] = []
         self.size = 0
 
@@ -96,7 +103,7 @@ class Reading:
         reached = np.maximum.accumulate(np.concatenate(([self.loaded], lasts)))
         straight[good] = frames.base_offset[good] > reached[:-1][good]
         self._note_lost(frames, straight, reached)
-        piece = Piece(frames, self._here, straight, reached[1:], self._skip)
+        piece = Piece(frames, CopyPlace(self._place, 0, self.loaded), straight, reached[1:], self._skip)
         self._note_unexplained(frames, np.flatnonzero(straight), reached)
         if not piece.used:
             self.problems += frames.problems
@@ -120,10 +127,9 @@ class Reading:
 
     def _note_unexplained(self, frames: Frames, good: Vector, reached: Vector) -> None:
         before, base = reached[good], frames.base_offset[good]
-        cleaned = np.logical_or.accumulate(frames.shows_cleaning[good]) | self._cleaned
-        hole = (base > before + 1) & (before >= 0) & (base > self._cleaner) & ~cleaned
-        self.unexplained += zip((before[hole] + 1).tolist(), (base[hole] - 1).tolist(), strict=True)
-        self._cleaned |= bool(cleaned[-1:].any())
+        hole = (base > before + 1) & (before >= 0) & (base > self._copy.cleaner)
+        if hole.any() and not self._copy.shows_cleaning:
+            self.unexplained += zip((before[hole] + 1).tolist(), (base[hole] - 1).tolist(), strict=True)
 
     @property
     def limit(self) -> int:
@@ -163,12 +169,7 @@ class Reading:
     def resume(self) -> CopyPlace:
         if self.pieces:
             return replace(self.pieces[0].start, used=self.pieces[0].used)
-        return self._here
-
-    @property
-    def _here(self) -> CopyPlace:
-        """Behind all that is loaded."""
-        return CopyPlace(self._place, 0, self.loaded, self._cleaned)
+        return CopyPlace(self._place, 0, self.loaded)
 
 
 class Taken(NamedTuple):

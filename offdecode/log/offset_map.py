@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -114,19 +115,29 @@ VERDICTS = (
 )  # fmt: skip
 
 
+class End(NamedTuple):
+    """What a copy of a log tells of its end; None = nothing.
+
+    last_named: the offset at which the last segment starts by its name. high_watermark: the first offset that may not
+    have been committed.
+    """
+
+    last_named: int | None
+    high_watermark: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Marks:
     """What names and checkpoints tell of a log's ends; None = nothing.
 
-    named_offset, last_named: the offsets at which the first and the last segment start by their names. log_start: the
-    first offset that the log should have. high_watermark: the first offset that may not have been committed. carved:
-    the segments are from an image. to_the_end: whether there is no later segment beside them that is not read.
+    named_offset: the offset at which the first segment starts by its name. log_start: the first offset that the log
+    should have. ends: one of each copy. carved: the segments are from an image. to_the_end: whether there is no later
+    segment beside them that is not read.
     """
 
     named_offset: int | None = None
-    last_named: int | None = None
     log_start: int | None = None
-    high_watermark: int | None = None
+    ends: tuple[End, ...] = ()
     carved: bool = False
     to_the_end: bool = True
 
@@ -139,12 +150,11 @@ class OffsetMap:
         self.cleaning = cleaning
         self._start = marks.log_start or 0
         self._named = marks.named_offset
-        self._last_named = marks.last_named
-        self._high_watermark = marks.high_watermark
+        self._ends = marks.ends
         self._to_the_end = marks.to_the_end
         self._lost = CARVED if marks.carved else BYTES_LOST
         self._outlived: int | None = None  # the first offset that a copy has been cleaned of, and another not
-        self._lost_end = 0  # the offset after a branch that did not stand: marks up to there may be of it
+        self._astray = 0  # a bit for each copy with a branch that did not stand: that is what its end is of
         self._reached = Reached()
         self._begun = self._any_batch = False
         self._time: int | None = None
@@ -168,8 +178,8 @@ class OffsetMap:
         gone = None if frames.origin is None else frames.origin.first_gone
         if self._outlived is None and gone is not None:
             self._outlived = int(frames.base_offset[gone])
-        if frames.lost is not None:
-            self._lost_end = max(self._lost_end, int(frames.lost.last_offset.max(initial=-1)) + 1)
+        if frames.lost is not None and frames.lost.origin is not None:
+            self._astray |= int(np.bitwise_or.reduce(frames.lost.origin.copies))
         problems: list[Problem] = []
         if len(passage.valid):
             if self._reached.last_offset is None:
@@ -212,10 +222,11 @@ class OffsetMap:
             spans.append(Span(SpanState.DAMAGED, end, None, self._time, None, BYTES_LOST_AT_END.reason))
         for _, span in self._behind():
             _append(spans, span)
-        if self._high_watermark is not None and end > self._high_watermark:
+        high_watermark = self._told("high_watermark")
+        if high_watermark is not None and end > high_watermark:
             reason = "not known to be replicated when the checkpoint was written"
             state = SpanState.ABOVE_HIGH_WATERMARK
-            over = (Span(state, self._high_watermark, end - 1, None, self._time, reason), *over)
+            over = (Span(state, high_watermark, end - 1, None, self._time, reason), *over)
         return Coverage(self._partition, self._reached.last_offset, tuple(spans), over)
 
     @property
@@ -223,6 +234,11 @@ class OffsetMap:
         """The offset after the last one that was read."""
         last = self._reached.last_offset
         return self._start if last is None else last + 1
+
+    def _told(self, name: str) -> int | None:
+        """The furthest that the copies whose history stood tell of the end."""
+        stood = (getattr(end, name) for copy, end in enumerate(self._ends) if not self._astray >> copy & 1)
+        return max((mark for mark in stood if mark is not None), default=None)
 
     def _behind(self) -> Iterator[tuple[Verdict, Span]]:
         """What the log had behind the last batch, by the names of segments and the high watermark."""
@@ -233,11 +249,11 @@ class OffsetMap:
         unsure = AFTER_SIGN if self.cleaning.shown else BEHIND_LAST_BATCH
         marks = (
             (None if self._begun else self._named, BEFORE_FIRST_SEGMENT),
-            (self._last_named, BELOW_CHECKPOINT if border > end else unsure),
-            (self._high_watermark, SERVED if self.cleaning.served > end else BELOW_HIGH_WATERMARK),
+            (self._told("last_named"), BELOW_CHECKPOINT if border > end else unsure),
+            (self._told("high_watermark"), SERVED if self.cleaning.served > end else BELOW_HIGH_WATERMARK),
         )
         for mark, verdict in marks:
-            if mark is not None and mark > max(end, self._lost_end):
+            if mark is not None and mark > end:
                 yield verdict, Span(verdict.state, end, mark - 1, self._time, None, verdict.reason)
                 end = mark
 

@@ -17,6 +17,7 @@ from offdecode.evidence import SegmentEvidence
 from offdecode.options import Reading, Source
 from offdecode.questions.check import PartitionCheck
 from offdecode.request import Request, Stats
+from offdecode.sources.segments import PartitionLog
 from tests.command import rows_of as rows_of_lines
 from tests.command import run
 from tests.damage import damaged, joined
@@ -142,22 +143,28 @@ def test_the_branch_of_the_higher_epoch_stood_and_the_other_is_marked(tmp_path: 
         assert sorted(copy["lost_branch"] for copy in found["copies"]) == [0, 13]
 
 
-@pytest.mark.parametrize("mark", [22, 23])
+def marked(copy: Path, offset: int) -> None:
+    """Let the copy's broker have checkpointed this high watermark."""
+    (copy / "replication-offset-checkpoint").write_text(f"0\n1\n__consumer_offsets 3 {offset}\n")
+
+
+@pytest.mark.parametrize("mark", [22, 23, 40])
 def test_what_the_lost_branch_reached_is_not_missing_from_the_other(mark: int, tmp_path: Path) -> None:
     """The old leader had checkpointed its high watermark, and begun another segment."""
     shared = in_epoch(commits(0, 10), 0)
     old = copy_of(tmp_path, "a", shared, in_epoch(commits(10, 4, "lost"), 0))
     segment = old / "__consumer_offsets-3" / f"{14:020}.log"
     segment.write_bytes(in_epoch(commits(14, 9, "lost"), 0))
-    (old / "replication-offset-checkpoint").write_text(f"0\n1\n__consumer_offsets 3 {mark}\n")
     new = copy_of(tmp_path, "b", shared, in_epoch(commits(10, 3, "kept"), 1))
-    (new / "replication-offset-checkpoint").write_text("0\n1\n__consumer_offsets 3 13\n")
+    marked(old, mark)
     for paths in ((old, new), (new, old)):
+        marked(new, 13)
         assert {problem.kind for problem in rows_of(*paths)[1]} == {"forked_log"}
         (found,) = (item for item in offdecode.check(list(paths)) if isinstance(item, PartitionCheck))
         assert [(span.state, span.last_offset) for span in found.coverage.spans] == [("complete", 12)]
-    (new / "replication-offset-checkpoint").write_text("0\n1\n__consumer_offsets 3 30\n")
-    assert "offsets 13 to 29 are missing" in rows_of(old, new)[1][-1].message
+        for end in (15, 20, 30):  # what the new leader had itself is missed all the same
+            marked(new, end)
+            assert f"offsets 13 to {end - 1} are missing" in rows_of(*paths)[1][-1].message
 
 
 def test_an_epoch_that_only_the_lost_copy_saw_does_not_win(tmp_path: Path) -> None:
@@ -169,6 +176,46 @@ def test_an_epoch_that_only_the_lost_copy_saw_does_not_win(tmp_path: Path) -> No
     assert {row["group"] for row in rows if row["lost_branch"]} == {"lost"}
     assert offsets([row for row in rows if not row["lost_branch"]]) == list(range(20))
     assert [problem.kind for problem in problems] == ["forked_log"]
+
+
+@pytest.mark.parametrize("chunk_bytes", [100, 0])
+@pytest.mark.parametrize("segments", [1, 2])
+def test_what_is_gone_elsewhere_does_not_depend_on_where_files_and_chunks_end(
+    segments: int, chunk_bytes: int, tmp_path: Path
+) -> None:
+    one = copy_of(tmp_path, "a", commits(0, 3), cleaned(3, [0], 2, "x"))
+    with (one / "__consumer_offsets-3" / f"{5 * (segments - 1):020}.log").open("ab") as file:
+        file.write(commits(5, 1))
+    other = copy_of(tmp_path, "b", commits(0, 3), commits(3, 2, "x"), commits(5, 1))
+    rows, problems = rows_of(one, other, chunk_bytes=chunk_bytes)
+    assert problems == []
+    assert [row["log_offset"] for row in rows if row["gone_elsewhere"]] == [4]
+
+
+@pytest.mark.parametrize("chunk_bytes", [100, 0])
+def test_whole_batches_that_were_cleaned_before_any_shows_it_are_gone_elsewhere(
+    chunk_bytes: int, tmp_path: Path
+) -> None:
+    backup = copy_of(tmp_path, "a", *(commits(at, 1, "gone" if at == 5 else "g") for at in range(10)))
+    kept = [commits(at, 1) for at in (0, 1, 2, 3, 4, 10)]
+    later = copy_of(tmp_path, "b", *kept, cleaned(11, [0, 4], 5), commits(16, 3))
+    rows, _ = rows_of(backup, later, chunk_bytes=chunk_bytes)
+    assert [row["log_offset"] for row in rows if row["gone_elsewhere"]] == [5, 6, 7, 8, 9]
+    never = copy_of(tmp_path, "c", *kept, commits(16, 3))
+    rows, _ = rows_of(backup, never, chunk_bytes=chunk_bytes)
+    assert not any(row["gone_elsewhere"] for row in rows)
+
+
+def test_what_a_running_broker_no_longer_serves_is_gone_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = copy_of(tmp_path, "a", *(commits(at, 1) for at in range(10)))
+    live = copy_of(tmp_path, "b", *(commits(at, 1) for at in (0, 1, 4, 9, 10)))
+    marked(live, 11)
+    monkeypatch.setattr(PartitionLog, "served", property(lambda log: log.directory.text.startswith(str(live))))
+    rows, problems = rows_of(backup, live)
+    assert [row["log_offset"] for row in rows if row["gone_elsewhere"]] == [2, 3, 5, 6, 7, 8]
+    assert problems == []
 
 
 def test_other_records_at_an_offset_of_one_epoch_are_a_fork_too(tmp_path: Path) -> None:
