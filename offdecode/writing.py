@@ -25,7 +25,7 @@ from offdecode.run import Run
 from offdecode.schemas.registry import DEFAULT_ROW_TYPE
 from offdecode.schemas.rows import row_type_names
 from offdecode.sinks.carried import Carried, CarryingSink, InOrder
-from offdecode.sinks.files import complete_file, make_directory
+from offdecode.sinks.files import complete_file, make_directory, open_to_write
 from offdecode.sinks.jsonl import JsonLinesSink, LineSink, Writable
 from offdecode.sinks.parquet import ParquetSink, parquet_files
 from offdecode.system import CAN_FORK, cpu_count
@@ -281,7 +281,7 @@ def problem_stream(output: Output) -> Iterator[BinaryIO]:
         yield open(sys.stderr.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115
         return
     try:
-        stream = output.problems_file.open("wb", buffering=0)
+        stream = open_to_write(output.problems_file, buffering=0)
     except OSError as error:
         raise UsageError(f"{output.problems_file}: cannot be written: {error.strerror}") from None
     with stream:

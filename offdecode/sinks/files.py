@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,11 +12,14 @@ from typing import BinaryIO
 
 from offdecode.errors import UsageError
 
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(?P<number>\d{1,9})|/dev/(?P<name>stdout|stderr)")
+_STANDARD = {"stdout": 1, "stderr": 2}
+
 
 class CompleteFile:
     """A file being written beside its final name. `finish` puts it in place, `discard` leaves nothing.
 
-    A device or FIFO is no file to be replaced: it is written to as it is.
+    A device, a FIFO or what the process has open (/dev/fd/3) is no file to be replaced: it is written to as it is.
     """
 
     def __init__(self, path: Path) -> None:
@@ -23,9 +28,9 @@ class CompleteFile:
         try:
             if self.path.is_dir():
                 raise UsageError(f"{path}: is a directory")
-            if path.exists() and not path.is_file():
-                self.path, self._partial = path, None  # what a link of /dev/fd leads to has no name
-            self.stream: BinaryIO = (self._partial or self.path).open("wb")
+            if (path.exists() and not path.is_file()) or _DESCRIPTOR.fullmatch(str(path)):
+                self._partial = None
+            self.stream: BinaryIO = open_to_write(path) if self._partial is None else self._partial.open("wb")
         except OSError as error:
             raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
 
@@ -46,6 +51,20 @@ class CompleteFile:
             self.stream.close()
         if self._partial is not None:
             self._partial.unlink(missing_ok=True)
+
+
+def open_to_write(path: Path, buffering: int = -1) -> BinaryIO:
+    """A file or device, or what the process was given open (/dev/fd/3), which is written on where it is.
+
+    OSError where that cannot be.
+    """
+    match = _DESCRIPTOR.fullmatch(str(path))
+    if match is None:
+        return path.open("wb", buffering)
+    number = int(match["number"]) if match["number"] else _STANDARD[match["name"]]
+    if not os.get_inheritable(number):  # this process has opened it itself, for something else
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    return open(os.dup(number), "wb", buffering)
 
 
 @contextmanager

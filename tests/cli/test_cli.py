@@ -220,6 +220,21 @@ def test_rows_go_to_what_a_process_has_open(place: str) -> None:
     assert run(*words, "-o", place).stdout == run(*words).stdout
 
 
+@pytest.mark.parametrize("place", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/dev/fd/3"])
+def test_what_the_shell_has_open_is_written_on(place: str, tmp_path: Path) -> None:
+    groups = f"{' '.join(COMMAND)} groups {SETS['classic'].log}"
+    script = f"{{ echo one; {groups} -o {place}; echo two; }} > found 3>&1"
+    subprocess.run(["sh", "-c", script], cwd=tmp_path, env=ENVIRONMENT, check=True, timeout=SECONDS)
+    assert (tmp_path / "found").read_bytes() == b"one\n" + run("groups", SETS["classic"].log).stdout + b"two\n"
+    assert [one.name for one in tmp_path.iterdir()] == ["found"]
+
+
+def test_what_is_open_for_something_else_is_not_written_to() -> None:
+    for number in range(3, 12):
+        done = run("groups", SETS["classic"].log, "-o", f"/dev/fd/{number}")
+        assert (done.status, done.words) == (2, f"offdecode: /dev/fd/{number}: cannot be written: Bad file descriptor")
+
+
 def test_a_name_that_ends_in_csv_is_csv(tmp_path: Path) -> None:
     log, place = SETS["classic"].log, tmp_path / "rows.csv"
     run("groups", log, "-o", place)
