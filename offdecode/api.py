@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import Field, fields
@@ -107,8 +108,8 @@ class Answer:
     row_types: the types of rows that there may be. on_problem: is called with each Problem. cut: where it may be cut
     into pieces. piece: which part of the logs is read, None = all of them. Iterating gives (row type,
     pyarrow.RecordBatch), within a row type in the order of the log. Times outside the years 1 to 9999 are null, with a
-    problem. Names that were asked for and are not in the evidence become UserWarnings. Raises SourceError where there
-    is no offsets log.
+    problem. Names that were asked for and were not met are looked for in all of the evidence once more; those that are
+    not there become UserWarnings. Raises SourceError where there is no offsets log.
     """
 
     def __init__(
@@ -156,7 +157,7 @@ class Answer:
                     self.on_problem(problem)
                 yield name, stored
         for missing in missing_names(run) if self.piece is None else ():
-            warnings.warn(missing.words(repr), stacklevel=4)
+            warnings.warn(missing.words(repr), stacklevel=_callers_level())
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every row as a dictionary with its type, times as datetime. Rows of a chunk come type by type."""
@@ -450,6 +451,8 @@ def read_table(
 
 def _groups(path: Paths, options: dict[str, Any], *groups: type) -> list[Any]:
     """The groups of options, from the path and the options as they were given."""
+    if "paths" in options:
+        raise UsageError("the paths come first, without a name")
     left = {**options, "paths": _each(path)}
     found: list[Any] = [from_values(group, left) for group in groups]
     if left:
@@ -471,4 +474,12 @@ def _names(groups: Sequence[type]) -> Iterator[str]:
 
 def _warn(problem: Problem) -> None:
     place = "" if problem.position is None else f" at byte {problem.position}"
-    warnings.warn(f"{problem.source}{place}: {problem.message}", ProblemWarning, stacklevel=5)
+    warnings.warn(f"{problem.source}{place}: {problem.message}", ProblemWarning, stacklevel=_callers_level())
+
+
+def _callers_level() -> int:
+    """The level of a warning that is about what the user's own code asked for."""
+    frame, level, package = sys._getframe(1), 1, os.path.dirname(__file__)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        frame, level = frame.f_back, level + 1
+    return level

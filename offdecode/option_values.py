@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -34,6 +34,7 @@ def from_values(group: type[T], values: dict[str, Any]) -> T:
     Raises UsageError where a value cannot be what the option takes.
     """
     given = {item.name: values.pop(item.name) for item in fields(group) if item.name in values}  # type: ignore[arg-type]
+    given = {name: value for name, value in given.items() if value is not None}  # the default
     known = {item.name: declared for item, declared in options_of(group)}
     return group(**{
         name: _value(name, known[name], value) if name in known else value for name, value in given.items()
@@ -41,8 +42,6 @@ def from_values(group: type[T], values: dict[str, Any]) -> T:
 
 
 def _value(name: str, declared: Option, value: Any) -> Any:
-    if value is None:
-        return () if declared.repeatable else None
     try:
         if declared.repeatable:
             many = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
@@ -65,8 +64,8 @@ def milliseconds(value: object) -> int:
     Raises UsageError for anything else.
     """
     if isinstance(value, str):
-        if number := re.fullmatch(r"(-?)0*(\d+)", value):
-            found = int(number[1] + number[2][:_MOST_DIGITS])
+        if match := re.fullmatch(r"(-?)0*(\d+)", value):
+            found = int(match[1] + match[2][:_MOST_DIGITS])
             return max(-_LARGEST_INT64, min(found, _LARGEST_INT64))  # no record is beyond
         try:
             value = datetime.fromisoformat(value)
@@ -75,11 +74,18 @@ def milliseconds(value: object) -> int:
     if isinstance(value, date):
         moment = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)
         moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-        return round((moment - _EPOCH).total_seconds() * 1000)
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise _no_time(value) from None
+        try:
+            return round((moment - _EPOCH).total_seconds() * 1000)
+        except ValueError:  # pandas.NaT is a datetime
+            raise _no_time(value) from None
+    if (number := _index(value)) is None:
+        raise _no_time(value)
+    return max(-_LARGEST_INT64, min(number, _LARGEST_INT64))
+
+
+def _index(value: object) -> int | None:
+    """A whole number, None for anything else: True is none."""
+    return operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else None
 
 
 def _no_time(value: object) -> UsageError:
@@ -91,13 +97,13 @@ def duration(value: object) -> int:
 
     Raises UsageError for anything else.
     """
-    if isinstance(value, timedelta):
-        return round(value.total_seconds() * 1000)
     if isinstance(value, str):
-        if match := re.fullmatch(r"(\d{1,9})(s|m|h|d)", value):
-            return int(match[1]) * _UNIT_MS[match[2]]
-    elif hasattr(value, "__index__"):
-        return operator.index(value)
+        match = re.fullmatch(r"(\d{1,9})(s|m|h|d)", value)
+        number = None if match is None else int(match[1]) * _UNIT_MS[match[2]]
+    else:
+        number = round(value / timedelta(milliseconds=1)) if isinstance(value, timedelta) else _index(value)
+    if number is not None and number >= 0:
+        return min(number, _LARGEST_INT64)
     raise UsageError(f"{value!r} is no length of time: 90s, 30m, 12h, 7d")
 
 
@@ -106,8 +112,8 @@ def size_bytes(value: object) -> int:
     if isinstance(value, str):
         if match := re.fullmatch(r"([1-9]\d{0,8}) *(k|m|g|)b", value.lower()):
             return int(match[1]) << _UNIT_BITS[match[2]]
-    elif hasattr(value, "__index__"):
-        return operator.index(value)
+    elif (number := _index(value)) is not None:
+        return number
     raise UsageError(f"{value!r} is no size: 64MB, 1GB")
 
 
@@ -119,10 +125,10 @@ def log_place(value: object) -> tuple[int, int]:
     if isinstance(value, str):
         if match := re.fullmatch(r"(\d{1,10}):(\d{1,19})", value):
             return int(match[1]), int(match[2])
-    elif isinstance(value, Iterable):
-        numbers = [*value]
-        if len(numbers) == 2 and all(hasattr(number, "__index__") for number in numbers):
-            return operator.index(numbers[0]), operator.index(numbers[1])
+    elif isinstance(value, Sequence) and not isinstance(value, bytes) and len(value) == 2:
+        partition, offset = map(_index, value)
+        if partition is not None and offset is not None and partition >= 0 and offset >= 0:
+            return partition, offset
     raise UsageError(f"{value!r} is not a place in the offsets topic: PARTITION:OFFSET, as 17:123456")
 
 
@@ -131,8 +137,10 @@ def checked_regex(value: object) -> str:
     text = _text(value)
     try:
         re.compile(text)
-    except re.error as error:
+    except (re.error, OverflowError) as error:
         raise UsageError(f"{text!r} is not a regular expression: {error}") from None
+    except RecursionError:
+        raise UsageError("that is not a regular expression: it is nested too deeply") from None
     return text
 
 
@@ -143,22 +151,20 @@ def _text(value: object) -> str:
 
 
 def _path(value: object) -> Path:
-    if not isinstance(value, (str, os.PathLike)):
+    if not isinstance(value, (str, os.PathLike)) or "\0" in os.fspath(value):
         raise UsageError(f"{value!r} is no path")
     return Path(value)
 
 
 def _flag(value: object) -> bool:
-    if value not in (True, False):
+    if type(value).__name__ not in ("bool", "bool_"):  # numpy's too
         raise UsageError(f"{value!r} is neither True nor False")
     return bool(value)
 
 
 def _whole(value: object, least: int | None = None, most: int | None = None) -> int:
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise UsageError(f"{value!r} is no whole number") from None
+    if (number := _index(value)) is None:
+        raise UsageError(f"{value!r} is no whole number")
     if (least is not None and number < least) or (most is not None and number > most):
         raise UsageError(f"{number} is not in the range from {least}" + ("" if most is None else f" to {most}"))
     return number

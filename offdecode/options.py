@@ -415,16 +415,19 @@ class Output:
         help="Print counts by type, version and codec, and rates, to stderr at the end.",
     )  # fmt: skip
 
-    def __post_init__(self) -> None:
-        if self.format is None and self.path is not None and self.path.suffix == ".csv":
-            object.__setattr__(self, "format", "csv")
+    @property
+    def csv(self) -> bool:
+        """Whether it is CSV, by the format or the file's name."""
+        if self.format is not None:
+            return self.format == "csv"
+        return self.path is not None and self.path.suffix == ".csv" and not self.path.is_dir()
 
     @property
     def one_type(self) -> bool:
         """Whether it is CSV or one Parquet file, which have rows of one type."""
         if self.format is not None and self.format != "parquet":
-            return self.format == "csv"
-        return self.path is not None and self.path.suffix == ".parquet" and not self.path.is_dir()
+            return self.csv
+        return self.csv or (self.path is not None and self.path.suffix == ".parquet" and not self.path.is_dir())
 
     @property
     def parquet(self) -> bool:

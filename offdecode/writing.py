@@ -101,7 +101,7 @@ def line_sink(target: Writable, request: Request, output: Output, row_types: tup
         from offdecode.sinks.text.records import RECORD_LISTING
 
         return ListingSink(target, RECORD_LISTING)
-    if output.format != "csv":
+    if not output.csv:
         return JsonLinesSink(target, request.columns, output.timestamps)
     from offdecode.sinks.csv import CsvSink
 
@@ -112,7 +112,8 @@ def line_sink(target: Writable, request: Request, output: Output, row_types: tup
 def csv_row_type(row_types: tuple[str, ...]) -> str:
     """The row type of a CSV. Raises UsageError where that is not one."""
     if len(row_types) != 1:
-        raise UsageError("CSV holds rows of one type: choose it with --type, as --type offset_commit")
+        name = (*row_types, DEFAULT_ROW_TYPE)[0]
+        raise UsageError(f"CSV holds rows of one type: choose it with --type, as --type {name}")
     return row_types[0]
 
 

@@ -6,12 +6,13 @@ import inspect
 import json
 import warnings
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -129,7 +130,10 @@ def test_what_cannot_be_asked_is_said() -> None:
 @pytest.mark.parametrize(("name", "value"), [
     ("as_of", 1.5e12), ("as_of", ["2026-11-23"]), ("as_of_offset", "3"), ("as_of_offset", (0, 2.5)), ("groups", 5),
     ("groups", [b"g"]), ("partitions", "3"), ("with_lag", "no"), ("log_partitions", -1), ("log_partitions", 1 << 31),
-    ("types", [None]), ("topic_ids", 5), ("group_regex", 5), ("group_regex", "("),
+    ("types", [None]), ("topic_ids", 5), ("topic_ids", "a\0"), ("group_regex", 5), ("group_regex", "("),
+    ("group_regex", "a{99999999999}"), ("group_regex", "(" * 3000 + ")" * 3000), ("as_of", True),
+    ("as_of", pd.NaT), ("as_of_offset", b"17"), ("as_of_offset", (0, -1)), ("as_of_offset", {0, 20}),
+    ("with_lag", np.array([1, 2])), ("partitions", [True]),
 ], ids=repr)  # fmt: skip
 def test_values_of_another_kind_are_refused(name: str, value: Any) -> None:
     with pytest.raises(UsageError, match=f"^{name}: "):
@@ -137,10 +141,30 @@ def test_values_of_another_kind_are_refused(name: str, value: Any) -> None:
 
 
 def test_values_may_be_pythons_own() -> None:
-    assert rows(offdecode.decode(LOG, until=date(2026, 11, 24))) == rows(offdecode.decode(LOG, groups=None))
-    assert rows(offdecode.state(LOG, as_of_offset="0:20")) == rows(offdecode.state(LOG, as_of_offset=(0, 20)))
-    for idle in (timedelta(seconds=9), 9000, "9s"):
-        assert rows(offdecode.groups(LOG, idle_for=idle)) == rows(offdecode.groups(LOG, idle_for=np.int64(9000)))
+    times = [row["log_timestamp"] for row in rows(offdecode.decode(LOG))]
+    day = times[0].date()
+    assert rows(offdecode.decode(LOG, until=day)) == []  # midnight, as of a text
+    assert len(rows(offdecode.decode(LOG, since=day))) == len(times)
+    assert rows(offdecode.state(LOG, as_of_offset="0:20")) == rows(offdecode.state(LOG, as_of_offset=[0, 20])) != []
+    ends = [len(rows(offdecode.groups(LOG, idle_for=idle))) for idle in (timedelta(seconds=9), np.int64(9000), "9s")]
+    assert {*ends} == {ends[0]}
+    assert 0 < ends[0] < len(rows(offdecode.groups(LOG)))
+
+
+@pytest.mark.parametrize(("question", "options"), [
+    ("explain", {"since": -(1 << 64)}), ("lag", {"as_of": 1 << 70}), ("lag", {"every": 1 << 70}),
+    ("groups", {"idle_for": timedelta.max}), ("state", {"coordinator": None}), ("decode", {"topic_name": None}),
+], ids=str)  # fmt: skip
+def test_values_at_the_ends_are_taken(question: str, options: dict[str, Any]) -> None:
+    rows(getattr(offdecode, question)(LOG, on_problem=print, **options))
+
+
+def test_a_warning_is_about_the_line_that_asked() -> None:
+    asked: list[Callable[[Answer], object]] = [rows, list, Answer.tables, lambda answer: answer.table("group")]
+    for ask in asked:
+        with pytest.warns(UserWarning, match="is not in the evidence") as warned:
+            ask(offdecode.state(LOG, groups="no such group"))
+        assert {one.filename for one in warned} == {__file__}
 
 
 def test_names_that_are_not_there_are_warned_of() -> None:

@@ -23,9 +23,10 @@ from offdecode.log.inventory import ChunksChecksum
 from offdecode.log.transactions import Place
 from offdecode.logs import frames_from
 from offdecode.model import Chunk, Problem, Vector
+from offdecode.sources.archives import Archive
 from offdecode.sources.codecs import HEAD_BYTES, codec_of
 from offdecode.sources.containers import Containers
-from offdecode.sources.disk_images import raw_disk
+from offdecode.sources.disk_images import DiskImage, raw_disk
 from offdecode.sources.locations import Location
 from offdecode.sources.names import ARCHIVE_NAME, COMPRESSED_SUFFIXES, IMAGE_NAME
 from offdecode.sources.readers import Reader
@@ -92,11 +93,19 @@ def _places(paths: Sequence[Path], report: Report) -> Iterator[Location]:
             raise SourceError(place.text, "is neither a file nor a block device")
         # An image may begin with anything, so its name must say what it is in.
         archive = containers.archive(place) if ARCHIVE_NAME.fullmatch(place.name) else None
-        images = [one for one in archive.members if IMAGE_NAME.fullmatch(one.name)] if archive is not None else []
-        for problem in archive.problems if archive is not None and images else ():
-            report(problem)
-        for image in images or [place]:
+        for image in [place] if archive is None else _images_in(archive, report) or [place]:
             yield _disk(image, containers, report)
+
+
+def _images_in(archive: Archive | DiskImage, report: Report) -> list[Location]:
+    """The images in an archive. Raises SourceError where there are some, and none can be used."""
+    images = [one for one in archive.members if IMAGE_NAME.fullmatch(one.name)]
+    refused = [problem for problem in archive.problems if problem.kind == "unused_member"]
+    if refused and not images:
+        raise SourceError(refused[0].source, refused[0].message)
+    for problem in archive.problems if images else ():
+        report(problem)
+    return images
 
 
 def _disk(place: Location, containers: Containers, report: Report) -> Location:

@@ -62,7 +62,7 @@ def run_tail(request: Request, following: Following, output: Output, *, terminal
         raise UsageError("--rotate is about Parquet parts: give --checkpoint FILE, and -o DIRECTORY --format parquet")
     if following.checkpoint is not None and output.format not in (None, "jsonl", "parquet"):
         raise UsageError("--checkpoint goes on in JSON lines or Parquet: give --format jsonl or parquet")
-    if output.format == "csv":
+    if output.csv and following.checkpoint is None:
         csv_row_type(request.rows.row_types)
     security = Security() if following.command_config is None else read_security(following.command_config)
     saved = None if following.checkpoint is None else load_checkpoint(following.checkpoint)

@@ -32,7 +32,7 @@ class Beside:
 
     def rows(self, committed: Sequence[Row], as_of: int | None, *, timed: bool = True) -> list[Row]:
         """The lag rows of committed offsets at a time, None = where the evidence ends. timed: in time, too."""
-        for one in committed:
+        for one in committed if timed or as_of is not None else ():
             if (log := self._logs.find(one["topic"], one["partition"])) is not None:
                 log.note(one["offset"])
         return [self._row(one, as_of, timed=timed) for one in committed]

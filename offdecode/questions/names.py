@@ -24,9 +24,13 @@ class Missing(NamedTuple):
 
     def words(self, shown: Callable[[str], str] = str) -> str:
         """The same as a sentence. shown: a name as it is to be shown."""
-        found = f"{self.what} {shown(str(self.name))} is not in the evidence"
+
+        def word(name: str | int) -> str:
+            return shown(name) if isinstance(name, str) else str(name)
+
+        found = f"{self.what} {word(self.name)} is not in the evidence"
         if self.nearest:
-            return f"{found}; the nearest: {', '.join(shown(str(name)) for name in self.nearest)}"
+            return f"{found}; the nearest: {', '.join(map(word, self.nearest))}"
         return f"{found}; there {'is 1' if self.others == 1 else f'are {self.others:,}'}, none like it"
 
 

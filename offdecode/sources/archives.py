@@ -321,8 +321,8 @@ def _first(pieces: Iterator[bytes], size: int) -> bytes:
 
 
 def _may_hold_image(head: bytes, size: int) -> bool:
-    """Whether a file of a size begins like an image of a disk, or like a compressed one."""
-    return codec_of(head) is not None or looks_like_image(head, size)
+    """Whether a file of a size begins like an image of a disk, like a compressed one, or like an archive after all."""
+    return codec_of(head) is not None or looks_like_image(head, size) or tar.is_tar(head) or zip.is_zip(head)
 
 
 def read_tar(archive: Archive, codec: Codec | None) -> Archive:

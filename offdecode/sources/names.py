@@ -11,7 +11,7 @@ SEGMENT_SUFFIX = ".log"  # of a compressed one too, before its own
 COMPRESSED_SUFFIXES = (".gz", ".zst", ".lz4", ".xz", ".bz2")
 SEGMENT_NAME = re.compile(rf"(?s).*\.log({'|'.join(map(re.escape, COMPRESSED_SUFFIXES))})?")
 ARCHIVE_SUFFIX = r"(?:tgz|tzst|txz|tbz2?|tar(?:\.\w+)?|zip)"  # without the dot
-ARCHIVE_NAME = re.compile(rf"(?s).+\.{ARCHIVE_SUFFIX}")
+ARCHIVE_NAME = re.compile(rf"(?si).+\.{ARCHIVE_SUFFIX}")
 # An image of a disk, compressed or not.
 IMAGE_NAME = re.compile(rf"(?si).+\.(?:img|raw|dd|qcow2|vmdk|e01)(?:{'|'.join(map(re.escape, COMPRESSED_SUFFIXES))})?")
 # Behind a segment's name: what the broker was about to delete, or what the log cleaner was about to put in place.

@@ -18,7 +18,7 @@ from offdecode.options import OFFSETS_TOPIC
 from offdecode.sources.checkpoints import CHECKPOINT_FILES, Checkpoints, high_watermarks, read_checkpoints
 from offdecode.sources.codecs import HEAD_BYTES, codec_of
 from offdecode.sources.containers import Containers, Live
-from offdecode.sources.locations import Location, listed, local_path
+from offdecode.sources.locations import Location, is_standard_input, listed, local_path
 from offdecode.sources.names import (
     ARCHIVE_NAME,
     CARVED_NOTE,
@@ -104,7 +104,7 @@ class _Search:
     others: set[int] = field(default_factory=set)  # partitions whose directories were passed by
     files: dict[tuple[str, int | None], dict[str, Location]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    passed_over: list[Problem] = field(default_factory=list)
+    passed_over: list[Location] = field(default_factory=list)
     met: int = 0  # segments, those that were met before too
     nested: int = 0  # archives in archives
 
@@ -156,7 +156,13 @@ def find_logs(
             ", ".join(map(path_text, paths)),
             f"there is no log of partition {', '.join(map(str, sorted(missing)))}; there are: {there or 'none'}",
         )
-    return Found(tuple(in_order(_logs(search))), tuple(search.problems), tuple(search.passed_over))
+    named = {search.containers.location(path).key for path in paths if not is_standard_input(path)}
+    passed_over = {one.key: one for one in search.passed_over if one.key not in named}.values()
+    note = "is not looked into: name it as a PATH"
+    return Found(
+        tuple(in_order(_logs(search))), tuple(search.problems),
+        tuple(Problem("passed_over", one.text, note) for one in passed_over),
+    )  # fmt: skip
 
 
 def logs_of_topic(directories: Iterable[Location], topic: str) -> list[PartitionLog]:
@@ -261,8 +267,7 @@ def _add_place(search: _Search, place: Location) -> None:
     if place.is_directory():
         _add_directory(search, place)
         packed = _packed(place)
-        note = "is not looked into: name it as a PATH"
-        search.passed_over += [Problem("passed_over", one.text, note) for one in packed]
+        search.passed_over += packed
         if search.met == before and not search.problems:
             hint = f"; name as a PATH what is packed there: {', '.join(one.name for one in packed)}" if packed else ""
             nothing = _nothing_found(search.topic) + hint

@@ -19,7 +19,7 @@ import pytest
 import offdecode
 from offdecode.questions.check import PartitionCheck
 from offdecode.schemas.placement import partition_for
-from tests.command import run
+from tests.command import COMMAND, ENVIRONMENT, run
 from tests.containers import tar_of, zip_of
 from tests.images import BLOCK_BYTES, delete, ext4, parts_of, strewn
 from tests.segment_builder import BASE_TIME_MS, TRANSACTIONAL, Header, batch, batch_around, commit, marker, record
@@ -319,6 +319,20 @@ def test_images_in_an_archive(form: str, tmp_path: Path) -> None:
     path.write_bytes(tar_of(folder))
     assert run("carve", path, "-o", tmp_path / "again").status == 0
     assert {row["group"] for row in run("decode", tmp_path / "again").rows} == {"notes"}
+
+
+def test_an_image_in_an_archive_that_has_no_room_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "ticket"
+    folder.mkdir()
+    (folder / "disk.img").write_bytes(bytes(3 << 20) + coordinator("g", 0))
+    path = tmp_path / "ticket.tgz"
+    path.write_bytes(gzip.compress(tar_of(folder)))
+    command = [*COMMAND, "carve", str(path), "-o", str(tmp_path / "carved")]
+    done = subprocess.run(
+        command, capture_output=True, check=False, env={**ENVIRONMENT, "OFFDECODE_SPOOL_BYTES": "1000000"}
+    )
+    assert done.returncode == 2
+    assert b"disk.img: a copy of it needs more than 1000000 bytes; OFFDECODE_SPOOL_BYTES sets the limit" in done.stderr
 
 
 # Images made to hurt

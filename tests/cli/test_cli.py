@@ -241,7 +241,14 @@ def test_a_name_that_ends_in_csv_is_csv(tmp_path: Path) -> None:
     assert place.read_bytes() == run("groups", log, "--format", "csv").stdout
     run("groups", log, "-o", place, "--format", "jsonl")
     assert place.read_bytes() == run("groups", log).stdout
-    assert "CSV holds rows of one type" in run("decode", log, "-o", place).words
+    for question in ("decode", "state"):
+        assert "CSV holds rows of one type" in run(question, log, "-o", place).words
+    run("state", log, "-o", place, "--type", "group")
+    assert place.read_bytes() == run("state", log, "--type", "group", "--format", "csv").stdout
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows").rename(tmp_path / "d.csv")
+    assert run("groups", log, "-o", tmp_path / "d.csv").status == 0
+    assert [one.suffix for one in (tmp_path / "d.csv").iterdir()] == [".parquet"]
 
 
 def test_logs_of_two_clusters_are_no_copies(tmp_path: Path) -> None:

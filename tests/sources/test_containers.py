@@ -178,8 +178,22 @@ def test_what_is_packed_in_a_directory_is_not_passed_over_in_silence(tmp_path: P
     done = run("decode", given)
     assert (done.status, done.words) == (0, f"offdecode: {archive}: is not looked into: name it as a PATH")
     assert done.stdout == run("decode", log).stdout
+    (given / "OTHER.ZIP").write_bytes(ARCHIVES["zip"](log))
+    assert run("decode", given).words.count("is not looked into") == 2
+    (given / "OTHER.ZIP").unlink()
+    named = run("groups", given / "broker2", given, archive, given, "--copies-apart")
+    assert "is not looked into" not in named.words
     checked = run("check", given)
     assert (checked.status, f"not used: {archive}: is not looked into" in checked.stdout.decode()) == (1, True)
+
+
+@pytest.mark.parametrize("form", ["tar", "tar.gz", "zip"])
+@pytest.mark.parametrize("inner", ["tar", "zip"])
+def test_an_archive_may_be_named_like_an_image(form: str, inner: str, tmp_path: Path) -> None:
+    files = {"backup.raw": ARCHIVES[inner](CLASSIC / "log")}
+    path = tmp_path / "ticket"
+    path.write_bytes(archive_of(form, files, tmp_path / "files"))
+    assert nameless(rows_of(path)[0]) == nameless(rows_of(CLASSIC / "log")[0])
 
 
 def test_archives_are_looked_into_so_deep(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ class Verdict:
             found = ((words, self._loading[loading]) for loading, words in _WOULD.items())
             told = ", ".join(f"{words} {_counted(records, 'record')}" for words, records in found if records)
             style = Style.WARNING if told else Style.PLAIN
-            yield Styled(f"  Kafka {self._broker} would {told or 'read every record'}", style)
+            yield Styled(f"  Kafka {self._broker} would {told or 'read every record that is here'}", style)
 
 
 def _counted(count: int, what: str) -> str:
