@@ -30,7 +30,7 @@ from offdecode.log.transactions import undecided
 from offdecode.logs import NOT_OFFSETS, Copies, iter_log, offset_map
 from offdecode.model import Coverage, DecodedChunk, Mask, Problem, Vector
 from offdecode.options import Filter, Source
-from offdecode.request import Report, Request, Stats
+from offdecode.request import Meter, Report, Request, Stats, unmetered
 from offdecode.sources.checkpoints import broker_id, cluster_id
 from offdecode.sources.exported import can_reread, export_name, exported_bytes, head_of, iter_lines
 from offdecode.sources.leftovers import leftover_logs
@@ -45,6 +45,7 @@ from offdecode.sources.segments import (
     in_order,
     missing_partitions,
 )
+from offdecode.sources.spool import watched
 from offdecode.sources.standard_input import standard_input_is
 from offdecode.sources.topic_ids import data_directory_names, named_in_file
 
@@ -253,8 +254,16 @@ def touches_evidence(target: Path, paths: tuple[Path, ...]) -> bool:
     return False
 
 
-def open_evidence(request: Request) -> Evidence:
-    """Find the logs of a request. Nothing is decoded. Raises UsageError for exports among what is none."""
+def open_evidence(request: Request, meter: Meter = unmetered) -> Evidence:
+    """Find the logs of a request. Nothing is decoded. Raises UsageError for exports among what is none.
+
+    meter: is told of bytes that are fetched or unpacked for it.
+    """
+    with watched(lambda size: meter(size, 0)):
+        return _opened(request)
+
+
+def _opened(request: Request) -> Evidence:
     paths = request.source.paths
     if request.source.input_format == "records-jsonl" or (paths and all(is_export(head_of(path)) for path in paths)):
         return ExportedEvidence(request.source)

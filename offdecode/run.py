@@ -48,18 +48,20 @@ def _keep_freed_memory() -> None:
 class Run:
     """A request whose logs are found, unless evidence is given.
 
-    Problems are reported as they are met, and counted in stats by who reports. meter: is told of what is read. Raises
-    SourceError, when rows are read, where the paths lead to nothing that is an offsets log.
+    Problems are reported as they are met, and counted in stats by who reports. meter: is told of what is read; opening:
+    of what is fetched or unpacked before. Raises SourceError, when rows are read, where the paths lead to nothing that
+    is an offsets log.
     """
 
     def __init__(
-        self, request: Request, report: Report, stats: Stats | None = None, evidence: Evidence | None = None
-    ) -> None:
+        self, request: Request, report: Report, stats: Stats | None = None, evidence: Evidence | None = None,
+        opening: Meter = unmetered,
+    ) -> None:  # fmt: skip
         _keep_freed_memory()
         self.request = request
         self.report = report
         self.stats = Stats() if stats is None else stats
-        self.evidence = open_evidence(request) if evidence is None else evidence
+        self.evidence = open_evidence(request, opening) if evidence is None else evidence
         self.meter: Meter = unmetered
         if self.evidence.merged:
             self.request = replace(request, columns=replace(request.columns, copies=True))

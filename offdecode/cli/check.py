@@ -25,7 +25,7 @@ def command(source: Source, asked: CheckOptions, output: Output, as_json: bool) 
     import orjson
 
     from offdecode.cli import DAMAGED
-    from offdecode.cli.run import progress
+    from offdecode.cli.run import copying, progress
     from offdecode.per_log import of_each_log
     from offdecode.questions.check import check
     from offdecode.request import Request
@@ -36,7 +36,8 @@ def command(source: Source, asked: CheckOptions, output: Output, as_json: bool) 
     if sys.stdout is None:
         raise UsageError("standard output is closed")
     verdict = Verdict(asked.for_broker)
-    run = Run(Request(source), lambda problem: None)
+    with copying() as opening:
+        run = Run(Request(source), lambda problem: None, opening=opening)
     with progress(run.evidence.size) as run.meter, fitted_to(sys.stdout):
         for found in check(run, asked, partial(of_each_log, jobs=output.jobs)):
             row = found.as_dict()

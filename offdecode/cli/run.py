@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
@@ -61,7 +61,8 @@ def _run(
     keep_off_the_evidence(request.source.paths, output)
     stats = Stats()
     with problem_stream(output) as problems:
-        run = Run(request, ProblemLines(problems, stats, output.strict), stats)
+        with copying() as opening:
+            run = Run(request, ProblemLines(problems, stats, output.strict), stats, opening=opening)
         with progress(run.evidence.size * readings(run)) as run.meter, for_a_person(output):
             write(run, problems)
     for problem in run.evidence.missing:
@@ -111,14 +112,29 @@ def _place_words(missing: Missing, run: Run) -> str:
 
 
 @contextmanager
+def copying() -> Iterator[Meter]:
+    """How much of a cluster is fetched, or of an archive unpacked, on a terminal, where that takes its time.
+
+    Nobody knows of how much.
+    """
+    if not sys.stderr.isatty():
+        yield unmetered
+        return
+    with _bar(desc="copied", delay=1) as bar:
+
+        def advance(read: int, rows: int) -> None:
+            bar.update(read)
+
+        yield advance
+
+
+@contextmanager
 def progress(size: int | None, what: str = "rows") -> Iterator[Meter]:
     """A progress bar on a terminal: bytes of the evidence, rows or what else is counted, rate, time left."""
     if not sys.stderr.isatty():
         yield unmetered
         return
-    from tqdm import tqdm
-
-    with tqdm(total=size, unit="B", unit_scale=True, unit_divisor=1024, leave=False, file=sys.stderr) as bar:
+    with _bar(total=size) as bar:
         total = 0
 
         def advance(read: int, rows: int) -> None:
@@ -129,6 +145,12 @@ def progress(size: int | None, what: str = "rows") -> Iterator[Meter]:
             bar.update(read)
 
         yield advance
+
+
+def _bar(**options: Any) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(unit="B", unit_scale=True, unit_divisor=1024, leave=False, file=sys.stderr, **options)
 
 
 def print_stats(stats: Stats, seconds: float) -> None:

@@ -6,6 +6,8 @@ import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 from offdecode.errors import SourceError
@@ -16,6 +18,19 @@ LIMIT_VARIABLE = "OFFDECODE_SPOOL_BYTES"
 _DEFAULT_LIMIT = 64 << 30
 _LEFT_FREE = 256 << 20  # bytes of its file system that are never taken
 _LOOK_EACH = 16 << 20
+
+
+_TOLD: list[Callable[[int], None]] = []  # who is told of the bytes that are written to any spool
+
+
+@contextmanager
+def watched(tell: Callable[[int], None]) -> Iterator[None]:
+    """Within, somebody is told how many bytes are copied to spools: to fetch or unpack much takes its time."""
+    _TOLD.append(tell)
+    try:
+        yield
+    finally:
+        _TOLD.remove(tell)
 
 
 class Spool:
@@ -38,6 +53,8 @@ class Spool:
                 written = write_at(self.descriptor, view, self.end)
                 self.end += written
                 view = view[written:]
+            for tell in _TOLD:
+                tell(len(data))
         except OSError as error:
             reason = f"cannot be copied to {tempfile.gettempdir()}: {error.strerror}"
             raise SourceError(source, reason) from None

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from offdecode.cli import cli
 from offdecode.request import Meter
 from tests.command import CLASSIC
+from tests.containers import ARCHIVES
 from tests.terminals import on_terminal
 from tests.truth import FIXTURES
 
@@ -82,6 +83,26 @@ def test_a_bar_goes_through_copies(words: str, bars: list[list[int]], tmp_path: 
     ((length, *steps),) = bars
     assert length == 2 * sum(path.stat().st_size for path in log.rglob("*.log"))
     assert abs(steps[-1] - length) <= len(steps)
+
+
+@pytest.mark.parametrize("words", ["decode", "check", "report"])
+def test_what_is_unpacked_is_counted(
+    words: str, bars: list[list[int]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    copied: list[int] = []
+
+    @contextmanager
+    def recorded() -> Iterator[Meter]:
+        yield lambda read, rows: copied.append(read)
+
+    monkeypatch.setattr("offdecode.cli.run.copying", recorded)
+    monkeypatch.setattr("offdecode.cli.check.copying", recorded, raising=False)
+    archive = tmp_path / "broker.tgz"
+    archive.write_bytes(ARCHIVES["tar.gz"](CLASSIC / "log"))
+    ended(words, tmp_path, archive)
+    assert sum(copied) >= sum(path.stat().st_size for path in (CLASSIC / "log").rglob("*.log"))
+    assert len(copied) > 1
+    assert len(bars) == 1
 
 
 @pytest.mark.parametrize("words", ["decode", "check", "report"])
