@@ -55,8 +55,7 @@ class Containers:
             return self._known(("live", url), lambda: live(url, self._topic))
         from offdecode.sources.remote import remote_location  # most runs need none of what it imports
 
-        remote = remote_location(path.as_posix())
-        return LocalLocation(path) if remote is None else self._known(("remote", str(path)), lambda: remote)
+        return self._known(("remote", str(path)), lambda: remote_location(path.as_posix()))
 
     def _standard_input(self) -> Location:
         from offdecode.sources.standard_input import StandardInput

@@ -20,7 +20,7 @@ from offdecode.sources.readers import FileReader, Reader
 from offdecode.system import open_to_read
 
 Complain = Callable[["Location", OSError], None]
-_URL = re.compile(r"[a-z0-9]{2,}:/")  # one letter and a colon are a drive
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+]+:/")  # one letter and a colon are a drive
 LIVE_URL = "kafka:/+"
 _LIVE_SECRETS = re.compile(r"(?<=/).*@|[?].*", re.DOTALL)
 
@@ -41,7 +41,7 @@ def is_live(path: Path) -> bool:
 
 
 def live_text(url: str) -> str:
-    """A URL of a running cluster, or what is meant for one, without what may be secret."""
+    """A URL of a running cluster, or what is meant for a URL, without what may be secret."""
     return _LIVE_SECRETS.sub("", url)
 
 

@@ -10,6 +10,8 @@ import errno
 import logging
 import os
 import re
+import socket
+import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +20,7 @@ from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from offdecode.errors import SourceError
-from offdecode.sources.locations import Location
+from offdecode.sources.locations import Location, live_text
 from offdecode.sources.readers import Reader
 from offdecode.sources.small_files import SmallFiles
 from offdecode.sources.spool import Spool, SpoolReader
@@ -30,7 +32,7 @@ _EXTRAS = {
     "sftp": "sftp", "hdfs": "remote", "http": "remote", "https": "remote",
 }  # fmt: skip
 _LOGGERS = ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "paramiko", "s3fs")
-_URL = re.compile(rf"(?P<scheme>{'|'.join(_EXTRAS)}):/+(?P<rest>.*)", re.S)
+_URL = re.compile(rf"(?P<scheme>{'|'.join(_EXTRAS)}):/+(?P<rest>.*)", re.S | re.I)
 _BLOCK_BYTES = 2 << 20
 _BLOCKS_AHEAD = 8  # and as many requests at once: 16 MiB
 _SMALL_BYTES = 4096
@@ -40,13 +42,21 @@ _STALLED_SECONDS = 30
 _MOST_CACHED = 4096
 for _name in _LOGGERS:  # what nobody listens to is not for standard error, where problems are
     logging.getLogger(_name).addHandler(logging.NullHandler())
+# What may stand behind a client's own error.
+_REASONS = (
+    (socket.gaierror, "there is no host of this name"), (ConnectionRefusedError, "the connection is refused"),
+    (ssl.SSLCertVerificationError, "its certificate is not trusted"), (TimeoutError, "nothing comes in time"),
+)  # fmt: skip
 _FINAL = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
-def remote_location(text: str) -> RemoteLocation | None:
-    """The location that a URL names; None for other text. A Path has lost one of the two slashes."""
+def remote_location(text: str) -> RemoteLocation:
+    """The location that a URL names. A Path has lost one of the two slashes. Raises SourceError for other URLs."""
     match = _URL.fullmatch(text)
-    return RemoteLocation(f"{match['scheme']}://{match['rest']}") if match else None
+    if match is None:
+        reason = f"such URLs are not read; those are that begin with {', '.join(sorted(_EXTRAS))}, file or kafka"
+        raise SourceError(live_text(text), reason)
+    return RemoteLocation(f"{match['scheme'].lower()}://{match['rest']}")
 
 
 class RemoteLocation(Location):
@@ -212,10 +222,22 @@ class RemoteLocation(Location):
                 if isinstance(error, _FINAL) or getattr(error, "status", 0) in (404, 410):
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
                 if attempt == _ATTEMPTS:
-                    raise OSError(errno.EIO, f"{type(error).__name__} after {_ATTEMPTS} attempts") from None
+                    raise OSError(errno.EIO, f"{_words(error)} after {_ATTEMPTS} attempts") from None
                 _filesystem.cache_clear()  # a connection may be dead
                 time.sleep(_FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
         raise AssertionError
+
+
+def _words(error: BaseException) -> str:
+    """What is wrong. The text of an error may hold what is secret."""
+    behind: BaseException | None = error
+    while behind is not None:
+        for kind, words in _REASONS:
+            if isinstance(behind, kind):
+                return words
+        behind = behind.__cause__ or behind.__context__
+    name = type(error).__name__
+    return "there are no credentials for it" if "Credentials" in name else name
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -176,8 +176,17 @@ def test_what_is_not_there(served: tuple[str, Path, type[Handler]]) -> None:
     with pytest.raises(SourceError, match="there is no such file") as missing:
         rows_of(Path(f"{url.replace('://', '://user:password@')}/nothing?token=secret"))
     assert str(missing.value) == f"{url}/nothing: there is no such file or directory"
-    with pytest.raises(SourceError, match=r"cannot be read: Client.* after 4 attempts"):
+    with pytest.raises(SourceError, match=r"cannot be read: the connection is refused after 4 attempts"):
         rows_of(Path("http://127.0.0.1:1/a.log"))
+    with pytest.raises(SourceError, match=r"cannot be read: there is no host of this name after 4 attempts"):
+        rows_of(Path("http://no-such-host.invalid/a.log"))
+
+
+def test_a_url_that_nobody_reads() -> None:
+    with pytest.raises(SourceError) as refused:
+        rows_of(Path("ftp://me:secret@host/a.log?signature=secret"))
+    assert str(refused.value).startswith("ftp:/host/a.log: such URLs are not read; those are that begin with abfs, ")
+    assert "secret" not in str(refused.value)
 
 
 def test_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
