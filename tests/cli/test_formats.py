@@ -148,6 +148,15 @@ def test_a_table_of_a_choice(words: str, asked: Asked) -> None:
     assert bool(rows) != ("nosuch" in words) or "decode" in words  # markers pass the filters on keys
 
 
+def test_a_table_of_commits_says_who_held_the_partition() -> None:
+    words = ("decode", CLASSIC / "log", "--with-generation", "--type", "offset_commit")
+    owners = [row["owner"] for row in run(*words).rows]
+    lines = run(*words, "--format", "table").stdout.decode().splitlines()[1:]
+    told = [None if owner is None else owner["member_id"] for owner in owners]
+    assert [line.partition(" owner=")[2] or None for line in lines] == told
+    assert len({*told}) > 2
+
+
 def test_csv_of_names_that_want_to_be_more(tmp_path: Path) -> None:
     names = [
         "=cmd|' /C calc'!A0",

@@ -34,6 +34,8 @@ def _values(row: Row) -> str:
         words.append(f"{name_words(row['topic'])} {row['partition']}{offset}")
         told = told.union(_COMMIT)
     words += [f"{name}={_word(name, value)}" for name, value in row.items() if name not in told and _says(row, value)]
+    if (owner := row.get("owner")) is not None:
+        words.append(f"owner={name_words(owner['member_id'])}")
     return " ".join(words)
 
 
