@@ -96,10 +96,10 @@ class JsonLinesSink(LineSink):
         """Add the JSON text of each value, "null" for null. What is nested is joined with what is around it."""
         if array.null_count == len(array):
             pieces.add("null")
-        elif column.kind is Kind.TEXT and not array.null_count and not _may_need_escape(array):
-            pieces.add('"')
-            pieces.add(array)
-            pieces.add('"')
+        elif column.kind is Kind.TEXT:
+            self._add_text(pieces, array)
+        elif column.kind is Kind.CATEGORY and len(array.dictionary) * _ROWS_PER_TEXT > len(array):
+            self._add_text(pieces, array.cast(pa.string()))
         elif column.kind not in _NESTED:
             pieces.add(self._plain(column, array))
         elif not array.null_count:
@@ -108,6 +108,16 @@ class JsonLinesSink(LineSink):
             inner = Pieces(len(array))
             self._add_nested(inner, column, array)
             pieces.add(pc.if_else(array.is_valid(), inner.joined(), "null"))
+
+    def _add_text(self, pieces: Pieces, array: pa.Array) -> None:
+        """Add each text as a JSON string; most need nothing but quotes, which are joined with what is around them."""
+        if array.null_count or _may_need_escape(array):
+            quoted = _quote(array)
+            pieces.add(quoted.fill_null("null") if quoted.null_count else quoted)
+            return
+        pieces.add('"')
+        pieces.add(array)
+        pieces.add('"')
 
     def _add_nested(self, pieces: Pieces, column: Column, array: pa.Array) -> None:
         """Add the text of lists and structs; that of nulls is not to be looked at."""
@@ -126,10 +136,8 @@ class JsonLinesSink(LineSink):
     def _plain(self, column: Column, array: pa.Array) -> Piece:
         """The JSON text of each value that is not nested, "null" for null."""
         match column.kind:
-            case Kind.CATEGORY if len(array.dictionary) * _ROWS_PER_TEXT <= len(array):
-                return _coded(array.indices, _quote(array.dictionary))
             case Kind.CATEGORY:
-                text = _quote(array.cast(pa.string()))
+                return _coded(array.indices, _quote(array.dictionary))
             case Kind.INT32 | Kind.BOOL:
                 encoded = array.dictionary_encode()
                 return _coded(encoded.indices, encoded.dictionary.cast(pa.string()))
@@ -139,8 +147,6 @@ class JsonLinesSink(LineSink):
                 return _numbers(array.cast(pa.int64()), self._time_text)
             case Kind.DOUBLE:
                 text = array.cast(pa.string())
-            case Kind.TEXT:
-                text = _quote(array)
             case _:
                 text = array
         return text.fill_null("null") if text.null_count else text
