@@ -1,6 +1,7 @@
 """Frames of one log to the map of its offsets: which of them the evidence holds whole, and which not, and why.
 
-This is the one place that judges a hole. VERDICTS is the table of it, which the reference pages show.
+This is the one place that judges a hole in a log; what one copy of it lacks beside others is judged where copies are
+read. VERDICTS is the table of it, which the reference pages show.
 """
 
 from __future__ import annotations
