@@ -463,6 +463,8 @@ def _groups(path: Paths, options: dict[str, Any], *groups: type) -> list[Any]:
 
 def _each(path: Paths) -> tuple[Path, ...]:
     """The path, or each of several."""
+    if path is None:
+        raise UsageError("the path is None")
     return tuple(Path(item) for item in ((path,) if isinstance(path, (str, os.PathLike)) else path))
 
 
@@ -479,7 +481,7 @@ def _warn(problem: Problem) -> None:
 
 def _callers_level() -> int:
     """The level of a warning that is about what the user's own code asked for."""
-    frame, level, package = sys._getframe(1), 1, os.path.dirname(__file__)
+    frame, level, package = sys._getframe(1), 1, os.path.dirname(__file__) + os.sep
     while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
         frame, level = frame.f_back, level + 1
     return level

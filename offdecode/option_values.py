@@ -85,7 +85,10 @@ def milliseconds(value: object) -> int:
 
 def _index(value: object) -> int | None:
     """A whole number, None for anything else: True is none."""
-    return operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else None
+    try:
+        return None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
 
 
 def _no_time(value: object) -> UsageError:
@@ -151,9 +154,10 @@ def _text(value: object) -> str:
 
 
 def _path(value: object) -> Path:
-    if not isinstance(value, (str, os.PathLike)) or "\0" in os.fspath(value):
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(text, str) or "\0" in text:
         raise UsageError(f"{value!r} is no path")
-    return Path(value)
+    return Path(text)
 
 
 def _flag(value: object) -> bool:

@@ -133,6 +133,7 @@ def test_what_cannot_be_asked_is_said() -> None:
     ("types", [None]), ("topic_ids", 5), ("topic_ids", "a\0"), ("group_regex", 5), ("group_regex", "("),
     ("group_regex", "a{99999999999}"), ("group_regex", "(" * 3000 + ")" * 3000), ("as_of", True),
     ("as_of", pd.NaT), ("as_of_offset", b"17"), ("as_of_offset", (0, -1)), ("as_of_offset", {0, 20}),
+    ("as_of", np.array(["2024-01-01"], dtype="datetime64[ms]")), ("partitions", [np.array(1.5)]),
     ("with_lag", np.array([1, 2])), ("partitions", [True]),
 ], ids=repr)  # fmt: skip
 def test_values_of_another_kind_are_refused(name: str, value: Any) -> None:

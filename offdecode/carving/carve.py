@@ -98,13 +98,11 @@ def _places(paths: Sequence[Path], report: Report) -> Iterator[Location]:
 
 
 def _images_in(archive: Archive | DiskImage, report: Report) -> list[Location]:
-    """The images in an archive. Raises SourceError where there are some, and none can be used."""
+    """The images in an archive. What is wrong is told where there are some, be it that they cannot be used."""
     images = [one for one in archive.members if IMAGE_NAME.fullmatch(one.name)]
-    refused = [problem for problem in archive.problems if problem.kind == "unused_member"]
-    if refused and not images:
-        raise SourceError(refused[0].source, refused[0].message)
-    for problem in archive.problems if images else ():
-        report(problem)
+    if images or any(IMAGE_NAME.fullmatch(problem.source) for problem in archive.problems):
+        for problem in archive.problems:
+            report(problem)
     return images
 
 

@@ -60,9 +60,9 @@ def run_tail(request: Request, following: Following, output: Output, *, terminal
     start = time.monotonic()
     if following.rotate is not None and not (output.parquet and following.checkpoint):
         raise UsageError("--rotate is about Parquet parts: give --checkpoint FILE, and -o DIRECTORY --format parquet")
-    if following.checkpoint is not None and output.format not in (None, "jsonl", "parquet"):
+    if following.checkpoint is not None and (output.csv or output.format not in (None, "jsonl", "parquet")):
         raise UsageError("--checkpoint goes on in JSON lines or Parquet: give --format jsonl or parquet")
-    if output.csv and following.checkpoint is None:
+    if output.csv:
         csv_row_type(request.rows.row_types)
     security = Security() if following.command_config is None else read_security(following.command_config)
     saved = None if following.checkpoint is None else load_checkpoint(following.checkpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import Field, dataclass, replace
 from functools import wraps
@@ -20,6 +21,7 @@ from offdecode.options import (
     StateOptions,
     options_of,
 )
+from offdecode.sinks.files import open_already
 
 Command = Callable[..., Any]
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]
@@ -50,12 +52,23 @@ class Parsed(ParamType[T]):
             self.fail(str(error), param, ctx)
 
 
+def _is_inherited(descriptor: int) -> bool:
+    """Whether who began the process has opened it; what Python opens is not inherited."""
+    try:
+        return os.get_inheritable(descriptor)
+    except OSError:
+        return False
+
+
 class FilePath(click.Path):
     """A file. `-o -` is standard output, as without -o; an empty name, as of a variable that is not set, is none."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not str(value):
             self.fail("an empty name is no file", param, ctx)
+        number = open_already(Path(value))
+        if number is not None and not _is_inherited(number):
+            self.fail(f"{value}: nothing is open there", param, ctx)
         is_output = param is not None and "--output" in param.opts
         return None if is_output and str(value) in ("-", "/dev/stdout") else super().convert(value, param, ctx)
 

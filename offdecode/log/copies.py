@@ -49,6 +49,7 @@ def merged_from(copies: Sequence[Copy], preferred: int, place: Place) -> Iterato
                     reading.load()
             if not any(reading.problems for reading in readings):
                 continue
+        readings[preferred].load_behind()
         ended = not taken and all(reading.ended and not reading.pieces for reading in readings)
         frames = merge.window(taken, readings, ended=ended)
         if frames is not None:

@@ -144,6 +144,11 @@ class Reading:
                 return int(piece.frames.leader_epoch[piece.used + int(rest[0])])
         return None
 
+    def load_behind(self) -> None:
+        """Load on until the leader epoch behind what is used is known, or there is none."""
+        while self.next_epoch() is None and not self.ended:
+            self.load()
+
     def across(self, bound: int) -> int:
         """The bound, lowered so that no batch lies across it."""
         for piece in self.pieces:

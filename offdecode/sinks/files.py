@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from collections.abc import Iterator
@@ -12,7 +11,10 @@ from typing import BinaryIO
 
 from offdecode.errors import UsageError
 
-_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(?P<number>\d{1,9})|/dev/(?P<name>stdout|stderr)")
+_DESCRIPTOR = re.compile(
+    r"/(?:dev|proc/(?P<process>self|thread-self|\d{1,9}))/fd/(?P<number>\d{1,9})|/dev/(?P<name>stdout|stderr)"
+)
+_MOST_LINKS = 40
 _STANDARD = {"stdout": 1, "stderr": 2}
 
 
@@ -28,7 +30,7 @@ class CompleteFile:
         try:
             if self.path.is_dir():
                 raise UsageError(f"{path}: is a directory")
-            if (path.exists() and not path.is_file()) or _DESCRIPTOR.fullmatch(str(path)):
+            if (path.exists() and not path.is_file()) or open_already(path) is not None:
                 self._partial = None
             self.stream: BinaryIO = open_to_write(path) if self._partial is None else self._partial.open("wb")
         except OSError as error:
@@ -53,18 +55,34 @@ class CompleteFile:
             self._partial.unlink(missing_ok=True)
 
 
+def open_already(path: Path) -> int | None:
+    """The file descriptor of this process that a path names, or the link that it is; None where it names none."""
+    text = str(path)
+    for _ in range(_MOST_LINKS):
+        match = _DESCRIPTOR.fullmatch(text)
+        if match is not None and match["process"] in (None, "self", "thread-self", str(os.getpid())):
+            return int(match["number"]) if match["number"] else _STANDARD[match["name"]]
+        if not os.path.islink(text):
+            break
+        text = os.path.normpath(os.path.join(os.path.dirname(text), os.readlink(text)))
+    return None
+
+
 def open_to_write(path: Path, buffering: int = -1) -> BinaryIO:
-    """A file or device, or what the process was given open (/dev/fd/3), which is written on where it is.
+    """A file or device, or what the process has open (/dev/fd/3), which is written on where it is.
 
     OSError where that cannot be.
     """
-    match = _DESCRIPTOR.fullmatch(str(path))
-    if match is None:
+    number = open_already(path)
+    if number is None:
         return path.open("wb", buffering)
-    number = int(match["number"]) if match["number"] else _STANDARD[match["name"]]
-    if not os.get_inheritable(number):  # this process has opened it itself, for something else
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-    return open(os.dup(number), "wb", buffering)
+    copy = os.dup(number)
+    try:
+        os.write(copy, b"")
+    except OSError:
+        os.close(copy)
+        raise
+    return open(copy, "wb", buffering)
 
 
 @contextmanager

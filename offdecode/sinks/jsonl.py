@@ -137,7 +137,7 @@ class JsonLinesSink(LineSink):
         """The JSON text of each value that is not nested, "null" for null."""
         match column.kind:
             case Kind.CATEGORY:
-                return _coded(array.indices, _quote(array.dictionary))
+                return _coded(array.indices, _quote(array.dictionary).fill_null("null"))
             case Kind.INT32 | Kind.BOOL:
                 encoded = array.dictionary_encode()
                 return _coded(encoded.indices, encoded.dictionary.cast(pa.string()))

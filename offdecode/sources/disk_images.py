@@ -347,7 +347,5 @@ def _telling(damaged: Callable[[str], None] | None = None) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    words = re.sub(
-        r":? *\[?<[^<>]* at 0x[0-9a-f]+>\]?", "", f"{type(error).__name__} {error}"
-    )
+    words = re.sub(r":? *\[?<[^<>]* at 0x[0-9a-f]+>\]?", "", f"{type(error).__name__} {error}")
     return words.strip().replace("\n", " ")[:200]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # aiokafka is an extra
 
 Partition = tuple[str, int]  # topic, partition
 
-_URL = re.compile(rf"{LIVE_URL}(?P<servers>[^/?]+)/?(?:\?command-config=(?P<config>.+))?", re.DOTALL)
+_URL = re.compile(rf"{LIVE_URL}(?P<servers>[^/?]+)/?(?:\?command-config=(?P<config>.+))?", re.DOTALL | re.I)
 _PATIENCE_SECONDS = 60  # without a byte from a broker
 
 

@@ -37,7 +37,7 @@ def is_url(path: Path) -> bool:
 
 def is_live(path: Path) -> bool:
     """Whether a path names a running cluster."""
-    return is_url(path) and re.match(LIVE_URL, path.as_posix()) is not None
+    return is_url(path) and re.match(LIVE_URL, path.as_posix(), re.I) is not None
 
 
 def live_text(url: str) -> str:
@@ -52,7 +52,7 @@ def local_path(path: Path) -> Path | None:
     if not is_url(path):
         return path
     text = path.as_posix()
-    if not text.startswith("file:/"):
+    if not text.lower().startswith("file:/"):
         return None
     from urllib.request import url2pathname  # takes long to import
 

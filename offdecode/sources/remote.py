@@ -54,7 +54,8 @@ def remote_location(text: str) -> RemoteLocation:
     """The location that a URL names. A Path has lost one of the two slashes. Raises SourceError for other URLs."""
     match = _URL.fullmatch(text)
     if match is None:
-        reason = f"such URLs are not read; those are that begin with {', '.join(sorted(_EXTRAS))}, file or kafka"
+        kinds = f"{', '.join(sorted(_EXTRAS))}, file or kafka"
+        reason = f"there is no such file, and no such URL is read; those are that begin with {kinds}"
         raise SourceError(live_text(text), reason)
     return RemoteLocation(f"{match['scheme'].lower()}://{match['rest']}")
 
@@ -230,14 +231,16 @@ class RemoteLocation(Location):
 
 def _words(error: BaseException) -> str:
     """What is wrong. The text of an error may hold what is secret."""
+    name = type(error).__name__
+    if "Credential" in name:
+        return "there are no credentials for it"
     behind: BaseException | None = error
     while behind is not None:
         for kind, words in _REASONS:
             if isinstance(behind, kind):
                 return words
-        behind = behind.__cause__ or behind.__context__
-    name = type(error).__name__
-    return "there are no credentials for it" if "Credentials" in name else name
+        behind = behind.__cause__ or (None if behind.__suppress_context__ else behind.__context__)
+    return name
 
 
 def _cause(error: BaseException) -> BaseException:

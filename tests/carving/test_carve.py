@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import random
 import shutil
 import struct
 import subprocess
+import tarfile
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -332,7 +334,22 @@ def test_an_image_in_an_archive_that_has_no_room_is_told(tmp_path: Path) -> None
         command, capture_output=True, check=False, env={**ENVIRONMENT, "OFFDECODE_SPOOL_BYTES": "1000000"}
     )
     assert done.returncode == 2
-    assert b"disk.img: a copy of it needs more than 1000000 bytes; OFFDECODE_SPOOL_BYTES sets the limit" in done.stderr
+    problem = json.loads(done.stderr.splitlines()[0])
+    assert problem["source"] == f"{path}!/data/disk.img"
+    assert problem["message"] == "a copy of it needs more than 1000000 bytes; OFFDECODE_SPOOL_BYTES sets the limit"
+
+
+def test_what_cannot_be_used_of_an_archive_keeps_nothing_from_being_carved(tmp_path: Path) -> None:
+    path = tmp_path / "ticket.tar"
+    with tarfile.open(path, "w") as archive:
+        data = tarfile.TarInfo("disk.bin")
+        data.size = len(coordinator("g", 0))
+        archive.addfile(data, io.BytesIO(coordinator("g", 0)))
+        link = tarfile.TarInfo("other.log")
+        link.type, link.linkname = tarfile.SYMTYPE, "disk.bin"
+        archive.addfile(link)
+    assert run("carve", path, "-o", tmp_path / "carved").status == 0
+    assert {row["group"] for row in run("decode", tmp_path / "carved").rows} == {"g"}
 
 
 # Images made to hurt

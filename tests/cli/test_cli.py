@@ -220,19 +220,22 @@ def test_rows_go_to_what_a_process_has_open(place: str) -> None:
     assert run(*words, "-o", place).stdout == run(*words).stdout
 
 
-@pytest.mark.parametrize("place", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/dev/fd/3"])
+@pytest.mark.parametrize("place", ["/dev/stdout", "/dev/fd/1", "/proc/thread-self/fd/1", "/dev/fd/3", "link"])
 def test_what_the_shell_has_open_is_written_on(place: str, tmp_path: Path) -> None:
     groups = f"{' '.join(COMMAND)} groups {SETS['classic'].log}"
+    (tmp_path / "link").symlink_to("/dev/stdout")
     script = f"{{ echo one; {groups} -o {place}; echo two; }} > found 3>&1"
     subprocess.run(["sh", "-c", script], cwd=tmp_path, env=ENVIRONMENT, check=True, timeout=SECONDS)
     assert (tmp_path / "found").read_bytes() == b"one\n" + run("groups", SETS["classic"].log).stdout + b"two\n"
-    assert [one.name for one in tmp_path.iterdir()] == ["found"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["found", "link"]
 
 
 def test_what_is_open_for_something_else_is_not_written_to() -> None:
     for number in range(3, 12):
         done = run("groups", SETS["classic"].log, "-o", f"/dev/fd/{number}")
-        assert (done.status, done.words) == (2, f"offdecode: /dev/fd/{number}: cannot be written: Bad file descriptor")
+        assert (done.status, f"/dev/fd/{number}: nothing is open there" in done.words) == (2, True)
+    done = run("groups", SETS["classic"].log, "-o", "/dev/fd/0")
+    assert (done.status, done.words) == (2, "offdecode: /dev/fd/0: cannot be written: Bad file descriptor")
 
 
 def test_a_name_that_ends_in_csv_is_csv(tmp_path: Path) -> None:
@@ -245,6 +248,8 @@ def test_a_name_that_ends_in_csv_is_csv(tmp_path: Path) -> None:
         assert "CSV holds rows of one type" in run(question, log, "-o", place).words
     run("state", log, "-o", place, "--type", "group")
     assert place.read_bytes() == run("state", log, "--type", "group", "--format", "csv").stdout
+    tail = ("tail", "--bootstrap-server", "127.0.0.1:1", "--type", "offset_commit", "-o", place)
+    assert "--checkpoint goes on in JSON lines" in run(*tail, "--checkpoint", tmp_path / "checkpoint").words
     (tmp_path / "rows").mkdir()
     (tmp_path / "rows").rename(tmp_path / "d.csv")
     assert run("groups", log, "-o", tmp_path / "d.csv").status == 0

@@ -167,6 +167,32 @@ def test_what_the_lost_branch_reached_is_not_missing_from_the_other(mark: int, t
             assert f"offsets 13 to {end - 1} are missing" in rows_of(*paths)[1][-1].message
 
 
+@pytest.mark.parametrize("chunk_bytes", [100, 300, 0])
+@pytest.mark.parametrize("rolls_at", [None, 14, 16])
+def test_the_branch_that_stood_does_not_depend_on_where_its_files_and_chunks_end(
+    rolls_at: int | None, chunk_bytes: int, tmp_path: Path
+) -> None:
+    """The copy that stood comes to epoch 2 in another segment; epoch 1 was elected meanwhile, and lost."""
+    shared = [in_epoch(commits(0, 5), 0), in_epoch(commits(5, 5), 0)]
+    stood = {10: in_epoch(commits(10, 4, "kept"), 0), 14: in_epoch(commits(14, 2, "kept"), 0),
+             16: in_epoch(commits(16, 1, "kept"), 2)}  # fmt: skip
+    first = [data for base, data in stood.items() if rolls_at is None or base < rolls_at]
+    new = copy_of(tmp_path, "a", *shared, *first)
+    if rolls_at is not None:
+        segment = new / "__consumer_offsets-3" / f"{rolls_at:020}.log"
+        segment.write_bytes(b"".join(data for base, data in stood.items() if base >= rolls_at))
+    old = copy_of(tmp_path, "b", *shared, in_epoch(commits(10, 1, "lost"), 1), in_epoch(commits(11, 2, "lost"), 1))
+    marked(new, 20)
+    marked(old, 10)
+    for paths in ((new, old), (old, new)):
+        rows, problems = rows_of(*paths, chunk_bytes=chunk_bytes)
+        assert [row["log_offset"] for row in rows if not row["lost_branch"]] == list(range(17))
+        assert [row["group"] for row in rows if row["lost_branch"]] == ["lost"] * 3
+        assert {problem.kind for problem in problems} == {"forked_log", "missing_offsets"}
+        assert "offsets 17 to 19 are missing" in problems[-1].message
+        assert {row["group"] for row in ask("state", *paths)} == {"g", "kept"}
+
+
 def test_an_epoch_that_only_the_lost_copy_saw_does_not_win(tmp_path: Path) -> None:
     """Epoch 1 was elected from 10 on and lost; epoch 2 went on from the log of epoch 0, which reached 14."""
     stood = [in_epoch(commits(0, 10), 0), in_epoch(commits(10, 5, "kept"), 0), in_epoch(commits(15, 5, "kept"), 2)]

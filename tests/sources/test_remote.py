@@ -182,10 +182,15 @@ def test_what_is_not_there(served: tuple[str, Path, type[Handler]]) -> None:
         rows_of(Path("http://no-such-host.invalid/a.log"))
 
 
+def test_a_file_by_its_url_in_capitals(tmp_path: Path) -> None:
+    (tmp_path / "x.log").write_bytes(b"")
+    assert Containers("t").location(Path(f"FILE://{tmp_path}/x.log")).is_file()
+
+
 def test_a_url_that_nobody_reads() -> None:
     with pytest.raises(SourceError) as refused:
         rows_of(Path("ftp://me:secret@host/a.log?signature=secret"))
-    assert str(refused.value).startswith("ftp:/host/a.log: such URLs are not read; those are that begin with abfs, ")
+    assert str(refused.value).startswith("ftp:/host/a.log: there is no such file, and no such URL is read; those are ")
     assert "secret" not in str(refused.value)
 
 
