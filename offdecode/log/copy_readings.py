@@ -15,6 +15,8 @@ from offdecode.log.holes import in_place
 from offdecode.log.transactions import FramesFrom, Place
 from offdecode.model import LARGEST_INT64, Mask, Problem, Vector
 
+_MOST_BEHIND = 16  # of nothing but batches that are there already, say
+
 
 @dataclass(frozen=True)
 class Copy:
@@ -145,8 +147,10 @@ class Reading:
         return None
 
     def load_behind(self) -> None:
-        """Load on until the leader epoch behind what is used is known, or there is none."""
-        while self.next_epoch() is None and not self.ended:
+        """Load on until the leader epoch behind what is used is known, or there is none: none in so many chunks."""
+        for _ in range(_MOST_BEHIND):
+            if self.ended or self.next_epoch() is not None:
+                return
             self.load()
 
     def across(self, bound: int) -> int:
