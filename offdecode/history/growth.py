@@ -14,7 +14,8 @@ from enum import IntEnum
 import numpy as np
 
 from offdecode.history.numbers import Numbers
-from offdecode.model import ABSENT, Mask, Vector, distinct, make_room, stable_order
+from offdecode.history.vectors import Vectors
+from offdecode.model import ABSENT, Mask, Vector, distinct, stable_order
 
 HOUR_MS = 3_600_000
 _FIRST_ROOM = 1 << 10
@@ -91,39 +92,33 @@ class Tally:
 
     def __init__(self) -> None:
         self._lines = 0
-        self._counts: dict[Part, tuple[Vector, Vector]] = {}
+        self._records = Vectors()
+        self._bytes = Vectors()
 
     def grow(self, lines: int) -> None:
         """Make room for so many lines."""
         self._lines = max(self._lines, lines)
-        for counts in self._counts.values():
-            for vector in counts:
-                make_room(vector, lines)
+        self._records.grow(lines)
+        self._bytes.grow(lines)
 
     def add(self, line: Vector, part: Vector, size: Vector) -> None:
         """Count records. line, part, size: one entry each."""
-        for one in np.flatnonzero(np.bincount(part, minlength=len(Part))).tolist():
+        for one in distinct(part).tolist():
             mine = part == one
-            records, size_of = self._counts.setdefault(Part(one), self._nothing())
-            np.add.at(records, line[mine], 1)
-            np.add.at(size_of, line[mine], size[mine].astype(np.int64))
+            self._records.add(one, line[mine], 1)
+            self._bytes.add(one, line[mine], size[mine].astype(np.int64))
 
     def of(self, part: Part) -> tuple[Vector, Vector]:
         """Records and bytes of a part, by line."""
-        records, size = self._counts.get(part) or self._nothing()
-        return records[: self._lines], size[: self._lines]
-
-    def _nothing(self) -> tuple[Vector, Vector]:
-        return np.zeros(self._lines, np.int64), np.zeros(self._lines, np.int64)
+        return self._records[part][: self._lines], self._bytes[part][: self._lines]
 
     @property
     def total(self) -> tuple[Vector, Vector]:
         """Records and bytes of all parts, by line."""
-        records, size = self._nothing()
-        for part in self._counts:
-            more_records, more_bytes = self.of(part)
-            records += more_records
-            size += more_bytes
+        records, size = np.zeros((2, self._lines), np.int64)
+        for total, counts in ((records, self._records), (size, self._bytes)):
+            for values in counts.values():
+                total += values[: self._lines]
         return records, size
 
 

@@ -15,6 +15,7 @@ from offdecode.history.movements.moves import Moves
 from offdecode.history.movements.retention import DEFAULT_RETENTION_MS
 from offdecode.history.movements.tombstones import Cause
 from offdecode.history.spans import difference
+from offdecode.history.vectors import Vectors
 from offdecode.model import (
     ABSENT,
     LARGEST_INT64,
@@ -25,7 +26,6 @@ from offdecode.model import (
     category,
     constant_category,
     lists,
-    make_room,
     scattered,
 )
 from offdecode.schemas import offset_commit
@@ -39,7 +39,7 @@ _MOST_KEPT = 10_000  # of these that are told from each other
 _STORM = 10  # generations within an hour that are worth a word
 
 _EVER = -LARGEST_INT64 - 1  # before any time
-_INITIAL: dict[str | Cause, int] = {
+_INITIAL = {  # of what is counted by name, or by cause of a tombstone
     "last_record": _EVER, "last_commit": _EVER, "expires": _EVER, "first_commit": LARGEST_INT64,
 }  # fmt: skip
 _KIND_COLUMNS = {
@@ -120,7 +120,7 @@ class Overview:
         self._moves = moves
         moves.owners.on_generation.append(self._watch)
         self._retention_ms = DEFAULT_RETENTION_MS if retention_ms is None else retention_ms
-        self._tally = _Tally()
+        self._tally = Vectors(_INITIAL)
         self._complete = True
         self._lives: dict[int, _Life] = defaultdict(_Life)  # by number of the group
 
@@ -204,7 +204,7 @@ class Overview:
 
     def rows(self, numbers: Vector) -> pa.RecordBatch:
         """The rows of these groups, when the log is through."""
-        shown = self._tally.of(numbers)
+        shown = self._tally.some(numbers)
         columns = {**_own_columns(shown), **_lived(self._lives_of(numbers), shown), **self.names(numbers)}
         columns |= {
             "type": constant_category(GROUP_OVERVIEW_ROW, len(numbers)),
@@ -232,39 +232,7 @@ class Overview:
         return np.where(held.expires >= 0, held.expires, np.where(idle == _EVER, _EVER, by_retention))
 
 
-class _Tally(dict[str | Cause, Vector]):
-    """Vectors by name, or cause of a tombstone, one entry a group. One that counts nothing takes no memory."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._room = 0
-
-    def __missing__(self, name: str | Cause) -> Vector:
-        initial = _INITIAL.get(name, 0)
-        # Zeros take no memory before they are counted up.
-        self[name] = found = np.full(self._room, initial) if initial else np.zeros(self._room, np.int64)
-        return found
-
-    def grow(self, count: int) -> None:
-        """Make room for so many groups."""
-        if count > self._room:
-            self._room = max(count, self._room + self._room // 4)
-            for name, values in self.items():
-                make_room(values, self._room, np.array(_INITIAL.get(name, 0)))
-
-    def add(self, name: str | Cause, group: Vector, amount: int | Vector) -> None:
-        if len(group):
-            np.add.at(self[name], group, amount)
-
-    def of(self, numbers: Vector) -> _Tally:
-        """Those of some groups only."""
-        found = _Tally()
-        found.grow(len(numbers))
-        found.update({name: values[numbers] for name, values in self.items()})
-        return found
-
-
-def _lived(lives: Mapping[int, _Life], tally: _Tally) -> dict[str, pa.Array]:
+def _lived(lives: Mapping[int, _Life], tally: Vectors) -> dict[str, pa.Array]:
     """The columns that the groups' own records tell, and those that rest on them. lives: by row."""
     dead = (tally["offsets"] == 0) & (tally["pending"] == 0)
     rows = np.fromiter(lives, np.int64, len(lives))
@@ -308,7 +276,7 @@ def _first_of(names: Iterable[set[str]], rows: Vector, count: int) -> pa.Array:
     return lists(lengths, pa.array([name for found in some for name in found], pa.string()))
 
 
-def _own_columns(tally: _Tally) -> dict[str, pa.Array]:
+def _own_columns(tally: Vectors) -> dict[str, pa.Array]:
     """The columns that records and movements alone tell."""
     commits = tally["commits"]
     first, last = tally["first_commit"], tally["last_commit"]

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from offdecode.history.movements.commit_columns import COMMITTED, PLAIN, TRANSACTIONS
 from offdecode.history.movements.effects import Events
-from offdecode.history.movements.left import Left
 from offdecode.history.movements.owners import NoOwner
 from offdecode.history.offsets.rules import Coordinator
+from offdecode.history.vectors import Vectors
 from offdecode.model import ABSENT, Mask, Vector, make_room, stable_order, take_structs
 
 # A step is a jump where it is so many times the mean of the key's steps before it, of which there are enough.
@@ -103,6 +103,14 @@ _TAKEN = ("log_offset", "log_timestamp", "transaction", "generation", "owner")
 _DECIDED = ("decided_offset", "decided_timestamp")
 _TIMES = ("commit_timestamp", "expire_timestamp")
 
+# What a key is left at, until something is. topic_id: its number; leftover: 1 = the offset may have outlived its
+# deletion; place: where the record in force stands; seen: 1 = it had an offset; steps, distance: how often the offset
+# advanced, and how far in all.
+_LEFT = {
+    "offset": ABSENT, "topic_id": -1, "commit_timestamp": ABSENT, "expire_timestamp": ABSENT, "leftover": 0,
+    "place": -1, "seen": 0, "steps": 0, "distance": 0,
+}  # fmt: skip
+
 _STARTS = ("before", "log_offset", "log_timestamp")  # of the first commit of a movement
 
 Movements = npt.NDArray[np.void]
@@ -160,7 +168,7 @@ class Movement:
 
     def __init__(self, coordinator: Coordinator = Coordinator.NEW) -> None:
         self._old_load = coordinator is Coordinator.OLD_LOAD
-        self._left = Left()
+        self._left = Vectors(_LEFT)
         self._open = _Open()
         self._any_leftover = False
 
@@ -221,8 +229,7 @@ class Movement:
 
     def held(self) -> Held:
         """What every key that ever had an offset was left at."""
-        every = np.arange(len(self._left))
-        key = np.flatnonzero(self._left.of("seen", every) == 1)
+        key = np.flatnonzero(self._left["seen"] == 1)
         offset, *others = (self._left.of(name, key) for name in ("offset", "topic_id", *_TIMES))
         return Held(key, offset != ABSENT, offset, *others)
 
@@ -328,7 +335,7 @@ class Movement:
 
     def merged(self, steps: Steps) -> Movements:
         """The movements that ended by the chunk, in the order in which they ended; others stay open."""
-        self._open.grow(len(self._left))
+        self._open.grow(self._left.room)
         movement = steps.movement
         merges = _merges(movement["kind"])
         same = np.concatenate(([False], merges[1:] & (movement["key"][1:] == movement["key"][:-1])))
