@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from offdecode.history.groups.images import Generation
-from offdecode.history.movements.movement import Columns, Held, MovementKind
+from offdecode.history.movements.movement import Held, MovementKind, Steps
 from offdecode.history.movements.moves import Moves
 from offdecode.history.movements.retention import DEFAULT_RETENTION_MS
 from offdecode.history.movements.tombstones import Cause
@@ -130,7 +130,7 @@ class Overview:
         found = int(self._tally["last_record"].max(initial=_EVER))
         return None if found == _EVER else found
 
-    def take(self, chunk: DecodedChunk, steps: Columns | None) -> None:
+    def take(self, chunk: DecodedChunk, steps: Steps | None) -> None:
         """Count the rows, which have sizes, and the steps of Moves in the chunk."""
         self._count(steps)
         for name, batch in chunk:
@@ -158,25 +158,26 @@ class Overview:
         time = batch.column("log_timestamp").cast(pa.int64()).fill_null(_EVER)
         np.maximum.at(self._tally["last_record"], group, np.asarray(time))
 
-    def _count(self, steps: Columns | None) -> None:
+    def _count(self, steps: Steps | None) -> None:
         if steps is None:
             return
         tally = self._tally
         tally.grow(len(self._moves.keys.groups))
-        group = self._moves.groups_of(steps["key"])
-        kind, cause, time = steps["kind"], steps["cause"], steps["log_timestamp"]
+        movement = steps.movement
+        group = self._moves.groups_of(movement["key"])
+        kind, cause, time = movement["kind"], movement["cause"], movement["log_timestamp"]
         for counted, name in _KIND_COLUMNS.items():
             tally.add(name, group[kind == counted], 1)
         for why in Cause:
             tally.add(why, group[cause == why], 1)
         moves = kind != MovementKind.TOMBSTONE
         tally.add("commits", group[moves], 1)
-        tally.add("repeats", group[moves & (steps["before"] == steps["after"])], 1)
+        tally.add("repeats", group[moves & (movement["before"] == movement["after"])], 1)
         timed = moves & (time != ABSENT)
         np.minimum.at(tally["first_commit"], group[timed], time[timed])
         np.maximum.at(tally["last_commit"], group[timed], time[timed])
 
-    def finish(self, steps: Columns | None, coverage: Coverage) -> None:
+    def finish(self, steps: Steps | None, coverage: Coverage) -> None:
         """The log is through. steps: those that were still waiting."""
         self._count(steps)
         self._complete = not coverage.exported and not coverage.gaps

@@ -12,7 +12,7 @@ import pyarrow as pa
 from offdecode.filtering import key_tests, pushed
 from offdecode.history.groups.generations import GenerationRows
 from offdecode.history.groups.images import Generation
-from offdecode.history.movements.movement import Columns, Held, MovementKind, is_progress
+from offdecode.history.movements.movement import Columns, Held, MovementKind, Steps, is_progress
 from offdecode.history.movements.moves import Moves
 from offdecode.history.overview import Overview
 from offdecode.model import ABSENT, Coverage, DecodedChunk, Mask, Vector, arrow, stable_order
@@ -104,13 +104,14 @@ class LogWalk:
             wanted &= self._wanted[self.moves.groups_of(steps["key"])]
         return wanted
 
-    def _note_steps(self, steps: Columns | None) -> None:
+    def _note_steps(self, steps: Steps | None) -> None:
         if steps is None:
             return
-        self._tell(steps)
-        wanted = self._wants(steps)
-        self._shared.points.add(steps, wanted, self.number * _KEYS_OF_A_LOG)
-        kind, time, counts = steps["kind"], steps["log_timestamp"], self._shared.counts
+        movement = steps.movement
+        self._tell(movement)
+        wanted = self._wants(movement)
+        self._shared.points.add(movement, wanted, self.number * _KEYS_OF_A_LOG)
+        kind, time, counts = movement["kind"], movement["log_timestamp"], self._shared.counts
         counts.add(COMMITS, time[wanted & (kind != MovementKind.TOMBSTONE)])
         if not is_progress(kind).all():
             for counted in _COUNTED:

@@ -34,14 +34,10 @@ class Moves:
 
     def take(self, chunk: DecodedChunk, first_gap: int | None) -> Movements:
         """The movements that came to an end in the chunk. first_gap: the first offset that the log lacks, if any."""
-        return self._merged(self._take(chunk, first_gap))
+        return self._merged(self.take_steps(chunk, first_gap))
 
-    def take_steps(self, chunk: DecodedChunk, first_gap: int | None) -> Columns | None:
+    def take_steps(self, chunk: DecodedChunk, first_gap: int | None) -> Steps | None:
         """The same, each commit as a movement of its own, which never merge then; None where there is none."""
-        steps = self._take(chunk, first_gap)
-        return None if steps is None else steps.movement
-
-    def _take(self, chunk: DecodedChunk, first_gap: int | None) -> Steps | None:
         self.commits = commits = commit_columns(chunk, self.keys)
         self.owners.replay.records_missing = first_gap is not None
         joined = self.owners.join(chunk, commits)
@@ -50,15 +46,11 @@ class Moves:
 
     def finish(self) -> Movements:
         """The movements still going on where the log ends."""
-        last = self._merged(self._finish())
+        last = self._merged(self.finish_steps())
         return np.concatenate((last, self._movement.finish()))
 
-    def finish_steps(self) -> Columns | None:
+    def finish_steps(self) -> Steps | None:
         """The same where steps were taken."""
-        steps = self._finish()
-        return None if steps is None else steps.movement
-
-    def _finish(self) -> Steps | None:
         self.owners.finish()
         return self._steps(self._effects.finish())
 
