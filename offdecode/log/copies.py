@@ -163,7 +163,7 @@ def _going_on(frames: Frames, readings: Sequence[Reading]) -> Vector:
     base, last = frames.base_offset, frames.last_offset
     found = np.zeros(len(frames), np.int64)
     for bit, reading in enumerate(readings):
-        here = (last < min(reading.end, reading.forked)) & frames.crc_valid
+        here = (last < min(reading.copy.end, reading.forked)) & frames.crc_valid
         if reading.start is not None:
             here &= base >= reading.start
         here &= ~_reached([*reading.lost, *reading.unexplained], base, last)

@@ -77,13 +77,12 @@ class Reading:
         self._stream = copy.frames_from(start.place)
         self.loaded = start.reached
         self.start = copy.start
-        self.end = copy.end
         self.forked = LARGEST_INT64  # the first offset of its own branch, if that did not stand
         self._skip = start.used
         self._broken = False
         self.lost: list[tuple[int, int]] = []  # ranges of offsets at which bytes were lost
         self.unexplained: list[tuple[int, int]] = []  # that are not here, and nothing shows that the cleaner did it
-        self._copy = copy
+        self.copy = copy
         self.problems: list[Problem] = []
         self.size = 0
 
@@ -105,8 +104,8 @@ class Reading:
         reached = np.maximum.accumulate(np.concatenate(([self.loaded], lasts)))
         straight[good] = frames.base_offset[good] > reached[:-1][good]
         self._note_lost(frames, straight, reached)
-        piece = Piece(frames, CopyPlace(self._place, 0, self.loaded), straight, reached[1:], self._skip)
         self._note_unexplained(frames, np.flatnonzero(straight), reached)
+        piece = Piece(frames, CopyPlace(self._place, 0, self.loaded), straight, reached[1:], self._skip)
         if not piece.used:
             self.problems += frames.problems
             self.size += frames.size
@@ -129,8 +128,8 @@ class Reading:
 
     def _note_unexplained(self, frames: Frames, good: Vector, reached: Vector) -> None:
         before, base = reached[good], frames.base_offset[good]
-        hole = (base > before + 1) & (before >= 0) & (base > self._copy.cleaner)
-        if hole.any() and not self._copy.shows_cleaning:
+        hole = (base > before + 1) & (before >= 0) & (base > self.copy.cleaner)
+        if hole.any() and not self.copy.shows_cleaning:
             self.unexplained += zip((before[hole] + 1).tolist(), (base[hole] - 1).tolist(), strict=True)
 
     @property

@@ -6,7 +6,7 @@ read. VERDICTS is the table of it, which the reference pages show.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -223,7 +223,7 @@ class OffsetMap:
             spans.append(Span(SpanState.DAMAGED, end, None, self._time, None, BYTES_LOST_AT_END.reason))
         for _, span in self._behind():
             _append(spans, span)
-        high_watermark = self._told("high_watermark")
+        high_watermark = self._told().high_watermark
         if high_watermark is not None and end > high_watermark:
             reason = "not known to be replicated when the checkpoint was written"
             state = SpanState.ABOVE_HIGH_WATERMARK
@@ -236,22 +236,22 @@ class OffsetMap:
         last = self._reached.last_offset
         return self._start if last is None else last + 1
 
-    def _told(self, name: str) -> int | None:
+    def _told(self) -> End:
         """The furthest that the copies whose history stood tell of the end."""
-        stood = (getattr(end, name) for copy, end in enumerate(self._ends) if not self._astray >> copy & 1)
-        return max((mark for mark in stood if mark is not None), default=None)
+        stood = [end for copy, end in enumerate(self._ends) if not self._astray >> copy & 1]
+        return End(_furthest(end.last_named for end in stood), _furthest(end.high_watermark for end in stood))
 
     def _behind(self) -> Iterator[tuple[Verdict, Span]]:
         """What the log had behind the last batch, by the names of segments and the high watermark."""
         if self._reached.broken:
             return
-        end = self._end
+        end, told = self._end, self._told()
         border = self.cleaning.checkpoint or 0
         unsure = AFTER_SIGN if self.cleaning.shown else BEHIND_LAST_BATCH
         marks = (
             (None if self._begun else self._named, BEFORE_FIRST_SEGMENT),
-            (self._told("last_named"), BELOW_CHECKPOINT if border > end else unsure),
-            (self._told("high_watermark"), SERVED if self.cleaning.served > end else BELOW_HIGH_WATERMARK),
+            (told.last_named, BELOW_CHECKPOINT if border > end else unsure),
+            (told.high_watermark, SERVED if self.cleaning.served > end else BELOW_HIGH_WATERMARK),
         )
         for mark, verdict in marks:
             if mark is not None and mark > end:
@@ -413,6 +413,10 @@ def _append(spans: list[Span], span: Span, start: int = 0) -> None:
 def _problem(frames: Frames, index: int, span: Span, note: str) -> Problem:
     message = f"offsets {span.first_offset} to {span.last_offset} are missing{note}"
     return frames.problem(index, "missing_offsets", message, span.first_offset)
+
+
+def _furthest(marks: Iterable[int | None]) -> int | None:
+    return max((mark for mark in marks if mark is not None), default=None)
 
 
 def _known(time: int | np.int64) -> int | None:
