@@ -25,13 +25,13 @@ from offdecode.sources.codecs import Codec, Damage, codec_of, iter_decompressed
 from offdecode.sources.image_heads import IMAGE_HEAD_BYTES, looks_like_image
 from offdecode.sources.locations import Location
 from offdecode.sources.names import (
-    ARCHIVE_NAME,
     ARCHIVE_SUFFIX,
     COMPRESSED_SUFFIXES,
     IMAGE_NAME,
     META_PROPERTIES,
     PARTITION_METADATA,
     SEGMENT_NAME,
+    is_packed,
     partition_pattern,
 )
 from offdecode.sources.readers import Reader, WindowReader
@@ -114,7 +114,7 @@ class Archive:
         """A member's path, where it may be evidence. reason: why it cannot be used all the same."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         directory, base = "" if len(parts) < 2 else parts[-2], parts[-1] if parts else ""
-        if ARCHIVE_NAME.fullmatch(base) or IMAGE_NAME.fullmatch(base):
+        if is_packed(base):
             if self.outer.text.count(SEPARATOR) >= _MOST_NESTED:
                 reason = "it is an archive or an image, in as many others as are looked into"
         elif base in _SIDE_FILES:

@@ -26,6 +26,11 @@ PARTITION_METADATA = "partition.metadata"
 SNAPSHOT_SUFFIX = ".checkpoint"  # of the controllers' log
 
 
+def is_packed(name: str) -> bool:
+    """Whether a name is of an archive, or of an image of a disk."""
+    return ARCHIVE_NAME.fullmatch(name) is not None or IMAGE_NAME.fullmatch(name) is not None
+
+
 def partition_pattern(topic: str) -> re.Pattern[str]:
     """Names of the directories of a topic's partitions."""
     return re.compile(re.escape(topic) + r"-\d{1,10}")

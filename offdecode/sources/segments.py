@@ -20,14 +20,13 @@ from offdecode.sources.codecs import HEAD_BYTES, codec_of
 from offdecode.sources.containers import Containers, Live
 from offdecode.sources.locations import Location, is_standard_input, listed, local_path
 from offdecode.sources.names import (
-    ARCHIVE_NAME,
     CARVED_NOTE,
-    IMAGE_NAME,
     LEFTOVER_SEGMENT,
     PARTITION_DIRECTORY,
     SEGMENT_NAME,
     SEGMENT_SUFFIX,
     SNAPSHOT_SUFFIX,
+    is_packed,
     named_offset,
     partition_pattern,
 )
@@ -288,8 +287,7 @@ def _add_place(search: _Search, place: Location) -> None:
 
 def _packed(directory: Location) -> list[Location]:
     """Archives and images of disks in a directory, by their names."""
-    names = [name for name in listed(directory) if ARCHIVE_NAME.fullmatch(name) or IMAGE_NAME.fullmatch(name)]
-    return [one for one in map(directory.child, names) if one.is_file()]
+    return [one for one in map(directory.child, filter(is_packed, listed(directory))) if one.is_file()]
 
 
 def _with_all_below(directory: Location) -> Iterator[Location]:
@@ -330,7 +328,7 @@ def _add_archive(search: _Search, root: Location) -> None:
     holders = list(_with_all_below(root))
     for directory in holders:
         for name in directory.names():
-            if ARCHIVE_NAME.fullmatch(name) or IMAGE_NAME.fullmatch(name):
+            if is_packed(name):
                 _add_nested(search, directory.child(name))
     if search.met > before:
         return
