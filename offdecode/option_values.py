@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from offdecode.errors import UsageError
-from offdecode.options import Option, OptionKind, options_of
+from offdecode.options import LARGEST_INT64, Option, OptionKind, options_of
 
 T = TypeVar("T")
 
-LARGEST_INT32 = (1 << 31) - 1  # not offdecode.model's: that imports what takes time
-_LARGEST_INT64 = (1 << 63) - 1
+LARGEST_INT32 = (1 << 31) - 1
 _MOST_DIGITS = 20
 _UNIT_BITS = {"": 0, "k": 10, "m": 20, "g": 30}
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -64,11 +63,9 @@ def milliseconds(value: object) -> int:
     Raises UsageError for anything else.
     """
     if isinstance(value, str):
-        if match := re.fullmatch(r"(-?)0*(\d+)", value):
-            found = int(match[1] + match[2][:_MOST_DIGITS])
-            return max(-_LARGEST_INT64, min(found, _LARGEST_INT64))  # no record is beyond
+        match = re.fullmatch(r"(-?)0*(\d+)", value)
         try:
-            value = datetime.fromisoformat(value)
+            value = datetime.fromisoformat(value) if match is None else int(match[1] + match[2][:_MOST_DIGITS])
         except ValueError:
             raise _no_time(value) from None
     if isinstance(value, date):
@@ -80,7 +77,7 @@ def milliseconds(value: object) -> int:
             raise _no_time(value) from None
     if (number := _index(value)) is None:
         raise _no_time(value)
-    return max(-_LARGEST_INT64, min(number, _LARGEST_INT64))
+    return max(-LARGEST_INT64, min(number, LARGEST_INT64))  # no record is beyond
 
 
 def _index(value: object) -> int | None:
@@ -106,7 +103,7 @@ def duration(value: object) -> int:
     else:
         number = round(value / timedelta(milliseconds=1)) if isinstance(value, timedelta) else _index(value)
     if number is not None and number >= 0:
-        return min(number, _LARGEST_INT64)
+        return min(number, LARGEST_INT64)
     raise UsageError(f"{value!r} is no length of time: 90s, 30m, 12h, 7d")
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 OFFSETS_TOPIC = "__consumer_offsets"
 PathLike = str | os.PathLike[str]
 
-_LARGEST_INT64 = (1 << 63) - 1
+LARGEST_INT64 = (1 << 63) - 1  # not offdecode.model's: that imports what takes time
 _MINUTE_MS = 60_000
 
 
@@ -335,7 +335,7 @@ class ExplainOptions:
     def retention_ms(self) -> int | None:
         """The same in milliseconds, as far as 64 bits hold it."""
         minutes = self.offsets_retention_minutes
-        return None if minutes is None else min(minutes * _MINUTE_MS, _LARGEST_INT64)
+        return None if minutes is None else min(minutes * _MINUTE_MS, LARGEST_INT64)
 
 
 _KINDS = (
