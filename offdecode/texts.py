@@ -75,6 +75,12 @@ class Texts:
                 self._remembered[text] = known
         return known
 
+    def remember(self, texts: pa.Array) -> None:
+        """Be ready to be asked for the number of each of these texts by itself."""
+        if len(self._remembered) >= _MOST_REMEMBERED:
+            self._remembered.clear()
+        self._remembered |= zip(texts.to_pylist(), self.numbers(texts).tolist(), strict=True)
+
     def encode(self, column: pa.Array | pa.ChunkedArray) -> pa.Array:
         """The number of each text of a dictionary-encoded column; null for null."""
         if isinstance(column, pa.ChunkedArray):

@@ -139,7 +139,7 @@ class Overview:
 
     def _watch(self, event: Generation) -> None:
         image = event.image
-        self._lives[self._moves.keys.groups.number((image.log_partition, image.group))].take(event)
+        self._lives[self._moves.keys.groups.number(image.group)].take(event)
 
     def _groups_of(self, name: str, batch: pa.RecordBatch) -> Vector:
         """The number of each row's group."""
@@ -148,8 +148,8 @@ class Overview:
             group = np.empty(len(batch), np.int64)
             group[commits.row] = commits.group
             return group
-        column, partition = batch.column("group"), batch.column("log_partition")[0].as_py()
-        return np.asarray(self._moves.keys.groups.numbers(partition, column.dictionary)[column.indices.to_numpy()])
+        column = batch.column("group")
+        return np.asarray(self._moves.keys.groups.numbers(column.dictionary)[column.indices.to_numpy()])
 
     def _count_records(self, batch: pa.RecordBatch, group: Vector) -> None:
         self._tally.grow(len(self._moves.keys.groups))
@@ -200,8 +200,8 @@ class Overview:
 
     def names(self, numbers: Vector) -> dict[str, pa.Array]:
         """What tells these groups from others."""
-        groups = self._moves.keys.groups
-        return {"group": groups.names(numbers), "log_partition": groups.log_partitions(numbers)}
+        log_partition = pa.scalar(self._moves.log_partition, pa.int32())
+        return {"group": self._moves.keys.groups.of(numbers), "log_partition": pa.repeat(log_partition, len(numbers))}
 
     def rows(self, numbers: Vector) -> pa.RecordBatch:
         """The rows of these groups, when the log is through."""

@@ -99,7 +99,7 @@ class LogWalk:
             wanted &= (time >= since) | (time == ABSENT)
         if self._test is not None:
             groups = self.moves.keys.groups
-            more = map(self._test, groups.names(np.arange(len(self._wanted), len(groups))).to_pylist())
+            more = map(self._test, groups.of(np.arange(len(self._wanted), len(groups))).to_pylist())
             self._wanted = np.concatenate((self._wanted, np.array(list(more), np.bool_)))
             wanted &= self._wanted[self.moves.groups_of(steps["key"])]
         return wanted

@@ -13,26 +13,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from offdecode.history.numbers import Numbers
-from offdecode.model import ABSENT, DecodedChunk, Mask, Vector, arrow, distinct, make_room
+from offdecode.model import ABSENT, DecodedChunk, Mask, Vector
 from offdecode.schemas import offset_commit
 from offdecode.texts import Texts
 
 _TABLE_ENTRIES = 1 << 22  # up to so many combinations are told apart by a table, beyond it by sorting
 
-_MOST_MET = 1 << 16  # groups that are remembered one by one
 _PARTITION_MASK = (1 << 32) - 1
-
-Group = tuple[int | None, str]  # log partition, group
 
 
 class CommitKeys:
-    """Numbers groups, pairs of a group and a topic, and keys, as they appear.
+    """Numbers groups of one log, pairs of a group and a topic, and keys, as they appear.
 
     groups, pairs: what the numbers stand for.
     """
 
     def __init__(self) -> None:
-        self.groups = Groups()
+        self.groups = Texts()
         self.pairs = _Pairs()
         self._keys = Numbers()  # by pair and partition in one number
 
@@ -57,68 +54,6 @@ class CommitKeys:
     def partitions_of(self, key: Vector) -> Vector:
         """The partitions of these keys."""
         return (self._keys.codes[key] & _PARTITION_MASK).astype(np.uint32).astype(np.int32).astype(np.int64)
-
-
-class Groups:
-    """Numbers groups as they appear: names, each in its log partition."""
-
-    def __init__(self) -> None:
-        self._names: dict[int | None, Texts] = {}
-        self._numbers: dict[int | None, Vector] = {}  # by the number of the name in the log partition
-        self._partition = np.empty(0, np.int64)  # by number; ABSENT for none
-        self._name = np.empty(0, np.int64)  # by number, that of the name in the log partition
-        self._count = 0
-        self._met: dict[Group, int] = {}
-
-    def __len__(self) -> int:
-        return self._count
-
-    def numbers(self, log_partition: int | None, names: pa.Array) -> Vector:
-        """The numbers of groups of one log partition."""
-        if log_partition not in self._names:
-            self._names[log_partition], self._numbers[log_partition] = Texts(), np.empty(0, np.int64)
-        texts, numbers = self._names[log_partition], self._numbers[log_partition]
-        known = len(texts)
-        found = texts.numbers(names)
-        if (new := len(texts) - known) > 0:
-            make_room(numbers, known + new)
-            make_room(self._partition, self._count + new)
-            make_room(self._name, self._count + new)
-            last = self._count + new
-            numbers[known : known + new] = np.arange(self._count, last)
-            self._partition[self._count : last] = ABSENT if log_partition is None else log_partition
-            self._name[self._count : last] = np.arange(known, known + new)
-            self._count = last
-        return numbers[found]
-
-    def number(self, group: Group) -> int:
-        """The number of one group. It is quick for those that were met."""
-        known = self._met.get(group)
-        if known is None:
-            known = self._met[group] = int(self.numbers(group[0], pa.array([group[1]], pa.string()))[0])
-        return known
-
-    def meet(self, log_partition: int | None, names: pa.Array) -> None:
-        """Be ready to be asked for each of these groups."""
-        if len(self._met) > _MOST_MET:
-            self._met.clear()
-        numbers = self.numbers(log_partition, names).tolist()
-        self._met |= zip(((log_partition, name) for name in names.to_pylist()), numbers, strict=True)
-
-    def names(self, numbers: Vector) -> pa.Array:
-        """The names of some groups."""
-        partition, name = self._partition[numbers], self._name[numbers]
-        rows = [np.flatnonzero(partition == one) for one in distinct(partition)]
-        if len(rows) == 1:
-            return self._names[self.log_partitions(numbers[:1])[0].as_py()].of(name)
-        parts = [self.names(numbers[mine]) for mine in rows]
-        place = np.argsort(np.concatenate([*rows, np.empty(0, np.int64)]))
-        return pa.concat_arrays([*parts, pa.array([], pa.string())]).take(arrow(place))
-
-    def log_partitions(self, numbers: Vector) -> pa.Array:
-        """The log partitions of some groups."""
-        partition = self._partition[numbers]
-        return arrow(partition, partition == ABSENT).cast(pa.int32())
 
 
 def _numbers_of(values: list[str], known: dict[str, int], count: int) -> tuple[list[int], Iterable[str]]:
@@ -252,9 +187,7 @@ def _codes(column: Any) -> npt.NDArray[np.int64]:
 
 def _numbered(batch: pa.RecordBatch, keys: CommitKeys) -> tuple[Vector, Vector]:
     """The number of each row's group and of its key."""
-    partitions = batch.column("log_partition")
-    log_partition = partitions[0].as_py()  # a chunk is of one partition
-    groups = keys.groups.numbers(log_partition, batch.column("group").dictionary)
+    groups = keys.groups.numbers(batch.column("group").dictionary)
     topics = batch.column("topic").dictionary.to_pylist()
     group = _codes(batch.column("group")).astype(np.int64)
     pair = group * len(topics) + _codes(batch.column("topic"))
@@ -274,6 +207,8 @@ def _distinct(values: Vector, limit: int) -> tuple[Vector, Vector]:
     if limit > _TABLE_ENTRIES:
         found, inverse = np.unique(values, return_inverse=True)
         return inverse, found
+    if (values[1:] > values[:-1]).all():  # as of groups of one commit each
+        return np.arange(len(values)), values
     used = np.zeros(limit, np.bool_)
     used[values] = True
     found = np.flatnonzero(used)

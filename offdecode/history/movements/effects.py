@@ -129,7 +129,7 @@ class Effects:
         until = np.where(decided, waiting["effect"], self._places)
         if self._coordinator is Coordinator.OLD_LIVE:
             groups = distinct(waiting["group"])
-            names = dict(zip(self._keys.groups.names(groups).to_pylist(), groups.tolist(), strict=True))
+            names = dict(zip(self._keys.groups.of(groups).to_pylist(), groups.tolist(), strict=True))
             for name, places in ends.deleted.items():
                 mine = waiting["group"] == names.get(name, -1)
                 for place in places:

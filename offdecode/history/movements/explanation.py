@@ -56,7 +56,7 @@ class MovementRows:
         topics = pa.array([self._moves.keys.pairs.topics[number] for number in numbers], pa.string())
         columns: dict[str, pa.Array] = {
             "type": named(np.zeros(len(group), np.int64), [MOVEMENT_ROW]),
-            "group": pa.DictionaryArray.from_arrays(group, groups.names(group_numbers)),
+            "group": pa.DictionaryArray.from_arrays(group, groups.of(group_numbers)),
             "topic": pa.DictionaryArray.from_arrays(topic, topics),
             "partition": pa.array(self._moves.keys.partitions_of(movements["key"]), pa.int32()),
             "kind": named(movements["kind"], [kind.name.lower() for kind in MovementKind]),
@@ -65,7 +65,7 @@ class MovementRows:
             "before": number(movements["before"]),
             "after": number(movements["after"]),
             "commits": pa.array(movements["commits"], pa.int32()),
-            "log_partition": groups.log_partitions(group_numbers).take(group),
+            "log_partition": pa.repeat(pa.scalar(self._moves.log_partition, pa.int32()), len(group)),
             "log_offset": number(movements["log_offset"]),
             "log_timestamp": time(movements["log_timestamp"]),
             "last_log_offset": number(movements["last_log_offset"]),

@@ -17,7 +17,7 @@ class Moves:
     """Makes movements of the chunks of one log, in their order.
 
     retention_ms: for how long the broker kept offsets, None = not known. on_generation of `owners` is told of each
-    generation of a group.
+    generation of a group. log_partition: of the chunks so far, None = not known.
     """
 
     def __init__(
@@ -27,6 +27,7 @@ class Moves:
         self.keys = CommitKeys()
         self.owners = Owners(self.keys, topic_names)
         self.commits: CommitColumns | None = None  # of the latest chunk
+        self.log_partition: int | None = None
         self._effects = Effects(self.keys, coordinator)
         self._movement = Movement(coordinator)
         self._first_gap: int | None = None
@@ -38,6 +39,9 @@ class Moves:
 
     def take_steps(self, chunk: DecodedChunk, first_gap: int | None) -> Steps | None:
         """The same, each commit as a movement of its own, which never merge then; None where there is none."""
+        for _, batch in chunk:
+            if len(batch):
+                self.log_partition = batch.column("log_partition")[0].as_py()
         self.commits = commits = commit_columns(chunk, self.keys)
         self.owners.replay.records_missing = first_gap is not None
         joined = self.owners.join(chunk, commits)

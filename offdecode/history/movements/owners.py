@@ -183,7 +183,7 @@ class Owners:
         self.replay.tells = bool(self.on_generation)
         for name, batch in chunk:
             if name in GROUP_ROW_TYPES and len(batch):
-                self._keys.groups.meet(batch.column("log_partition")[0].as_py(), batch.column("group").dictionary)
+                self._keys.groups.remember(batch.column("group").dictionary)
         for record in iter_group_records(chunk, self.replay.classic_members):
             self._note_ends(record)
             if record.group_type is not GroupType.CLASSIC or record.values["generation"] == 0:
@@ -252,7 +252,7 @@ class Owners:
         elif isinstance(event, Holding) and event.group_type is not GroupType.SHARE:
             self._hold(event, place)
         elif isinstance(event, Standing):
-            number = self._keys.groups.number((event.log_partition, event.group))
+            number = self._keys.groups.number(event.group)
             if event.members or event.generation is None:
                 self._empty_since.pop(number, None)
             elif event.log_timestamp is not None:
@@ -264,7 +264,7 @@ class Owners:
     def _note_ends(self, record: GroupRecord) -> None:
         if record.role in (Role.GENERATION, Role.EPOCH):
             values = record.values
-            when = self._keys.groups.number((values["log_partition"], values["group"])), values["log_timestamp"]
+            when = self._keys.groups.number(values["group"]), values["log_timestamp"]
             if record.tombstone:
                 self.ended.add(when)
             elif when in self.ended:
@@ -272,7 +272,7 @@ class Owners:
 
     def _hold_all(self, event: ClassicHolding, place: int) -> None:
         """Take a generation at once: what its members hold, and what no one holds any more."""
-        group = self._keys.groups.number((event.log_partition, event.group))
+        group = self._keys.groups.number(event.group)
         if (members := self._held.pop(group, None)) is not None:
             self._unnamed.pop(group, None)
             held = dict.fromkeys(partition for member in members.values() for partition in member.partitions)
@@ -371,7 +371,7 @@ class Owners:
         make_room(self._holder, len(self._keys), np.array(-1))
 
     def _hold(self, event: Holding, place: int) -> None:
-        group = self._keys.groups.number((event.log_partition, event.group))
+        group = self._keys.groups.number(event.group)
         self._one_by_one(group)
         member_id = event.member.member_id
         before = self._held[group].pop(member_id, None)
