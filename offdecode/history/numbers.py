@@ -11,13 +11,18 @@ _NOTHING = np.empty(0, np.int64)
 
 
 class Numbers:
-    """Numbers codes as they appear: most are in one sorted vector, the latest in a small one beside it."""
+    """Numbers codes as they appear.
+
+    The first ones, as long as they rise, are where they are searched for too. Of the others most are in one sorted
+    vector, the latest in a small one beside it.
+    """
 
     def __init__(self) -> None:
-        self._sorted = [_NOTHING, _NOTHING]
-        self._number = [_NOTHING, _NOTHING]
         self._codes = np.empty(1024, np.int64)
         self._count = 0
+        self._rising = 0  # so many of the first codes rise
+        self._sorted = [_NOTHING, _NOTHING]
+        self._number = [_NOTHING, _NOTHING]
 
     def __len__(self) -> int:
         return self._count
@@ -32,11 +37,12 @@ class Numbers:
         if self._are_beyond(codes):
             return self._append(codes, np.arange(self._count, self._count + len(codes)))
         found = np.full(len(codes), -1)
-        for known, numbers in zip(self._sorted, self._number, strict=True):
+        rising = self._codes[: self._rising]
+        for known, numbers in ((rising, None), *zip(self._sorted, self._number, strict=True)):
             if len(known):
                 at = np.minimum(np.searchsorted(known, codes), len(known) - 1)
                 same = known[at] == codes
-                found[same] = numbers[at[same]]
+                found[same] = at[same] if numbers is None else numbers[at[same]]
         new = found < 0
         if new.any():
             found[new] = self._add(codes[new])
@@ -44,7 +50,8 @@ class Numbers:
 
     def _are_beyond(self, codes: Vector) -> bool:
         """Whether they rise, from above all known ones on, as those of names that are new do: then all are new."""
-        highest = max((int(known[-1]) for known in self._sorted if len(known)), default=-LARGEST_INT64)
+        ordered = (self._codes[: self._rising], *self._sorted)
+        highest = max((int(known[-1]) for known in ordered if len(known)), default=-LARGEST_INT64)
         return len(codes) > 0 and int(codes[0]) > highest and bool((codes[1:] > codes[:-1]).all())
 
     def _add(self, codes: Vector) -> Vector:
@@ -56,15 +63,23 @@ class Numbers:
 
     def _append(self, codes: Vector, numbers: Vector) -> Vector:
         """Take new codes, sorted, with their numbers, which are the next in any order."""
-        end = self._count + len(codes)
+        start, end = self._count, self._count + len(codes)
         make_room(self._codes, end)
         self._codes[numbers] = codes
         self._count = end
+        if self._rising == start and self._rises(start):
+            self._rising = end
+            return numbers
         self._insert(1, codes, numbers)
-        if len(self._sorted[1]) > _RECENT_CODES + len(self._sorted[0]) // 8:
+        if len(self._sorted[1]) > _RECENT_CODES + (self._rising + len(self._sorted[0])) // 8:
             self._insert(0, self._sorted[1], self._number[1])
             self._sorted[1] = self._number[1] = _NOTHING
         return numbers
+
+    def _rises(self, start: int) -> bool:
+        """Whether the codes of the numbers from `start` on rise, from above those before them on."""
+        codes = self._codes[max(start - 1, 0) : self._count]
+        return bool((codes[1:] > codes[:-1]).all())
 
     def _insert(self, part: int, codes: Vector, numbers: Vector) -> None:
         known = self._sorted[part]
