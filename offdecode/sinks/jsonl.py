@@ -139,6 +139,8 @@ class JsonLinesSink(LineSink):
             case Kind.CATEGORY:
                 return _coded(array.indices, _quote(array.dictionary).fill_null("null"))
             case Kind.INT32 | Kind.BOOL:
+                if _is_one_value(array):
+                    return _first_text(array)
                 encoded = array.dictionary_encode()
                 return _coded(encoded.indices, encoded.dictionary.cast(pa.string()))
             case Kind.INT64:
@@ -183,16 +185,27 @@ class JsonLinesSink(LineSink):
         pieces.add(other)
 
 
+def _is_one_value(array: pa.Array) -> bool:
+    """Whether it says the same in every row, which is quicker told than equal values are found."""
+    least = pc.min_max(array)
+    return not array.null_count and bool(least["min"] == least["max"])
+
+
+def _first_text(array: pa.Array) -> str:
+    return str(array[:1].cast(pa.string())[0].as_py())
+
+
 def _number_text(numbers: pa.Array) -> pa.Array:
     return numbers.cast(pa.string())
 
 
 def _numbers(numbers: pa.Array, text_of: Callable[[pa.Array], pa.Array]) -> Piece:
     """The text of each number, made once for equal ones where most equal the one before, as times do."""
-    values = numbers.fill_null(0).to_numpy()
+    values = (numbers.fill_null(0) if numbers.null_count else numbers).to_numpy()
     changes = np.count_nonzero(values[1:] != values[:-1])
     if changes * _ROWS_PER_CHANGE > len(values):
-        return text_of(numbers).fill_null("null")
+        texts = text_of(numbers)
+        return texts.fill_null("null") if texts.null_count else texts
     if not changes and not numbers.null_count:
         return str(text_of(numbers[:1])[0].as_py())
     encoded = numbers.dictionary_encode()
