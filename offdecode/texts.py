@@ -19,6 +19,7 @@ from offdecode.model import Mask, Vector, arrow, make_room, text_ends
 _WORD = 8  # bytes that are compared at once
 _BEHIND = 16  # bytes behind all texts, so that a read may reach beyond one
 _LONG = 128  # bytes; what is behind them is compared text by text
+_MOVED_BYTES = 32 << 20  # a block of so many is lengthened without being copied
 _EMPTY = -1
 _FEW = 32  # texts that are quicker looked up one by one
 _MOST_REMEMBERED = 1 << 16
@@ -91,9 +92,7 @@ class Texts:
         """All texts, each in the place of its number."""
         if len(self._all) < self._count:
             self._check_size()
-            ends = self._ends[: self._count + 1].astype(np.int32)
-            buffers = [None, pa.py_buffer(ends), pa.py_buffer(self._bytes[: ends[-1]].copy())]
-            self._all = pa.Array.from_buffers(pa.string(), self._count, buffers)
+            self._all = self._run(0, self._count)
         return self._all
 
     def rank(self) -> Vector:
@@ -105,8 +104,17 @@ class Texts:
     def of(self, numbers: Vector, kind: pa.DataType | None = None) -> pa.Array:
         """The texts of some numbers. kind: string or binary."""
         self._check_size()
+        if kind is None and len(numbers) and (numbers[1:] == numbers[:-1] + 1).all():
+            return self._run(int(numbers[0]), int(numbers[-1]) + 1)
         start, end = self._ends[numbers], self._ends[numbers + 1]
         return byte_views(self._bytes, start, end - start).cast(kind or pa.string())
+
+    def _run(self, first: int, end: int) -> pa.Array:
+        """The texts of numbers that follow each other."""
+        ends = self._ends[first : end + 1]
+        data = self._bytes[ends[0] : ends[-1]].copy()  # texts that are added later may move all bytes
+        buffers = [None, pa.py_buffer((ends - ends[0]).astype(np.int32)), pa.py_buffer(data)]
+        return pa.Array.from_buffers(pa.string(), end - first, buffers)
 
     def _check_size(self) -> None:
         if self._ends[self._count] > _MOST_BYTES:
@@ -149,7 +157,7 @@ class Texts:
         ends = self._ends[first] + np.cumsum(length)
         make_room(self._ends, count + 1)
         make_room(self._hashes, count)
-        make_room(self._bytes, int(ends[-1]) + _BEHIND)
+        self._make_room(int(ends[-1]) + _BEHIND)
         self._bytes[self._ends[first] : ends[-1]] = given.bytes_of(new)
         self._ends[first + 1 : count + 1] = ends
         self._hashes[first:count] = given.hash[new]
@@ -161,6 +169,18 @@ class Texts:
         else:
             self._put(numbers)
         return numbers
+
+    def _make_room(self, size: int) -> None:
+        """Make room for so many bytes. What is added to a small vector is not touched before it is used."""
+        if size <= len(self._bytes):
+            return
+        if size < _MOVED_BYTES:
+            used = int(self._ends[self._count])
+            larger = np.empty(max(size, 2 * len(self._bytes)), np.uint8)
+            larger[:used] = self._bytes[:used]
+            self._bytes = larger
+        else:
+            make_room(self._bytes, size)
 
     def _put(self, number: Vector) -> None:
         """Give slots to numbers that have none."""
@@ -189,9 +209,14 @@ class _Given:
 
     def _hashed(self) -> Vector:
         found = self.length.astype(np.uint64) * _FACTOR ^ _SEED
+        least = int(self.length.min(initial=0))
         for word in range(_words(self.length)):
-            ahead = np.flatnonzero(self.length > word * _WORD)
-            read = _word(self.data, self.start[ahead] + word * _WORD, self.length[ahead] - word * _WORD)
+            skip = word * _WORD
+            if least > skip:
+                found = _mixed(found ^ _word(self.data, self.start + skip, self.length - skip))
+                continue
+            ahead = np.flatnonzero(self.length > skip)
+            read = _word(self.data, self.start[ahead] + skip, self.length[ahead] - skip)
             found[ahead] = _mixed(found[ahead] ^ read)
         for row in np.flatnonzero(self.length > _LONG).tolist():
             rest = hash(self.data[self.start[row] : self.start[row] + self.length[row]].tobytes())

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from offdecode.model import Vector, make_room
+from offdecode.model import Vector
+
+_SMALL = 1 << 20
 
 
 class Vectors(dict[Hashable, Vector]):
@@ -30,9 +32,13 @@ class Vectors(dict[Hashable, Vector]):
     def grow(self, count: int) -> None:
         """Make room for so many numbers."""
         if count > self.room:
-            self.room = max(count, self.room + self.room // 4)
+            known, self.room = self.room, max(count, self.room + self.room // (2 if self.room < _SMALL else 4))
             for name, values in self.items():
-                make_room(values, self.room, np.array(self._initial.get(name, 0)))
+                initial = self._initial.get(name, 0)
+                self[name] = larger = np.zeros(self.room, np.int64)
+                larger[:known] = values
+                if initial:
+                    larger[known:] = initial
 
     def add(self, name: Hashable, number: Vector, amount: int | Vector) -> None:
         """Add to what is entered of these numbers, which may be there several times."""
@@ -53,5 +59,5 @@ class Vectors(dict[Hashable, Vector]):
         """What is entered of some numbers only, each by its place among these."""
         found = Vectors(self._initial)
         found.grow(len(numbers))
-        found.update({name: values[numbers] for name, values in self.items()})
+        found.update({name: values.take(numbers) for name, values in self.items()})
         return found
