@@ -32,7 +32,7 @@ from offdecode.schemas import offset_commit
 from offdecode.schemas.history_rows import DEAD, GROUP_OVERVIEW_ROW
 from offdecode.schemas.rows import RECORD_BYTES, row_type
 
-MOST_ROWS = 1 << 14  # that are made at once
+MOST_ROWS = 1 << 15  # that are made at once
 _HOUR_MS = 3_600_000
 _MOST_NAMED = 10  # clients and hosts of a group that its row names
 _MOST_KEPT = 10_000  # of these that are told from each other
@@ -215,7 +215,7 @@ class Overview:
         each = arrow(np.arange(len(numbers), dtype=np.int32))
         columns["group"] = pa.DictionaryArray.from_arrays(each, columns["group"])
         schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema
-        return pa.RecordBatch.from_arrays([columns[item.name].cast(item.type) for item in schema], schema=schema)
+        return pa.RecordBatch.from_arrays([_typed(columns[item.name], item.type) for item in schema], schema=schema)
 
     def _lives_of(self, numbers: Vector) -> dict[int, _Life]:
         """By place among the numbers. Most groups of a log may have no records of their own."""
@@ -233,7 +233,7 @@ class Overview:
         return np.where(held.expires >= 0, held.expires, np.where(idle == _EVER, _EVER, by_retention))
 
 
-def _lived(lives: Mapping[int, _Life], tally: Vectors) -> dict[str, pa.Array]:
+def _lived(lives: Mapping[int, _Life], tally: Vectors) -> dict[str, pa.Array | Vector]:
     """The columns that the groups' own records tell, and those that rest on them. lives: by row."""
     dead = (tally["offsets"] == 0) & (tally["pending"] == 0)
     rows = np.fromiter(lives, np.int64, len(lives))
@@ -251,9 +251,9 @@ def _lived(lives: Mapping[int, _Life], tally: Vectors) -> dict[str, pa.Array]:
     rates = [_an_hour(life.generations, time) for life, time in zip(lives.values(), lasted, strict=True)]
     gone = (numbers["members"] > 0) | (state == states.index(DEAD))
     return {
-        **{name: arrow(values) for name, values in numbers.items()},
-        "group_type": category(group_type, types).cast(pa.string()),  # whatever is not there is in no file either
-        "state": category(state, states).cast(pa.string()),
+        **numbers,
+        "group_type": _present(group_type, types),
+        "state": _present(state, states),
         "clients": _first_of((life.clients for life in lives.values()), rows, len(dead)),
         "hosts": _first_of((life.hosts for life in lives.values()), rows, len(dead)),
         "generations_per_hour": scattered(pa.array(rates, pa.float64()), rows, len(dead)),
@@ -269,6 +269,20 @@ def _codes(texts: Iterable[str], known: list[str]) -> list[int]:
     return found
 
 
+def _typed(column: pa.Array | Vector, kind: pa.DataType) -> pa.Array:
+    """A column of this type. Vectors are counts, which fit it."""
+    if isinstance(column, np.ndarray):
+        return arrow(column.astype(kind.to_pandas_dtype(), copy=False))
+    return column if column.type == kind else column.cast(kind)
+
+
+def _present(index: Vector, names: list[str]) -> pa.Array:
+    """A column of names. Those that no row has are in no file either."""
+    if (index == index[0]).all():
+        return constant_category(names[index[0]], len(index))
+    return category(index, names).cast(pa.string()).dictionary_encode()
+
+
 def _first_of(names: Iterable[set[str]], rows: Vector, count: int) -> pa.Array:
     """The first of the names of each row; others have none."""
     some = [sorted(found)[:_MOST_NAMED] for found in names]
@@ -277,7 +291,7 @@ def _first_of(names: Iterable[set[str]], rows: Vector, count: int) -> pa.Array:
     return lists(lengths, pa.array([name for found in some for name in found], pa.string()))
 
 
-def _own_columns(tally: Vectors) -> dict[str, pa.Array]:
+def _own_columns(tally: Vectors) -> dict[str, pa.Array | Vector]:
     """The columns that records and movements alone tell."""
     commits = tally["commits"]
     first, last = tally["first_commit"], tally["last_commit"]
@@ -288,7 +302,7 @@ def _own_columns(tally: Vectors) -> dict[str, pa.Array]:
     causes = [arrow(tally[cause]) for cause in Cause]
     counts = ("topics", "partitions", "offsets", "commits", "records", "bytes", *_KIND_COLUMNS.values())
     return {
-        **{name: arrow(tally[name]) for name in counts},
+        **{name: tally[name] for name in counts},
         "first_commit": arrow(first, untimed),
         "last_commit": arrow(last, untimed),
         "last_record": arrow(tally["last_record"], tally["last_record"] == _EVER),
@@ -304,7 +318,7 @@ def notability(rows: pa.Table) -> tuple[Vector, Vector]:
     return np.count_nonzero(every, axis=0), every.sum(axis=0)
 
 
-def _reasons(columns: dict[str, pa.Array]) -> pa.Array:
+def _reasons(columns: Mapping[str, pa.Array | Vector]) -> pa.Array:
     """For each row what is worth a look, in words."""
     reasons: dict[int, list[str]] = defaultdict(list)
     for one, many, counts in _notable(columns):
@@ -316,7 +330,7 @@ def _reasons(columns: dict[str, pa.Array]) -> pa.Array:
     return scattered(words, rows, len(columns["group"]))
 
 
-def _notable(columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> Iterator[tuple[str, str, Vector]]:
+def _notable(columns: Mapping[str, pa.Array | pa.ChunkedArray | Vector]) -> Iterator[tuple[str, str, Vector]]:
     """What is worth a look: words for one and for several, and how often it happened in each row."""
     for name, one, many in _NOTABLE:
         yield one, many, np.asarray(columns[name])

@@ -93,7 +93,7 @@ class GroupsTogether(Together):
 def _rows(overviews: list[Overview], wanted: Filter, asked: OverviewOptions, now: int | None) -> Iterator[DecodedChunk]:
     """The rows of logs that are asked for, in the order that is, some at a time."""
     if tables := list(_index(overviews, asked)):
-        index = _chosen(pa.concat_tables(tables), wanted, asked, now)
+        index = _chosen(pa.concat_tables(tables).combine_chunks(), wanted, asked, now)
         for start in range(0, len(index), MOST_ROWS):
             yield _chunk(overviews, index.slice(start, MOST_ROWS))
 
@@ -102,14 +102,14 @@ def _index(overviews: list[Overview], asked: OverviewOptions) -> Iterator[pa.Tab
     """What chooses the rows of all logs and puts them in order; and where they come from."""
     for log, overview in enumerate(overviews):
         for numbers in overview.numbers():
-            columns = {**overview.names(numbers), "log": np.full(len(numbers), log), "number": numbers}
+            columns = {**overview.names(numbers), "log": pa.repeat(log, len(numbers)), "number": arrow(numbers)}
             if asked.notable or asked.sort is not None or asked.idle_for is not None:
                 columns |= _sorted_by(pa.Table.from_batches([overview.rows(numbers)]), asked)
             yield pa.table(columns)
 
 
 def _chosen(index: pa.Table, wanted: Filter, asked: OverviewOptions, now: int | None) -> pa.Table:
-    """The rows that are asked for, in the order that is."""
+    """Where the rows that are asked for come from, in the order that is."""
     mask = key_mask(wanted, index)
     if asked.notable:
         mask &= np.asarray(index.column("kinds")) > 0
@@ -117,7 +117,7 @@ def _chosen(index: pa.Table, wanted: Filter, asked: OverviewOptions, now: int | 
         last = index.column("last_record").cast(pa.int64())
         mask &= np.asarray(pc.less_equal(last, max(now - asked.idle_for, -LARGEST_INT64)).fill_null(False))
     index = index if mask.all() else index.filter(mask)
-    return index.take(_order(index, asked))
+    return index.select(["log", "number"]).take(_order(index, asked))
 
 
 def _sorted_by(rows: pa.Table, asked: OverviewOptions) -> dict[str, Vector | pa.ChunkedArray]:

@@ -19,7 +19,18 @@ from offdecode.log.headers import HEADER_BYTES
 from offdecode.log.records import Records, iter_records
 from offdecode.log.sizes import shares
 from offdecode.log.transactions import Status
-from offdecode.model import ABSENT, Coverage, DecodedChunk, Mask, Vector, arrow, category, constant_category, distinct
+from offdecode.model import (
+    ABSENT,
+    Coverage,
+    DecodedChunk,
+    Mask,
+    Vector,
+    arrow,
+    category,
+    constant_category,
+    distinct,
+    stable_order,
+)
 from offdecode.options import ALL_ROWS, Filter, GrowthOptions, Reading, Source
 from offdecode.questions.compaction import OpenTransaction, compaction, start_of, why
 from offdecode.questions.rows import chunk_of
@@ -247,20 +258,27 @@ class _LogGrowth:
                 "why": why(row, run.request.source.topic_name, run.evidence.cluster),
             }  # fmt: skip
             yield from chunk_of([row])
-        parts = {name: tally.of(part) for part, name in zip(Part, PARTS, strict=True)}
+        counts = {"records": records, "bytes": sizes}
+        for part, name in zip(Part, PARTS, strict=True):
+            counts[f"{name}_records"], counts[f"{name}_bytes"] = tally.of(part)
         lines = 1 + np.flatnonzero(records[1:])
-        lines = lines[np.argsort(-sizes[lines], kind="stable")]
+        lines = lines[stable_order(-sizes[lines])]
         for first in range(0, len(lines), _MOST_ROWS):
             some = lines[first : first + _MOST_ROWS]
-            columns = {**self.lines.columns(some), "records": arrow(records[some]), "bytes": arrow(sizes[some])}
-            for name, (part_records, part_bytes) in parts.items():
-                columns[f"{name}_records"], columns[f"{name}_bytes"] = (
-                    arrow(part_records[some]),
-                    arrow(part_bytes[some]),
-                )
-            columns["type"], columns["log"] = (constant_category(one, len(some)) for one in (GROWTH_ROW, where))
-            columns["log_partition"] = pa.array([partition] * len(some), pa.int32())
+            columns = {
+                **self.lines.columns(some),
+                **{name: arrow(values[some]) for name, values in counts.items()},
+                "type": constant_category(GROWTH_ROW, len(some)),
+                "log": constant_category(where, len(some)),
+                "log_partition": pa.repeat(pa.scalar(partition, pa.int32()), len(some)),
+            }
             schema = row_type(GROWTH_ROW).arrow_schema
-            arrays = [columns.get(item.name, pa.nulls(len(some), item.type)).cast(item.type) for item in schema]
+            arrays = [_typed(columns.get(item.name), item.type, len(some)) for item in schema]
             batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
             yield DecodedChunk({GROWTH_ROW: batch}, np.arange(len(batch)))
+
+
+def _typed(column: pa.Array | None, kind: pa.DataType, count: int) -> pa.Array:
+    if column is None:
+        return pa.nulls(count, kind)
+    return column if column.type == kind else column.cast(kind)

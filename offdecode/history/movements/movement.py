@@ -293,7 +293,8 @@ class Movement:
         )
         signals = np.zeros(len(kind), np.int64)
         for mask, signal in marks:
-            signals[mask] |= int(signal)
+            if mask.any():
+                signals[mask] |= int(signal)
         kind[reset] = MovementKind.RESET_LIKE
         confidence = np.full(len(kind), Confidence.HIGH, np.int64)
         confidence[jump] = Confidence.MEDIUM
@@ -322,6 +323,8 @@ class Movement:
     def _jumps(self, movement: Columns, ahead: Mask, start: Vector) -> Mask:
         """Which advances are far beyond the key's steps before them; the steps are counted for later ones."""
         counted = ahead & (movement["before"] >= 0)
+        if not counted.any():
+            return counted
         step = np.where(counted, np.minimum(movement["after"] - movement["before"], _STEP_LIMIT), 0)
         key = movement["key"]
         steps, distance = _sums_before(counted.astype(np.int64), start), _sums_before(step, start)
