@@ -163,8 +163,7 @@ class Overview:
             return
         tally = self._tally
         tally.grow(len(self._moves.keys.groups))
-        movement = steps.movement
-        group = self._moves.groups_of(movement["key"])
+        group, movement = steps.group, steps.movement
         kind, cause, time = movement["kind"], movement["cause"], movement["log_timestamp"]
         for counted, name in _KIND_COLUMNS.items():
             tally.add(name, group[kind == counted], 1)
@@ -189,14 +188,14 @@ class Overview:
         tally.add("offsets", group[held.live], 1)
         pairs = np.zeros(len(keys.pairs), np.bool_)
         pairs[keys.pairs_of(held.key)] = True
-        tally.add("topics", keys.pairs.parts(np.flatnonzero(pairs))[0], 1)
+        tally.add("topics", keys.pairs.groups_of(np.flatnonzero(pairs)), 1)
         np.maximum.at(tally["expires"], group[held.live], self._expiry(group, held)[held.live])
 
-    def numbers(self) -> Iterator[Vector]:
-        """The numbers of the groups that have rows, as many at a time as rows should be made of."""
+    def numbers(self, most: int = MOST_ROWS) -> Iterator[Vector]:
+        """The numbers of the groups that have rows, so many at a time."""
         numbers = np.flatnonzero(self._tally["records"])
-        for start in range(0, len(numbers), MOST_ROWS):
-            yield numbers[start : start + MOST_ROWS]
+        for start in range(0, len(numbers), most):
+            yield numbers[start : start + most]
 
     def names(self, numbers: Vector) -> dict[str, pa.Array]:
         """What tells these groups from others."""

@@ -16,7 +16,7 @@ from offdecode.history.movements.moves import Moves
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.overview import MOST_ROWS, Overview, notability
 from offdecode.history.topic_names import TopicNames
-from offdecode.model import LARGEST_INT64, Coverage, DecodedChunk, Vector, arrow, distinct, stable_order
+from offdecode.model import LARGEST_INT32, LARGEST_INT64, Coverage, DecodedChunk, Vector, arrow, distinct, stable_order
 from offdecode.options import GROUPS, ExplainOptions, Filter, OverviewOptions, TopicIds
 from offdecode.run import LogRows, Run
 from offdecode.schemas.history_rows import GROUP_OVERVIEW_ROW
@@ -101,9 +101,10 @@ def _rows(overviews: list[Overview], wanted: Filter, asked: OverviewOptions, now
 def _index(overviews: list[Overview], asked: OverviewOptions) -> Iterator[pa.Table]:
     """What chooses the rows of all logs and puts them in order; and where they come from."""
     for log, overview in enumerate(overviews):
-        for numbers in overview.numbers():
+        rows_tell = asked.notable or asked.sort is not None or asked.idle_for is not None
+        for numbers in overview.numbers(MOST_ROWS if rows_tell else LARGEST_INT32):
             columns = {**overview.names(numbers), "log": pa.repeat(log, len(numbers)), "number": arrow(numbers)}
-            if asked.notable or asked.sort is not None or asked.idle_for is not None:
+            if rows_tell:
                 columns |= _sorted_by(pa.Table.from_batches([overview.rows(numbers)]), asked)
             yield pa.table(columns)
 

@@ -90,18 +90,18 @@ class LogWalk:
                 NUMBER, arrow(numbers)
             )
 
-    def _wants(self, steps: Columns) -> Mask:
+    def _wants(self, steps: Steps) -> Mask:
         """Which commits are of a group and a time that are wanted."""
-        wanted = np.ones(len(steps["key"]), np.bool_)
+        wanted = np.ones(len(steps.group), np.bool_)
         since = self._shared.rows.since
         if since is not None:
-            time = steps["log_timestamp"]
+            time = steps.movement["log_timestamp"]
             wanted &= (time >= since) | (time == ABSENT)
         if self._test is not None:
             groups = self.moves.keys.groups
             more = map(self._test, groups.of(np.arange(len(self._wanted), len(groups))).to_pylist())
             self._wanted = np.concatenate((self._wanted, np.array(list(more), np.bool_)))
-            wanted &= self._wanted[self.moves.groups_of(steps["key"])]
+            wanted &= self._wanted[steps.group]
         return wanted
 
     def _note_steps(self, steps: Steps | None) -> None:
@@ -109,7 +109,7 @@ class LogWalk:
             return
         movement = steps.movement
         self._tell(movement)
-        wanted = self._wants(movement)
+        wanted = self._wants(steps)
         self._shared.points.add(movement, wanted, self.number * _KEYS_OF_A_LOG)
         kind, time, counts = movement["kind"], movement["log_timestamp"], self._shared.counts
         counts.add(COMMITS, time[wanted & (kind != MovementKind.TOMBSTONE)])
@@ -155,7 +155,7 @@ class LogWalk:
     def names_of(self, keys: Vector) -> list[tuple[str, int]]:
         """The topics and partitions of keys."""
         own = self.moves.keys
-        topic = own.pairs.parts(own.pairs_of(keys))[1]
+        topic = own.pairs.topics_of(own.pairs_of(keys))
         named = [own.pairs.topics[number] for number in topic.tolist()]
         return list(zip(named, own.partitions_of(keys).tolist(), strict=True))
 

@@ -169,7 +169,7 @@ class _Walk:
 
     def _note_topics(self, log: LogId, moves: Moves, steps: Columns) -> None:
         """When offsets of each topic moved tells which topics were not deleted."""
-        numbers, index = numbered(moves.keys.pairs.parts(moves.keys.pairs_of(steps["key"]))[1])
+        numbers, index = numbered(moves.keys.pairs.topics_of(moves.keys.pairs_of(steps["key"])))
         moved = leaves_offset(steps["kind"])
         latest = np.full(len(numbers), ABSENT)
         np.maximum.at(latest, index.to_numpy()[moved], steps["log_timestamp"][moved])

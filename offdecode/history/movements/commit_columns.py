@@ -49,7 +49,7 @@ class CommitKeys:
 
     def pairs_of(self, key: Vector) -> Vector:
         """The pairs of these keys."""
-        return self._keys.codes[key] >> 32
+        return self._keys.codes.take(key) >> 32
 
     def partitions_of(self, key: Vector) -> Vector:
         """The partitions of these keys."""
@@ -78,10 +78,13 @@ class _Pairs:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def parts(self, index: Vector) -> tuple[Vector, Vector]:
-        """The numbers of the groups and of the topics of some pairs."""
-        codes = self._numbers.codes[index]
-        return codes >> 32, codes & _PARTITION_MASK
+    def groups_of(self, index: Vector) -> Vector:
+        """The numbers of the groups of some pairs."""
+        return self._numbers.codes.take(index) >> 32
+
+    def topics_of(self, index: Vector) -> Vector:
+        """The numbers of the topics of some pairs."""
+        return self._numbers.codes.take(index) & _PARTITION_MASK
 
     def find(self, group: Vector, topics: list[str], topic: Vector) -> Vector:
         """The numbers of pairs. topic: for each its place among the topics."""

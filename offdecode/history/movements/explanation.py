@@ -49,11 +49,11 @@ class MovementRows:
             yield DecodedChunk({MOVEMENT_ROW: self._batch(movements)}, np.arange(len(movements)))
 
     def _batch(self, movements: Movements) -> pa.RecordBatch:
-        group_numbers, topic_numbers = self._moves.keys.pairs.parts(self._moves.keys.pairs_of(movements["key"]))
-        numbers, group = numbered(group_numbers)
+        pairs, pair = self._moves.keys.pairs, self._moves.keys.pairs_of(movements["key"])
+        numbers, group = numbered(pairs.groups_of(pair))
         groups, group_numbers = self._moves.keys.groups, np.array(numbers, np.int64)
-        numbers, topic = numbered(topic_numbers)
-        topics = pa.array([self._moves.keys.pairs.topics[number] for number in numbers], pa.string())
+        numbers, topic = numbered(pairs.topics_of(pair))
+        topics = pa.array([pairs.topics[number] for number in numbers], pa.string())
         columns: dict[str, pa.Array] = {
             "type": named(np.zeros(len(group), np.int64), [MOVEMENT_ROW]),
             "group": pa.DictionaryArray.from_arrays(group, groups.of(group_numbers)),

@@ -121,12 +121,13 @@ Columns = dict[str, Vector]
 class Steps:
     """A chunk's events beside what their keys were left at; sorted by key, within it as they take effect.
 
-    index: of the event; movement: its movement for itself, a vector for each field; effective: whether
-    it moved the offset; committed, expires: commit and expire timestamp of the offset before it; ABSENT = not known;
-    leftover: whether the offset before it may have outlived its deletion.
+    index: of the event; group: its number; movement: its movement for itself, a vector for each field; effective:
+    whether it moved the offset; committed, expires: commit and expire timestamp of the offset before it, ABSENT = not
+    known; leftover: whether that offset may have outlived its deletion.
     """
 
     index: Vector
+    group: Vector
     movement: Columns
     effective: Mask
     committed: Vector
@@ -215,7 +216,7 @@ class Movement:
         leftover = np.zeros(len(key), np.bool_)
         if self._any_leftover:
             leftover = before(events["leftover"], "leftover") == 1
-        found = Steps(order, movement, effective, committed, expires, leftover)
+        found = Steps(order, events["group"], movement, effective, committed, expires, leftover)
         ends = np.append(starts[1:], len(key)) - 1
         last = latest[ends]
         moved = last >= starts

@@ -69,7 +69,7 @@ class Moves:
 
     def groups_of(self, key: Vector) -> Vector:
         """The numbers of the groups of these keys."""
-        return self.keys.pairs.parts(self.keys.pairs_of(key))[0]
+        return self.keys.pairs.groups_of(self.keys.pairs_of(key))
 
     def _steps(self, events: Events) -> Steps | None:
         if not len(events["key"]):

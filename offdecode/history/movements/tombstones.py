@@ -87,8 +87,8 @@ class Tombstones:
         """
         self._make_room()
         movement = steps.movement
-        pair = self._keys.pairs_of(movement["key"])
-        group, topic = self._keys.pairs.parts(pair)
+        group, pair = steps.group, self._keys.pairs_of(movement["key"])
+        topic = self._keys.pairs.topics_of(pair)
         numbers = {"group": group, "pair": pair, "topic": topic}
         gone = movement["kind"] == MovementKind.TOMBSTONE
         # What may have outlived its deletion does not show that a group or a topic keeps offsets.
