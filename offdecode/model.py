@@ -62,19 +62,6 @@ def take_structs(structs: npt.NDArray[np.void], index: Vector) -> npt.NDArray[np
     return matrix.take(index, axis=0).view(structs.dtype).reshape(-1)
 
 
-def make_room(vector: npt.NDArray[Any], count: int, initial: npt.NDArray[Any] | None = None) -> None:
-    """Lengthen a vector in place where it has no room for so many entries, by a quarter at the least.
-
-    initial: what new entries of int64, or of structs of int64, are; zeros else. The system moves a large block without
-    copying it, so no view of the vector may be in use.
-    """
-    known = len(vector)
-    if count > known:
-        vector.resize(max(count, known + known // 4), refcheck=False)
-        if initial is not None:
-            vector.view(np.int64).reshape(len(vector), -1)[known:] = np.atleast_1d(initial).view(np.int64)
-
-
 def arrow(values: npt.NDArray[Any], null: Mask | None = None) -> pa.Array:
     """Whole numbers or truth values as an Arrow array; `null` tells which are null.
 

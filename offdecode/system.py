@@ -5,6 +5,7 @@ Nothing else in the package asks which system this is.
 
 from __future__ import annotations
 
+import mmap
 import os
 import sys
 import threading
@@ -22,6 +23,7 @@ _READING = (
 _WITHOUT_TRACE = getattr(os, "O_NOATIME", 0)
 _SEEK_DATA: int | None = getattr(os, "SEEK_DATA", None)
 _PIPE_BYTES = 1 << 20
+_PAGED_BYTES = 1 << 18  # fewer are quicker had of what the process has
 _LOCK_FILE = ".offdecode.lock"
 _LOCKED_BYTE = 0x7FFF_FFFF  # Windows lets nobody read or write what is locked: one far behind the end
 
@@ -37,6 +39,13 @@ def _module(name: str) -> ModuleType | None:
 
 _fcntl = _module("fcntl")
 _msvcrt = None if _fcntl is not None else _module("msvcrt")
+
+
+def untouched(size: int) -> mmap.mmap | bytearray:
+    """So many zeros that can be written. A page of many takes no memory before something is written there."""
+    if size < _PAGED_BYTES or not hasattr(mmap, "MAP_PRIVATE"):
+        return bytearray(size)
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def open_to_read(path: Path) -> int:

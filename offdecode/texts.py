@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 
 from offdecode.byte_vectors import Buffer, byte_views, unaligned
 from offdecode.errors import UsageError
-from offdecode.model import Mask, Vector, arrow, make_room, text_ends
+from offdecode.growing import make_room
+from offdecode.model import Mask, Vector, arrow, text_ends
 
 _WORD = 8  # bytes that are compared at once
 _BEHIND = 16  # bytes behind all texts, so that a read may reach beyond one
 _LONG = 128  # bytes; what is behind them is compared text by text
-_MOVED_BYTES = 32 << 20  # a block of so many is lengthened without being copied
 _EMPTY = -1
 _FEW = 32  # texts that are quicker looked up one by one
 _MOST_REMEMBERED = 1 << 16
@@ -155,9 +155,9 @@ class Texts:
         first, count = self._count, self._count + len(new)
         length = given.length[new]
         ends = self._ends[first] + np.cumsum(length)
-        make_room(self._ends, count + 1)
-        make_room(self._hashes, count)
-        self._make_room(int(ends[-1]) + _BEHIND)
+        self._ends = make_room(self._ends, count + 1)
+        self._hashes = make_room(self._hashes, count)
+        self._bytes = make_room(self._bytes, int(ends[-1]) + _BEHIND)
         self._bytes[self._ends[first] : ends[-1]] = given.bytes_of(new)
         self._ends[first + 1 : count + 1] = ends
         self._hashes[first:count] = given.hash[new]
@@ -169,18 +169,6 @@ class Texts:
         else:
             self._put(numbers)
         return numbers
-
-    def _make_room(self, size: int) -> None:
-        """Make room for so many bytes. What is added to a small vector is not touched before it is used."""
-        if size <= len(self._bytes):
-            return
-        if size < _MOVED_BYTES:
-            used = int(self._ends[self._count])
-            larger = np.empty(max(size, 2 * len(self._bytes)), np.uint8)
-            larger[:used] = self._bytes[:used]
-            self._bytes = larger
-        else:
-            make_room(self._bytes, size)
 
     def _put(self, number: Vector) -> None:
         """Give slots to numbers that have none."""

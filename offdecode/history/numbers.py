@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from offdecode.model import LARGEST_INT64, Vector, make_room
+from offdecode.growing import make_room
+from offdecode.model import LARGEST_INT64, Vector
 
 _RECENT_CODES = 4096
 _NOTHING = np.empty(0, np.int64)
@@ -64,7 +65,7 @@ class Numbers:
     def _append(self, codes: Vector, numbers: Vector) -> Vector:
         """Take new codes, sorted, with their numbers, which are the next in any order."""
         start, end = self._count, self._count + len(codes)
-        make_room(self._codes, end)
+        self._codes = make_room(self._codes, end)
         self._codes[numbers] = codes
         self._count = end
         if self._rising == start and self._rises(start):

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from offdecode.growing import make_room
 from offdecode.model import Vector
-
-_SMALL = 1 << 20
 
 
 class Vectors(dict[Hashable, Vector]):
@@ -21,24 +20,27 @@ class Vectors(dict[Hashable, Vector]):
     def __init__(self, initial: Mapping[Any, int] | None = None) -> None:
         super().__init__()
         self._initial = initial or {}
-        self.room = 0  # numbers that there may be
+        self._roomy: dict[Hashable, Vector] = {}  # each begins with the vector of that name
+        self.count = 0  # numbers that there are
 
     def __missing__(self, name: Hashable) -> Vector:
-        initial = self._initial.get(name, 0)
-        # Zeros take no memory before they are counted up.
-        self[name] = found = np.full(self.room, initial) if initial else np.zeros(self.room, np.int64)
-        return found
+        self._roomy[name] = np.empty(0, np.int64)
+        self._lengthen(name, 0)
+        return self[name]
 
     def grow(self, count: int) -> None:
-        """Make room for so many numbers."""
-        if count > self.room:
-            known, self.room = self.room, max(count, self.room + self.room // (2 if self.room < _SMALL else 4))
-            for name, values in self.items():
-                initial = self._initial.get(name, 0)
-                self[name] = larger = np.zeros(self.room, np.int64)
-                larger[:known] = values
-                if initial:
-                    larger[known:] = initial
+        """Let there be so many numbers."""
+        if count > self.count:
+            known, self.count = self.count, count
+            for name in self:
+                self._lengthen(name, known)
+
+    def _lengthen(self, name: Hashable, known: int) -> None:
+        """Have an entry for each number. known: how many there are of it."""
+        self._roomy[name] = make_room(self._roomy[name], self.count)
+        self[name] = self._roomy[name][: self.count]
+        if initial := self._initial.get(name, 0):
+            self[name][known:] = initial
 
     def add(self, name: Hashable, number: Vector, amount: int | Vector) -> None:
         """Add to what is entered of these numbers, which may be there several times."""
@@ -59,5 +61,6 @@ class Vectors(dict[Hashable, Vector]):
         """What is entered of some numbers only, each by its place among these."""
         found = Vectors(self._initial)
         found.grow(len(numbers))
-        found.update({name: values.take(numbers) for name, values in self.items()})
+        for name, values in self.items():
+            found[name] = found._roomy[name] = values.take(numbers)
         return found

@@ -14,12 +14,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from offdecode.growing import make_room
 from offdecode.history.movements.commit_columns import COMMITTED, PLAIN, TRANSACTIONS
 from offdecode.history.movements.effects import Events
 from offdecode.history.movements.owners import NoOwner
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.vectors import Vectors
-from offdecode.model import ABSENT, Mask, Vector, make_room, stable_order, take_structs
+from offdecode.model import ABSENT, Mask, Vector, stable_order, take_structs
 
 # A step is a jump where it is so many times the mean of the key's steps before it, of which there are enough.
 _JUMP_FACTOR, _JUMP_STEPS, _JUMP_LEAST = 20, 5, 1000
@@ -339,7 +340,7 @@ class Movement:
 
     def merged(self, steps: Steps) -> Movements:
         """The movements that ended by the chunk, in the order in which they ended; others stay open."""
-        self._open.grow(self._left.room)
+        self._open.grow(self._left.count)
         movement = steps.movement
         merges = _merges(movement["kind"])
         same = np.concatenate(([False], merges[1:] & (movement["key"][1:] == movement["key"][:-1])))
@@ -379,7 +380,7 @@ class _Open:
 
     def grow(self, keys: int) -> None:
         """Make room for so many keys."""
-        make_room(self._slot, keys, np.array(-1))
+        self._slot = make_room(self._slot, keys, np.array(-1))
 
     def take(self, key: Vector, at: Vector) -> tuple[Vector, Movements]:
         """Take out those of the keys at these places: the places that have one, and the movements."""
@@ -395,7 +396,7 @@ class _Open:
         missing = len(movements) - len(self._free)
         if missing > 0:
             known = len(self._movements)
-            make_room(self._movements, known + missing)
+            self._movements = make_room(self._movements, known + missing)
             self._free = np.concatenate((np.arange(len(self._movements) - 1, known - 1, -1), self._free))
         left = len(self._free) - len(movements)
         self._free, slot = self._free[:left], self._free[left:]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from offdecode.growing import make_room
 from offdecode.history.groups.group_records import GROUP_ROW_TYPES, GroupRecord, Role, iter_group_records
 from offdecode.history.groups.images import (
     STATIC_MEMBER_AWAY,
@@ -29,7 +30,7 @@ from offdecode.history.groups.images import (
 )
 from offdecode.history.groups.replay import GroupReplay
 from offdecode.history.movements.commit_columns import CommitColumns, CommitKeys
-from offdecode.model import ABSENT, LARGEST_INT64, DecodedChunk, Mask, Vector, make_room, stable_order, take_structs
+from offdecode.model import ABSENT, LARGEST_INT64, DecodedChunk, Mask, Vector, stable_order, take_structs
 
 
 class NoOwner(IntEnum):
@@ -121,7 +122,7 @@ class _Timeline:
         """The state of each number at each place of the chunk; the chunk's notes then are the past. count: numbers."""
         self._take_single()
         if self._notes or len(self._now):
-            make_room(self._now, count, self._initial)
+            self._now = make_room(self._now, count, self._initial)
         found = self.now(number)
         if self._notes:
             when = np.concatenate([when for when, _ in self._notes])
@@ -368,7 +369,7 @@ class Owners:
                     self._held[group][one.member.member_id] = held
 
     def _make_room(self) -> None:
-        make_room(self._holder, len(self._keys), np.array(-1))
+        self._holder = make_room(self._holder, len(self._keys), np.array(-1))
 
     def _hold(self, event: Holding, place: int) -> None:
         group = self._keys.groups.number(event.group)

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from offdecode.growing import make_room
 from offdecode.history.groups.images import Member
 from offdecode.history.movements.commit_columns import CommitKeys
 from offdecode.history.movements.effects import Events
 from offdecode.history.movements.movement import Columns, Confidence, MovementKind, Signal, Steps
 from offdecode.history.movements.retention import Retention
-from offdecode.model import ABSENT, Mask, Vector, distinct, make_room, stable_order
+from offdecode.model import ABSENT, Mask, Vector, distinct, stable_order
 
 _ONE_DELETION_MS = 2000  # tombstones of one topic's deletion in several groups lie within this
 
@@ -110,7 +111,7 @@ class Tombstones:
     def _make_room(self) -> None:
         counts = {"group": len(self._keys.groups), "pair": len(self._keys.pairs), "topic": len(self._keys.pairs.topics)}
         for name, count in counts.items():
-            make_room(self._live[name], count)
+            self._live[name] = make_room(self._live[name], count)
 
     def _left(self, name: str, number: Vector, change: Vector, place: Vector, gone: Mask) -> Vector:
         """For each step the offsets that live behind it in its group, pair or topic; told where tombstones are."""
