@@ -84,7 +84,9 @@ class OffsetsLogs(DataSource):
         return from_arrow_schema(_Asked(dict(self.options)).schema())
 
     def reader(self, schema: StructType) -> DataSourceReader:
+        """Of the columns of a schema, which may be some of the source's own, in any order."""
         asked = _Asked(dict(self.options))
+        _check(schema, from_arrow_schema(asked.schema()), asked.row_type)
         return (_FilteringReader if asked.push_filters else _Reader)(asked, schema.names)
 
 
@@ -98,15 +100,12 @@ class _Reader(DataSourceReader):
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         piece: Answer = partition.value
-        if self._asked.row_type == PROBLEM_ROW:
-            yield from _problems(piece)
-            return
-        for name, batch in piece:
-            if name == self._asked.row_type and len(batch):
-                columns = [batch.column(column) for column in self._columns]
-                yield pa.RecordBatch.from_arrays(
-                    [column.cast(_plain(column.type)) for column in columns], self._columns
-                )
+        for batch in _problems(piece) if self._asked.row_type == PROBLEM_ROW else self._rows(piece):
+            columns = [batch.column(name) for name in self._columns]
+            yield pa.RecordBatch.from_arrays([column.cast(_plain(column.type)) for column in columns], self._columns)
+
+    def _rows(self, piece: Answer) -> Iterator[pa.RecordBatch]:
+        return (batch for name, batch in piece if name == self._asked.row_type and len(batch))
 
 
 class _FilteringReader(_Reader):
@@ -161,6 +160,17 @@ class _Asked:
 
     def _answer(self) -> Answer:
         return _QUESTIONS[self._question](self._paths, **self._options)
+
+
+def _check(schema: StructType, own: StructType, row_type: str) -> None:
+    """Raises UsageError where a schema is no part of the source's own."""
+    kinds = {field.name: field.dataType.simpleString() for field in own}
+    for field in schema:
+        name, kind = field.name, field.dataType.simpleString()
+        if name not in kinds:
+            raise UsageError(f"there is no column {name!r} of {row_type}; there are {', '.join(kinds)}")
+        if kind != kinds[name]:
+            raise UsageError(f"{name} of {row_type} is {kinds[name]}, not {kind}; Spark can cast it: .withColumn()")
 
 
 def _problems(piece: Answer) -> Iterator[pa.RecordBatch]:

@@ -56,6 +56,12 @@ def told(rows: list[dict[str, Any]]) -> Counter[str]:
     return Counter(repr(sorted(row.items())) for row in rows)
 
 
+def told_problems(path: Path) -> list[dict[str, Any]]:
+    found: list[Problem] = []
+    assert list(offdecode.decode(path, on_problem=found.append).rows())
+    return [one.as_dict() for one in found]
+
+
 def of_spark(frame: Any) -> Counter[str]:
     return told(frame.toArrow().to_pylist())
 
@@ -131,6 +137,23 @@ def test_a_filter_has_only_what_it_wants_read() -> None:
     assert list(reader.pushFilters(wanted)) == wanted
     rows = sum(len(batch) for task in reader.partitions() for batch in reader.read(task))
     assert rows == offdecode.decode(GROUPS, row_types=["offset_commit"], groups=[name]).table("offset_commit").num_rows
+
+
+def test_a_schema_has_the_columns_that_are_wanted(tmp_path: Path, spark: Any) -> None:
+    wanted = offdecode.decode(GROUPS, row_types=["offset_commit"]).table("offset_commit").select(["offset", "group"])
+    reader = spark.read.format("offdecode")
+    found = reader.schema("offset long, group string").load(str(GROUPS)).toArrow()
+    assert found.column_names == wanted.column_names
+    assert told(found.to_pylist()) == told(wanted.to_pylist())
+    (log, *_) = sorted(GROUPS.glob("*/*.log"), key=lambda path: -path.stat().st_size)
+    (tmp_path / log.name).write_bytes(log.read_bytes() + b"x" * 100)
+    problems = reader.option("type", "problem").schema("kind string, message string").load(str(tmp_path))
+    kinds = [one["kind"] for one in told_problems(tmp_path)]
+    assert kinds
+    assert [row["kind"] for row in problems.collect()] == kinds
+    for schema, words in (("lag long", "no column 'lag' of offset_commit"), ("offset int", "bigint, not int")):
+        with pytest.raises(Exception, match=words):
+            spark.read.format("offdecode").schema(schema).load(str(GROUPS)).collect()
 
 
 def test_problems_are_rows(tmp_path: Path, spark: Any) -> None:
