@@ -42,10 +42,16 @@ _msvcrt = None if _fcntl is not None else _module("msvcrt")
 
 
 def untouched(size: int) -> mmap.mmap | bytearray:
-    """So many zeros that can be written. A page of many takes no memory before something is written there."""
+    """So many zeros that can be written. A page of many takes no memory before something is written there.
+
+    Raises MemoryError where there is no room for them.
+    """
     if size < _PAGED_BYTES or not hasattr(mmap, "MAP_PRIVATE"):
         return bytearray(size)
-    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, OverflowError) as error:
+        raise MemoryError from error
 
 
 def open_to_read(path: Path) -> int:

@@ -139,7 +139,7 @@ class Growth:
         if not len(records.key):
             return
         self.latest = max(self.latest, int(records.time.max()))
-        _make_room(self._held, keys)
+        _lengthen(self._held, keys)
         cell = records.cell.astype(np.int64)
         self._tally.grow(int(cell.max()) + 1)
         size = records.body + records.head
@@ -251,8 +251,8 @@ def _nobody(count: int) -> np.ndarray:
     return found
 
 
-def _make_room(held: np.ndarray, count: int) -> None:
-    """Lengthen it in place where it has no room for so many keys."""
+def _lengthen(held: np.ndarray, count: int) -> None:
+    """Lengthen it in place where it has no room for so many keys: each entry says that there is none, so room costs."""
     known = len(held)
     if count > known:
         held.resize(known + _more(known, count), refcheck=False)

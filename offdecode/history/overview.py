@@ -32,7 +32,7 @@ from offdecode.schemas import offset_commit
 from offdecode.schemas.history_rows import DEAD, GROUP_OVERVIEW_ROW
 from offdecode.schemas.rows import RECORD_BYTES, row_type
 
-MOST_ROWS = 1 << 15  # that are made at once
+MOST_ROWS = 1 << 14  # that are made at once
 _HOUR_MS = 3_600_000
 _MOST_NAMED = 10  # clients and hosts of a group that its row names
 _MOST_KEPT = 10_000  # of these that are told from each other

@@ -9,6 +9,8 @@ import pytest
 
 from offdecode.history.offsets.replay import OffsetReplay
 from offdecode.history.offsets.rules import Coordinator
+from offdecode.history.offsets.state import LogState, Question
+from offdecode.model import Coverage
 from tests.chunks import chunk_of
 from tests.truth import Row
 
@@ -123,3 +125,23 @@ def test_replay_follows_each_coordinators_code(superseded: int) -> None:
                 assert (held and held["log_offset"]) == plain[coordinator].committed.get(key), seed
         differing += bool(found)
     assert differing > 10
+
+
+def test_differences_are_in_the_order_of_topics_and_partitions() -> None:
+    several = 0
+    for seed in range(60):
+        chance = random.Random(seed)
+        rows = [
+            row if row["type"] != "offset_commit" else row | {"topic": chance.choice("tu"), "group": "g0"}
+            for row in random_log(seed)
+        ]
+        state = LogState(Question(), {})
+        for piece in pieces(rows, seed):
+            state.add(chunk_of(piece))
+        for chunk in state.chunks(Coverage(0), None):
+            groups = chunk.batches.get("group")
+            for told in [] if groups is None else groups.column("differences").to_pylist():
+                keys = [(one["topic"], one["partition"]) for one in told or ()]
+                assert keys == sorted(keys), seed
+                several += len(keys) > 1
+    assert several > 3

@@ -122,8 +122,9 @@ class LogState:
         return DescribedGroups(simple, rows, codes.names.numbers(pa.array(list(shown), pa.string())))
 
     def _differences(self) -> dict[str, list[Row]]:
+        """By group, in the order of topics and partitions."""
         found: dict[str, list[Row]] = defaultdict(list)
-        for item in self._offsets.differences():
+        for item in sorted(self._offsets.differences(), key=lambda item: (item.topic, item.partition)):
             if not matches(self._question.commits, topic=item.topic, partition=item.partition):
                 continue
             offsets = {
