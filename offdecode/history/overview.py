@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from offdecode.history.groups.images import Generation
+from offdecode.history.groups.images import Generation, is_rebalance
 from offdecode.history.movements.movement import Held, MovementKind, Steps
 from offdecode.history.movements.moves import Moves
 from offdecode.history.movements.retention import DEFAULT_RETENTION_MS
@@ -88,10 +88,11 @@ class _Life:
             self.empty_since = None
         elif self.empty_since is None:
             self.empty_since = time
-        # Birth and deletion are none, nor is a static member that comes back.
-        if image.generation in (None, 0, self.latest):
+        counted = is_rebalance(image.generation, self.latest)
+        if image.generation is not None:
+            self.latest = image.generation
+        if not counted:
             return
-        self.latest = image.generation
         self.generations += 1
         if time is None:
             return

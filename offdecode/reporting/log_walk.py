@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from offdecode.filtering import key_tests, pushed
 from offdecode.history.groups.generations import GenerationRows
-from offdecode.history.groups.images import Generation
+from offdecode.history.groups.images import Generation, is_rebalance
 from offdecode.history.movements.movement import Columns, Held, MovementKind, Steps, is_progress
 from offdecode.history.movements.moves import Moves
 from offdecode.history.overview import Overview
@@ -60,6 +60,7 @@ class LogWalk:
         self._test = key_tests(pushed(shared.rows, GROUPS)).get("group")
         self._wanted = np.empty(0, np.bool_)  # by group
         self._begun: list[int] = []  # when the generations began that are not counted yet
+        self._latest: dict[str, int] = {}  # by group the number of its latest generation
         moves.owners.on_generation.append(self._note_generation)
 
     def take(self, chunk: DecodedChunk, first_gap: int | None) -> None:
@@ -120,8 +121,12 @@ class LogWalk:
     def _note_generation(self, event: Generation) -> None:
         if self._test is not None and not self._test(event.image.group):
             return
+        group, generation = event.image.group, event.image.generation
+        counted = is_rebalance(generation, self._latest.get(group))
+        if generation is not None:
+            self._latest[group] = generation
         row = self.membership.tell(event)
-        if row is not None and row["generation"] is not None:
+        if row is not None and counted:
             time = row["log_timestamp"]
             self._begun.append(ABSENT if time is None else time)
 

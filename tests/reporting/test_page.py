@@ -114,6 +114,7 @@ def test_groups_and_times_that_are_asked_for(tmp_path: Path) -> None:
     assert [row["group"] for row in shown.groups] == [name]
     assert shown.of(0)["marks"] == whole.of(0)["marks"]
     assert sum(shown.page["bars"]["counts"]["commit"]) == whole.groups[0]["commits"]
+    assert sum(whole.page["bars"]["counts"]["generation"]) == sum(row["generations"] for row in whole.groups) > 0
     since, until = (page(GROUPS, option, str(middle)) for option in ("--since", "--until"))
     assert since.page["bars"]["starts"][0] + since.page["bars"]["width"] > middle
     for number in range(len(since.groups)):

@@ -10,7 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.history.groups.images import Assigned, Assignment, Generation, GroupEvent, GroupImage, Member
+from offdecode.history.groups.images import (
+    Assigned,
+    Assignment,
+    Generation,
+    GroupEvent,
+    GroupImage,
+    Member,
+    is_rebalance,
+)
 from offdecode.history.groups.member_columns import Standing, member_column
 from offdecode.history.spans import difference
 from offdecode.model import DecodedChunk, rows_of
@@ -271,8 +279,7 @@ class GenerationSummary:
         if row["generation"] is not None:
             if numbers.first_generation is None:
                 numbers.first_generation = row["generation"]
-            if row["generation"] not in (0, numbers.last_generation):
-                numbers.rebalances += 1
+            numbers.rebalances += is_rebalance(row["generation"], numbers.last_generation)
             numbers.last_generation = row["generation"]
         numbers.missing += row["missing_before"]
         numbers.joins += row["joined"]

@@ -113,6 +113,14 @@ class Generation:
     log_timestamp: int | None
 
 
+def is_rebalance(generation: int | None, latest: int | None) -> bool:
+    """Whether a group's generation is counted as one. latest: the last number that it had before.
+
+    Birth and deletion are none, nor is a static member that comes back.
+    """
+    return generation not in (None, 0, latest)
+
+
 @dataclass(frozen=True, slots=True)
 class Holding:
     """From this log offset on, the member holds these partitions and no others: () as it leaves.
