@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 from offdecode.by_log import ByLog, LogAnswer, answered, latest
 from offdecode.cluster import Cluster
@@ -13,6 +14,8 @@ from offdecode.model import DecodedChunk
 from offdecode.options import GROUPS, TIMES, TransactionOptions
 from offdecode.questions.rows import chunk_of
 from offdecode.run import LogRows, Run
+
+_MOST_ROWS = 1 << 14  # in a chunk
 
 
 def transactions(run: Run, asked: TransactionOptions) -> Iterator[DecodedChunk]:
@@ -49,11 +52,12 @@ class _Transactions(LogAnswer):
             yield from self._chosen(self._replay.finish(self.coverage, self._topic, now=told))
 
     def _chosen(self, rows: Iterator[Row]) -> Iterator[DecodedChunk]:
-        wanted = [row for row in rows if _is_asked(row["status"], self._asked)]
-        for chunk in chunk_of([_named(row, self._cluster) for row in wanted]):
-            found = keep(self._times, chunk, times=("first_timestamp", "marker_timestamp"))
-            if found.row_count:
-                yield found
+        wanted = (_named(row, self._cluster) for row in rows if _is_asked(row["status"], self._asked))
+        while some := list(islice(wanted, _MOST_ROWS)):
+            for chunk in chunk_of(some):
+                found = keep(self._times, chunk, times=("first_timestamp", "marker_timestamp"))
+                if found.row_count:
+                    yield found
 
 
 def _is_asked(status: str, asked: TransactionOptions) -> bool:

@@ -53,7 +53,7 @@ def report(run: Run, asked: ReportOptions, known: ExplainOptions, names: TopicId
     add_marks(groups, walk.marks)
     add_stories(groups, logs, walk.shared.stories, walk.names)
     add_lines(groups, logs, walk.shared.points, walk.beside)
-    undecided = _undecided(run) if walk.any_undecided and run.evidence.can_reread else []
+    undecided, count = _undecided(run) if walk.any_undecided and run.evidence.can_reread else ([], 0)
     return Seen(
         request=run.request,
         title=asked.title,
@@ -65,8 +65,8 @@ def report(run: Run, asked: ReportOptions, known: ExplainOptions, names: TopicId
         bars=walk.shared.counts.bars(_MOST_BARS),
         groups=groups,
         group_count=group_count,
-        transactions=undecided[:_MOST_TRANSACTIONS],
-        transaction_count=len(undecided),
+        transactions=undecided,
+        transaction_count=count,
         problems=problems,
         marks=walk.marks.kinds,
         resolution_ms=walk.shared.points.span_ms,
@@ -111,15 +111,16 @@ def _telling(problems: Problems, report: Report) -> Report:
     return heard
 
 
-def _undecided(run: Run) -> list[Row]:
-    """Transactions without an end, those that hold back most first."""
+def _undecided(run: Run) -> tuple[list[Row], int]:
+    """Transactions without an end that are shown, those that hold back most first; and how many there are."""
     again = run.again(pushed(run.request.rows, (*GROUPS, *TIMES)))
-    found = [
-        row
-        for chunk in transactions(again, TransactionOptions(only_open=True))
-        for row in rows_of(chunk.batches[TRANSACTION_ROW], chunk.batches[TRANSACTION_ROW].schema.names)
-    ]
-    return sorted(found, key=lambda row: -(row["held_back_records"] or 0))
+    found, count = list[Row](), 0
+    for chunk in transactions(again, TransactionOptions(only_open=True)):
+        batch = chunk.batches[TRANSACTION_ROW]
+        count += len(batch)
+        found += rows_of(batch, batch.schema.names)
+        found = sorted(found, key=lambda row: -(row["held_back_records"] or 0))[:_MOST_TRANSACTIONS]
+    return found, count
 
 
 class _Walk:

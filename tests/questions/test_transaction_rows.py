@@ -65,6 +65,14 @@ def test_transactions_end_at_the_markers(log_set: LogSet) -> None:
 
 
 @pytest.mark.parametrize("log_set", SETS, ids=set_id)
+def test_rows_do_not_depend_on_how_many_a_chunk_has(log_set: LogSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = a_request(log_set.log, on_problem=no_problem)
+    whole = told(request)
+    monkeypatch.setattr("offdecode.questions.transactions._MOST_ROWS", 2)
+    assert told(request) == whole
+
+
+@pytest.mark.parametrize("log_set", SETS, ids=set_id)
 def test_open_transactions_are_those_without_a_marker(log_set: LogSet) -> None:
     open_: dict[tuple[int, int], int] = {}
     ends: dict[int, int] = {}

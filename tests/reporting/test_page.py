@@ -197,6 +197,18 @@ def test_transactions_without_an_end_and_what_they_hold_back(tmp_path: Path) -> 
     assert [mark["kind"] for mark in shown.of(0)["marks"]] == ["pending", "pending"]
 
 
+def test_of_many_transactions_those_that_hold_back_most_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, *(batch([commit("g", "orders", one)], Header(one, 0x10, one, 0, BASE_TIME_MS)) for one in range(9)))
+    monkeypatch.setattr("offdecode.questions.transactions._MOST_ROWS", 2)
+    monkeypatch.setattr("offdecode.reporting.walk._MOST_TRANSACTIONS", 3)
+    shown = Shown(offdecode.report(tmp_path).html)
+    (table,) = [rows for rows in shown.tables.values() if rows[0][:1] == ["Producer"]]
+    assert [row[8].strip() for row in table[1:4]] == ["9", "8", "7"]
+    assert "6 more" in shown.html
+
+
 def test_lag_is_that_of_lag(tmp_path: Path) -> None:
     evidence(tmp_path, {("orders", 0): 110, ("gone", 0): 3})
     orders(tmp_path, (100, [(100, 50), (150, 50)]))
