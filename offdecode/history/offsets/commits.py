@@ -67,10 +67,6 @@ class Commits:
         """The rows for which the mask is set."""
         return self if mask.all() else self.take(np.flatnonzero(mask))
 
-    def combined(self) -> Commits:
-        """The same in one piece."""
-        return replace(self, rows=self.rows.combine_chunks())
-
     def take(self, index: Vector) -> Commits:
         vectors = {name: getattr(self, name)[index] for name in _VECTORS}
         return Commits(self.rows.take(arrow(index)), **vectors)

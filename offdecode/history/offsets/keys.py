@@ -40,4 +40,4 @@ class KeyCodes:
         places = np.empty(len(pairs), np.int64)
         places[stable_order(rank[pairs & (1 << 32) - 1], rank[pairs >> 32])] = np.arange(len(pairs))
         partition = (key & (1 << _PARTITION_BITS) - 1) ^ 1 << 31  # signed
-        return np.argsort(places[key >> _PARTITION_BITS] << _PARTITION_BITS | partition, kind="stable")
+        return stable_order(partition, places[key >> _PARTITION_BITS])

@@ -20,6 +20,7 @@ Row = dict[str, Any]
 
 _ROWS_A_CHUNK = 1 << 15
 _DESCRIBED_A_CHUNK = 500  # groups with members
+_ALWAYS = ("group", "log_timestamp")  # columns that others rest on
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,11 @@ class DescribedGroups:
     rows: dict[int, Row]
     shown: Vector
 
+    @property
+    def with_row(self) -> Vector:
+        """The numbers of those that have a row of their own."""
+        return np.fromiter(self.rows, np.int64, len(self.rows))
+
 
 def iter_state(
     committed: Commits, pending: Commits, described: DescribedGroups, codes: KeyCodes, now: int | None
@@ -41,9 +47,9 @@ def iter_state(
     """The chunks. now: the moment from which ages count, in milliseconds."""
     texts, with_texts = codes.names.all(), WithTexts(codes)
     rank = codes.names.rank()
-    # In one piece: of many, each rows.take() would copy all.
-    offsets = {COMMITTED_ROW: committed.combined(), PENDING_ROW: pending.combined()}
-    of_group = {name: commits.rows.column("group").to_numpy() for name, commits in offsets.items()}
+    offsets = {COMMITTED_ROW: committed, PENDING_ROW: pending}
+    shown = {name: _shown(name, commits.rows) for name, commits in offsets.items()}
+    of_group = {name: rows.column("group").to_numpy() for name, rows in shown.items()}
     groups = distinct(np.concatenate((described.shown, *of_group.values())))
     groups = groups[np.argsort(rank[groups])]
     count = {name: np.bincount(found, minlength=len(texts))[groups] for name, found in of_group.items()}
@@ -60,11 +66,21 @@ def iter_state(
                 counts = {kind: found[first:last] for kind, found in count.items()}
                 batches[name] = _group_batch(groups[first:last], counts, described, texts)
             else:
-                rows = offsets[name].rows.take(arrow(order[name][first:last]))
+                rows = shown[name].take(arrow(order[name][first:last]))
                 batches[name] = _offset_batch(name, with_texts.rows(rows), now)
         number = np.empty(end - start, np.int64)
         number[np.concatenate(places)] = np.arange(end - start)
         yield DecodedChunk(batches, number)
+
+
+def _shown(name: str, rows: pa.Table) -> pa.Table:
+    """What the state's rows have of commits, without columns that say nothing."""
+    columns = row_type(name).arrow_schema.names
+    told = [
+        column for column in rows.schema.names
+        if column in _ALWAYS or (column in columns and rows.column(column).null_count < len(rows))
+    ]  # fmt: skip
+    return rows.select(told).combine_chunks()  # in one piece: of many, each take() would copy all
 
 
 def _places(count: dict[str, Vector]) -> dict[str, Vector]:
@@ -80,7 +96,7 @@ def _places(count: dict[str, Vector]) -> dict[str, Vector]:
 
 def _cuts(group_place: Vector, groups: Vector, described: DescribedGroups, rows: int) -> Iterator[tuple[int, int]]:
     """Where to cut the rows: so many in a chunk, and not too many groups with members."""
-    with_row = group_place[np.isin(groups, np.fromiter(described.rows, np.int64, len(described.rows)))]
+    with_row = group_place[np.isin(groups, described.with_row)]
     cuts = distinct(np.concatenate((
         np.arange(0, rows, _ROWS_A_CHUNK), with_row[_DESCRIBED_A_CHUNK::_DESCRIBED_A_CHUNK], np.array([rows])
     )))  # fmt: skip
@@ -94,7 +110,7 @@ def _group_batch(
         "committed_offsets": count[COMMITTED_ROW].astype(np.int32),
         "pending_offsets": count[PENDING_ROW].astype(np.int32),
     }  # fmt: skip
-    has_row = np.array([group in described.rows for group in groups.tolist()], np.bool_)
+    has_row = np.isin(groups, described.with_row)
     schema = row_type(GROUP_ROW).arrow_schema
     parts, places = [], []
     if not has_row.all():
