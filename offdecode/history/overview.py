@@ -270,9 +270,9 @@ def _codes(texts: Iterable[str], known: list[str]) -> list[int]:
 
 
 def _typed(column: pa.Array | Vector, kind: pa.DataType) -> pa.Array:
-    """A column of this type. Vectors are counts, which fit it."""
+    """A column of this type. Vectors are counts, which fit it: 32 or 64 bits."""
     if isinstance(column, np.ndarray):
-        return arrow(column.astype(kind.to_pandas_dtype(), copy=False))
+        return arrow(column.astype(np.int32 if kind == pa.int32() else np.int64, copy=False))
     return column if column.type == kind else column.cast(kind)
 
 
