@@ -101,6 +101,20 @@ def constant_category(text: str, count: int) -> pa.Array:
     return category(np.zeros(count, np.int64), (text,))
 
 
+def repeated(value: Any, kind: pa.DataType, count: int) -> pa.Array:
+    """A column of this type that says the same in every row; None = null."""
+    if value is None:
+        return pa.nulls(count, kind)
+    return constant_category(value, count) if pa.types.is_dictionary(kind) else pa.repeat(pa.scalar(value, kind), count)
+
+
+def typed(column: pa.Array | npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """A column of this type. Vectors are whole numbers that fit it: 32 or 64 bits."""
+    if isinstance(column, np.ndarray):
+        return arrow(column.astype(np.int32 if kind == pa.int32() else np.int64, copy=False))
+    return column if column.type == kind else column.cast(kind)
+
+
 def text_ends(texts: pa.Array) -> npt.NDArray[np.int32]:
     """Where in the buffer of an array of strings or binary the first text begins, and where each ends."""
     return np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]

@@ -26,7 +26,9 @@ from offdecode.model import (
     category,
     constant_category,
     lists,
+    repeated,
     scattered,
+    typed,
 )
 from offdecode.schemas import offset_commit
 from offdecode.schemas.history_rows import DEAD, GROUP_OVERVIEW_ROW
@@ -200,8 +202,8 @@ class Overview:
 
     def names(self, numbers: Vector) -> dict[str, pa.Array]:
         """What tells these groups from others."""
-        log_partition = pa.scalar(self._moves.log_partition, pa.int32())
-        return {"group": self._moves.keys.groups.of(numbers), "log_partition": pa.repeat(log_partition, len(numbers))}
+        log_partition = repeated(self._moves.log_partition, pa.int32(), len(numbers))
+        return {"group": self._moves.keys.groups.of(numbers), "log_partition": log_partition}
 
     def rows(self, numbers: Vector) -> pa.RecordBatch:
         """The rows of these groups, when the log is through."""
@@ -215,7 +217,7 @@ class Overview:
         each = arrow(np.arange(len(numbers), dtype=np.int32))
         columns["group"] = pa.DictionaryArray.from_arrays(each, columns["group"])
         schema = row_type(GROUP_OVERVIEW_ROW).arrow_schema
-        return pa.RecordBatch.from_arrays([_typed(columns[item.name], item.type) for item in schema], schema=schema)
+        return pa.RecordBatch.from_arrays([typed(columns[item.name], item.type) for item in schema], schema=schema)
 
     def _lives_of(self, numbers: Vector) -> dict[int, _Life]:
         """By place among the numbers. Most groups of a log may have no records of their own."""
@@ -267,13 +269,6 @@ def _codes(texts: Iterable[str], known: list[str]) -> list[int]:
     found = [places.setdefault(text, len(places)) for text in texts]
     known[:] = places
     return found
-
-
-def _typed(column: pa.Array | Vector, kind: pa.DataType) -> pa.Array:
-    """A column of this type. Vectors are counts, which fit it: 32 or 64 bits."""
-    if isinstance(column, np.ndarray):
-        return arrow(column.astype(np.int32 if kind == pa.int32() else np.int64, copy=False))
-    return column if column.type == kind else column.cast(kind)
 
 
 def _present(index: Vector, names: list[str]) -> pa.Array:

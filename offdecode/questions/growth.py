@@ -29,7 +29,9 @@ from offdecode.model import (
     category,
     constant_category,
     distinct,
+    repeated,
     stable_order,
+    typed,
 )
 from offdecode.options import ALL_ROWS, Filter, GrowthOptions, Reading, Source
 from offdecode.questions.compaction import OpenTransaction, compaction, start_of, why
@@ -267,18 +269,15 @@ class _LogGrowth:
             some = lines[first : first + _MOST_ROWS]
             columns = {
                 **self.lines.columns(some),
-                **{name: arrow(values[some]) for name, values in counts.items()},
+                **{name: values[some] for name, values in counts.items()},
                 "type": constant_category(GROWTH_ROW, len(some)),
                 "log": constant_category(where, len(some)),
-                "log_partition": pa.repeat(pa.scalar(partition, pa.int32()), len(some)),
+                "log_partition": repeated(partition, pa.int32(), len(some)),
             }
             schema = row_type(GROWTH_ROW).arrow_schema
-            arrays = [_typed(columns.get(item.name), item.type, len(some)) for item in schema]
+            arrays = [
+                typed(columns[item.name], item.type) if item.name in columns else pa.nulls(len(some), item.type)
+                for item in schema
+            ]
             batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
             yield DecodedChunk({GROWTH_ROW: batch}, np.arange(len(batch)))
-
-
-def _typed(column: pa.Array | None, kind: pa.DataType, count: int) -> pa.Array:
-    if column is None:
-        return pa.nulls(count, kind)
-    return column if column.type == kind else column.cast(kind)

@@ -139,9 +139,7 @@ class JsonLinesSink(LineSink):
             case Kind.CATEGORY:
                 return _coded(array.indices, _quote(array.dictionary).fill_null("null"))
             case Kind.INT32 | Kind.BOOL:
-                if _is_one_value(array):
-                    return _first_text(array)
-                encoded = array.dictionary_encode()
+                encoded = (array[:1] if _is_one_value(array) else array).dictionary_encode()
                 return _coded(encoded.indices, encoded.dictionary.cast(pa.string()))
             case Kind.INT64:
                 return _numbers(array, _number_text)
@@ -189,10 +187,6 @@ def _is_one_value(array: pa.Array) -> bool:
     """Whether it says the same in every row, which is quicker told than equal values are found."""
     least = pc.min_max(array)
     return not array.null_count and bool(least["min"] == least["max"])
-
-
-def _first_text(array: pa.Array) -> str:
-    return str(array[:1].cast(pa.string())[0].as_py())
 
 
 def _number_text(numbers: pa.Array) -> pa.Array:

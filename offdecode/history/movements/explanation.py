@@ -13,7 +13,7 @@ from offdecode.history.movements.movement import Confidence, MovementKind, Movem
 from offdecode.history.movements.moves import Moves
 from offdecode.history.movements.tombstones import Cause
 from offdecode.history.offsets.rules import Coordinator
-from offdecode.model import DecodedChunk
+from offdecode.model import DecodedChunk, repeated
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
 
@@ -65,7 +65,7 @@ class MovementRows:
             "before": number(movements["before"]),
             "after": number(movements["after"]),
             "commits": pa.array(movements["commits"], pa.int32()),
-            "log_partition": pa.repeat(pa.scalar(self._moves.log_partition, pa.int32()), len(group)),
+            "log_partition": repeated(self._moves.log_partition, pa.int32(), len(group)),
             "log_offset": number(movements["log_offset"]),
             "log_timestamp": time(movements["log_timestamp"]),
             "last_log_offset": number(movements["last_log_offset"]),

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from offdecode.history.offsets.commits import Commits, WithTexts
 from offdecode.history.offsets.keys import KeyCodes
-from offdecode.model import DecodedChunk, Vector, arrow, distinct
+from offdecode.model import DecodedChunk, Vector, arrow, distinct, repeated
 from offdecode.schemas.rows import row_type
 from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW, PENDING_ROW
 
@@ -119,7 +119,7 @@ def _group_batch(
         own = {"group": pa.DictionaryArray.from_arrays(arrow(np.arange(len(simple), dtype=np.int32)), names)}
         own |= {name: arrow(found[simple]) for name, found in numbers.items()}
         parts.append(pa.table([
-            own.get(field.name) or _repeated(described.simple.get(field.name), field.type, len(simple))
+            own.get(field.name) or repeated(described.simple.get(field.name), field.type, len(simple))
             for field in schema
         ], schema=schema))  # fmt: skip
         places.append(simple)
@@ -137,17 +137,9 @@ def _group_batch(
     return table.combine_chunks().to_batches()[0]
 
 
-def _repeated(value: Any, kind: pa.DataType, count: int) -> pa.Array:
-    if value is None:
-        return pa.nulls(count, kind)
-    if pa.types.is_dictionary(kind):
-        return pa.DictionaryArray.from_arrays(arrow(np.zeros(count, np.int32)), pa.array([value], kind.value_type))
-    return pa.repeat(pa.scalar(value, kind), count)
-
-
 def _offset_batch(name: str, rows: pa.Table, now: int | None) -> pa.RecordBatch:
     schema = row_type(name).arrow_schema
-    own = {"type": _repeated(name, schema.field("type").type, len(rows))}
+    own = {"type": repeated(name, schema.field("type").type, len(rows))}
     if "age_ms" in schema.names:
         own["age_ms"] = _age(rows.column("log_timestamp").cast(pa.int64()), now)
     columns = []
