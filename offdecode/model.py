@@ -80,6 +80,18 @@ def lists(count: Vector, elements: pa.Array) -> pa.Array:
     return pa.ListArray.from_arrays(arrow(offsets), elements, mask=mask)
 
 
+def bounds(count: Vector | Mask) -> Vector:
+    """Where the elements of each row begin, and where all end. count: of each row."""
+    found = np.zeros(len(count) + 1, np.int64)
+    np.cumsum(count, out=found[1:])
+    return found
+
+
+def within(count: Vector) -> Vector:
+    """The place of each element in its row."""
+    return np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+
+
 def scattered(array: pa.Array, rows: Vector, count: int) -> pa.Array:
     """An array of `count` values that has those of `array` at `rows`, and null elsewhere."""
     where = np.full(count, -1, np.int64)

@@ -147,7 +147,7 @@ class Membership:
 def _shown(row: Row, members: int, gained: int) -> Row:
     """What is shown of a generation's row. gained: partitions that came to another member, or to a first one."""
     names = {name: row.pop(name) for name in ("joined", "left", "replaced", "changed")}
-    joined, left = names["joined"], [member.member_id for member, _, _ in names["left"]]
+    joined, left = names["joined"], [member.member_id for member in names["left"].members]
     return {
         **row,
         "members": members,

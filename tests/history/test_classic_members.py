@@ -39,9 +39,10 @@ def test_members_are_those_of_the_rows(log_set: LogSet, most_kept: int) -> None:
         if ROW_TYPE in chunk.batches:
             batch = chunk.batches[ROW_TYPE]
             expected = [tuple(map(plain, members or ())) for members in batch.column("members").to_pylist()]
-            assert reader.read(batch.column("members")) == expected
+            assert [roster.members for roster in reader.read(batch.column("members"))] == expected
             middle = batch.slice(len(batch) // 3, len(batch) // 2)
-            assert reader.read(middle.column("members")) == expected[len(batch) // 3 :][: len(middle)]
+            rosters = reader.read(middle.column("members"))
+            assert [roster.members for roster in rosters] == expected[len(batch) // 3 :][: len(middle)]
 
 
 def test_equal_members_are_one_object() -> None:
@@ -52,6 +53,8 @@ def test_equal_members_are_one_object() -> None:
         for chunk in decode(a_request(log_set.log, row_types=(ROW_TYPE,)), lambda problem: None)
         if ROW_TYPE in chunk.batches
     ]
-    first, again = ([member for column in columns for row in reader.read(column) for member in row] for _ in "ab")
+    first, again = (
+        [member for column in columns for roster in reader.read(column) for member in roster.members] for _ in "ab"
+    )
     assert first
     assert all(one is other for one, other in zip(first, again, strict=True))

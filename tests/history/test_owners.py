@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from offdecode.history.groups.classic_members import ClassicMembers
 from offdecode.history.movements.with_generation import WithGeneration
 from tests.chunks import chunk_of
 
@@ -103,9 +104,15 @@ class Log:
         self._held = {key: holder for key, holder in self._held.items() if key[0] != group}
 
 
+@pytest.mark.parametrize("kept", [1, 3, 1 << 16])
 @pytest.mark.parametrize("rows_a_chunk", [1, 7, 60, 400])
 @pytest.mark.parametrize("seed", range(6))
-def test_owners_are_those_of_a_plain_reading(seed: int, rows_a_chunk: int) -> None:
+def test_owners_are_those_of_a_plain_reading(
+    seed: int, rows_a_chunk: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kept: so many members are known, then it begins anew."""
+    monkeypatch.setattr("offdecode.history.movements.rosters._MOST_KNOWN", kept)
+    monkeypatch.setattr(ClassicMembers.__init__, "__defaults__", (kept,))
     log, adder = Log(seed), WithGeneration({})
     found = []
     for start in range(0, len(log.rows), rows_a_chunk):

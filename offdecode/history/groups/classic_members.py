@@ -6,6 +6,7 @@ compares them sees at once that they are the same, and nothing is made twice.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -14,11 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.history.groups.images import Assigned, Assignment, Member
-from offdecode.model import Vector
+from offdecode.history.groups.images import Assigned, Assignment, Member, Roster
+from offdecode.model import Mask, Vector, bounds, within
 
 _MOST_KEPT = 1 << 16  # of each kind; then it begins anew, for members come and go for ever
 _NULL = 1 << 40  # in the place of a number
+_KEY = struct.Struct("=8q")  # what a member is made of
 
 T = TypeVar("T")
 Codes = npt.NDArray[np.int32]
@@ -34,17 +36,19 @@ class _Kept(Generic[T]):
     def __len__(self) -> int:
         return len(self.values)
 
-    def numbers(self, keys: list[Any], made: Callable[[Any], T]) -> Vector:
-        """The number of the value that is made of each key; it is made once."""
-        found: list[Any] = list(map(self._numbers.get, keys))
-        # Nearly all are known, and found without a call for each.
+    def numbers(self, keys: pa.Array, made: Callable[[Any], T]) -> Vector:
+        """The number of the value that is made of each key, -1 for null; it is made once."""
+        encoded = keys.dictionary_encode()
+        distinct = encoded.dictionary.to_pylist()
+        found: list[Any] = list(map(self._numbers.get, distinct))
+        # Most are known, and found without a call for each.
         at = -1
         for _ in range(found.count(None)):
             at = found.index(None, at + 1)
-            found[at] = self._numbers.setdefault(keys[at], len(self.values))
-            if found[at] == len(self.values):
-                self.values.append(made(keys[at]))
-        return np.array(found, np.int64)
+            found[at] = self._numbers[distinct[at]] = len(self.values)
+            self.values.append(made(distinct[at]))
+        indices = encoded.indices.fill_null(len(found)) if keys.null_count else encoded.indices
+        return np.asarray(np.array([*found, -1], np.int64).take(indices.to_numpy()))
 
     def get(self, number: int) -> T | None:
         """The value of a number; None of -1."""
@@ -58,47 +62,54 @@ class ClassicMembers:
     """
 
     def __init__(self, most_kept: int = _MOST_KEPT) -> None:
+        self.book = 0  # another one: the numbers of members begin anew
         self._most_kept = most_kept
         self._begin()
 
     def _begin(self) -> None:
+        self.book += 1
         self._texts = _Kept[str]()
         self._members = _Kept[Member]()
         self._topics = _Kept[tuple[str, ...]]()
         self._assigned: dict[tuple[int, ...], Assigned] = {}
         self._assignments = _Kept[Assignment]()
 
-    def read(self, column: pa.ListArray) -> list[tuple[Member, ...]]:
-        """The members of each row; () for null."""
+    def read(self, column: pa.ListArray) -> list[Roster]:
+        """The members of each row; none of null."""
         kept = self._texts, self._members, self._topics, self._assigned, self._assignments
         if max(len(values) for values in kept) > self._most_kept:
             self._begin()
-        numbers = self._numbers_of(_fields(column.values)).tolist()
-        members = list(map(self._members.values.__getitem__, numbers))
-        return [tuple(members[first:end]) for first, end in zip(*_ranges(column), strict=True)]
+        numbers, opaque = self._numbers_of(_fields(column.values))
+        members = list(map(self._members.values.__getitem__, numbers.tolist()))
+        first, end = _ranges(column)
+        before = bounds(opaque)
+        readable = before[first] == before[end]
+        return [
+            Roster(tuple(members[first:end]), numbers[first:end], readable)
+            for first, end, readable in zip(first.tolist(), end.tolist(), readable.tolist(), strict=True)
+        ]
 
-    def _numbers_of(self, fields: dict[str, pa.Array]) -> Vector:
+    def _numbers_of(self, fields: dict[str, pa.Array]) -> tuple[Vector, Mask]:
+        """The numbers of members, and whose assignments cannot be read."""
+        assignment = self._assignments_of(_fields(fields["assignment"]))
         columns = (
             *(self._codes(fields[name]) for name in ("member_id", "group_instance_id", "client_id", "client_host")),
             self._subscribed(_fields(fields["subscription"])),
             *(_integers(fields[name]) for name in ("rebalance_timeout", "session_timeout")),
-            self._assignments_of(_fields(fields["assignment"])),
+            assignment,
         )
-        keys = np.stack(columns, axis=1)
-        return self._members.numbers(
-            keys.view(np.dtype((np.void, 8 * len(columns)))).reshape(-1).tolist(), self._member
-        )
+        keys = _binary(np.full(len(assignment), _KEY.size), np.stack(columns, axis=1))
+        return self._members.numbers(keys, self._member), assignment < 0
 
     def _member(self, key: bytes) -> Member:
-        member_id, instance_id, client_id, client_host, topics, rebalance, session, assignment = np.frombuffer(
-            key, np.int64
-        ).tolist()
+        member_id, instance_id, client_id, client_host, topics, rebalance, session, assignment = _KEY.unpack(key)
+        text = self._texts.get
         return Member(
-            member_id=self._texts.get(member_id) or "",
-            instance_id=self._texts.get(instance_id),
-            client_id=self._texts.get(client_id),
-            client_host=self._texts.get(client_host),
-            subscribed_topics=self._topics.get(topics),
+            text(member_id) or "",
+            text(instance_id),
+            text(client_id),
+            text(client_host),
+            self._topics.get(topics),
             rebalance_timeout_ms=None if rebalance == _NULL else rebalance,
             session_timeout_ms=None if session == _NULL else session,
             assignment=self._assignments.get(assignment),
@@ -106,9 +117,7 @@ class ClassicMembers:
 
     def _codes(self, column: pa.Array) -> Vector:
         """A number for each text; -1 for null."""
-        encoded = column.dictionary_encode()
-        numbers = self._texts.numbers(encoded.dictionary.to_pylist(), str)
-        return np.asarray(np.append(numbers, -1).take(encoded.indices.fill_null(len(numbers)).to_numpy()))
+        return self._texts.numbers(column, str)
 
     def _subscribed(self, subscription: dict[str, pa.Array]) -> Vector:
         """The number of each member's topics; -1 where its bytes are not the consumer protocol's."""
@@ -137,13 +146,12 @@ class ClassicMembers:
         lists = assigned["partitions"]
         first, end = _ranges(lists)
         count = end - first
-        place = np.concatenate((np.zeros(1, np.int64), np.cumsum(count + 2)))
+        place = bounds(count + 2)
         codes = np.empty(place[-1], np.int32)
         codes[place[:-1]] = self._codes(assigned["topic"])
         codes[place[:-1] + 1] = count
-        within = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
         partitions = lists.values.to_numpy(zero_copy_only=False)
-        codes[np.repeat(place[:-1] + 2, count) + within] = partitions[np.repeat(first, count) + within]
+        codes[np.repeat(place[:-1] + 2, count) + within(count)] = partitions[np.repeat(first, count) + within(count)]
         return codes, place
 
     def _made_assignment(self, key: bytes) -> Assignment:
@@ -173,10 +181,17 @@ def _ranges(column: pa.ListArray) -> tuple[Vector, Vector]:
     return first, last
 
 
-def _parts(codes: Codes, first: Vector, end: Vector) -> list[bytes]:
+def _parts(codes: Codes, first: Vector, end: Vector) -> pa.Array:
     """The bytes of some ranges of the codes."""
-    data, width = codes.tobytes(), codes.itemsize
-    return [data[start:stop] for start, stop in zip((first * width).tolist(), (end * width).tolist(), strict=True)]
+    count = end - first
+    data = codes[np.repeat(first, count) + within(count)]
+    return _binary(count * codes.itemsize, data)
+
+
+def _binary(size: Vector, data: npt.NDArray[Any]) -> pa.Array:
+    """An array of so many bytes each."""
+    offsets = pa.py_buffer(bounds(size).astype(np.int32))
+    return pa.Array.from_buffers(pa.binary(), len(size), [None, offsets, pa.py_buffer(data)])
 
 
 def _integers(column: pa.Array) -> Vector:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from offdecode.history.groups.images import (
     Member,
     is_rebalance,
 )
-from offdecode.history.groups.member_columns import Standing, member_column
+from offdecode.history.groups.member_columns import Standings, member_column
 from offdecode.history.spans import difference
 from offdecode.model import DecodedChunk, rows_of
 from offdecode.schemas.history_rows import DEAD, GENERATION_ROW, GENERATION_SUMMARY_ROW
@@ -44,7 +45,7 @@ class GenerationRows:
     def chunk(self, events: Iterable[GroupEvent]) -> Iterator[DecodedChunk]:
         """The rows of the generations among these events as a chunk; none where there are none."""
         rows: list[Row] = []
-        members: dict[str, list[list[Standing]]] = {name: [] for name in _MEMBERS}
+        members: dict[str, list[Standings]] = {name: [] for name in _MEMBERS}
         for event in events:
             if isinstance(event, Generation):
                 row = self.row(event)
@@ -65,7 +66,7 @@ class GenerationRows:
         self._known.clear()
 
     def row(self, event: Generation, *, assignments: bool = True) -> Row:
-        """The row of a generation, members in it as Standings. assignments: else only those that left are."""
+        """The row of a generation, members in it as Standings. assignments: else there are only those that left."""
         image, previous = event.image, event.previous
         key = (image.log_partition, image.group)
         before = self._last.pop(key, None)
@@ -95,27 +96,20 @@ class GenerationRows:
         }
 
     def _changes(self, image: GroupImage, previous: GroupImage | None, assignments: bool) -> Row:
-        then = {member.member_id: member for member in previous.members} if previous else {}
-        now = {member.member_id: member for member in image.members}
-        places = {member.instance_id: member for member in then.values() if member.instance_id is not None}
-        predecessor = {
-            member.member_id: places[member.instance_id]
-            for member in image.members
-            if member.member_id not in then and member.instance_id in places
-            and places[member.instance_id].member_id not in now
-        }  # fmt: skip
+        then = _by_id(previous.members if previous else ())
+        now = _by_id(image.members)
+        gone = {name: then[name] for name in then if name not in now}
+        places: dict[str | None, Member] = {
+            member.instance_id: member for member in gone.values() if member.instance_id is not None
+        }
+        fresh = [name for name in now if name not in then]
+        predecessor = {name: places[now[name].instance_id] for name in fresh if now[name].instance_id in places}
         replaced = {member.member_id for member in predecessor.values()}
+        left = [member for name, member in gone.items() if name not in replaced]
         return {
-            "members": [
-                self._standing(member, then.get(member.member_id) or predecessor.get(member.member_id))
-                for member in (image.members if assignments else ())
-            ],
-            "joined": [name for name in now if name not in then and name not in predecessor],
-            "left": [
-                (member, None, member.assignment)
-                for name, member in then.items()
-                if name not in now and name not in replaced
-            ],
+            "members": self._standings(image.members if assignments else (), then | predecessor),
+            "joined": [name for name in fresh if name not in predecessor],
+            "left": Standings(left, [None] * len(left), [member.assignment for member in left]),
             "replaced": [
                 {"instance_id": old.instance_id, "old_member_id": old.member_id, "member_id": name}
                 for name, old in predecessor.items()
@@ -126,17 +120,21 @@ class GenerationRows:
             ],
         }  # fmt: skip
 
-    def _standing(self, member: Member, before: Member | None) -> Standing:
-        has = member.assignment
-        if before is member:
-            unchanged = None if has is None else ()
-            return member, unchanged, unchanged
-        had = before.assignment if before is not None else ()
-        if has is None or had is None:
-            return member, None, None
-        if has is had:
-            return member, (), ()
-        return member, self._beyond(has, had), self._beyond(had, has)
+    def _standings(self, members: Sequence[Member], then: dict[str, Member]) -> Standings:
+        """What has become of members. then: who each was before, by its id now."""
+        before = list(map(then.get, map(_member_id, members)))
+        gained: list[Assignment | None] = [None if member.assignment is None else () for member in members]
+        lost = gained.copy()
+        for at, (member, other) in enumerate(zip(members, before, strict=True)):
+            if member is not other and gained[at] is not None:
+                gained[at], lost[at] = self._moved(member.assignment or (), other.assignment if other else ())
+        return Standings(members, gained, lost)
+
+    def _moved(self, has: Assignment, had: Assignment | None) -> tuple[Assignment | None, Assignment | None]:
+        """What is gained and lost; None where it is not known."""
+        if had is None:
+            return None, None
+        return ((), ()) if has is had else (self._beyond(has, had), self._beyond(had, has))
 
     def _beyond(self, assignment: Assignment, other: Assignment) -> Assignment:
         """The part of an assignment that the other has not."""
@@ -168,6 +166,13 @@ class GenerationRows:
     def _key(self, item: Assigned) -> _Topic:
         topic = item.topic if item.topic_id is None else self._names.get(item.topic_id, item.topic_id)
         return topic, item.subtopology
+
+
+_member_id = attrgetter("member_id")
+
+
+def _by_id(members: Sequence[Member]) -> dict[str, Member]:
+    return dict(zip(map(_member_id, members), members, strict=True))
 
 
 def _held(assignment: Iterable[Assigned]) -> Assignment:

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 from offdecode.history.groups.classic_members import ClassicMembers
-from offdecode.history.groups.images import GroupType, Member
+from offdecode.history.groups.images import NO_MEMBERS, GroupType, Roster
 from offdecode.history.movements.commit_columns import places
 from offdecode.model import DecodedChunk, rows_of
 
@@ -74,14 +74,14 @@ GROUP_ROW_TYPES = tuple(_RECORDS)
 class GroupRecord:
     """One group record. values: the columns of its row type, times as milliseconds; all null in a tombstone.
 
-    place: where it stands among all rows of its chunk. members: of a classic generation.
+    place: where it stands among all rows of its chunk. roster: of a classic generation.
     """
 
     group_type: GroupType
     role: Role
     values: dict[str, Any]
     place: int = 0
-    members: tuple[Member, ...] = ()
+    roster: Roster = NO_MEMBERS
 
     @property
     def tombstone(self) -> bool:
@@ -97,8 +97,10 @@ def iter_group_records(chunk: DecodedChunk, classic: ClassicMembers) -> Iterator
         if known is not None:
             group_type, role, columns = known
             rows = rows_of(batch, (*COMMON, *columns))
-            members = classic.read(batch.column("members")) if role is Role.GENERATION else [()] * len(rows)
+            rosters = [NO_MEMBERS] * len(rows)
+            if role is Role.GENERATION:
+                rosters = classic.read(batch.column("members"))
             at = place[name].tolist()
-            found += [GroupRecord(group_type, role, *parts) for parts in zip(rows, at, members, strict=True)]
+            found += [GroupRecord(group_type, role, *parts) for parts in zip(rows, at, rosters, strict=True)]
     found.sort(key=attrgetter("place"))
     return iter(found)

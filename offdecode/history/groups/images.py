@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+import numpy as np
+
+from offdecode.model import Vector
+
 EMPTY, STABLE, ASSIGNING, RECONCILING = "Empty", "Stable", "Assigning", "Reconciling"
 STATIC_MEMBER_AWAY = -2  # upstream's LEAVE_GROUP_STATIC_MEMBER_EPOCH
 
@@ -61,6 +65,21 @@ class Member(NamedTuple):
     standby_tasks: Assignment = ()
     warmup_tasks: Assignment = ()
     known: bool = True  # whether the evidence holds the record that says who it is
+
+
+class Roster(NamedTuple):
+    """The members that the record of a classic generation lists.
+
+    numbers: one for each, the same for equal ones, as long as they are of one book. readable: whether the assignments
+    of all can be read.
+    """
+
+    members: tuple[Member, ...] = ()
+    numbers: Vector = np.empty(0, np.int64)
+    readable: bool = True
+
+
+NO_MEMBERS = Roster()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +162,7 @@ class Holding:
 class ClassicHolding:
     """From this log offset on, these members of a classic group hold their assignments, and no one else of it any.
 
-    epoch: the generation.
+    epoch: the generation. numbers: of the members, in the book of what has read them.
     """
 
     log_partition: int | None
@@ -151,6 +170,7 @@ class ClassicHolding:
     log_offset: int | None
     epoch: int | None
     members: tuple[Member, ...]
+    numbers: Vector
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
-from typing import Any
+from itertools import chain
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +14,23 @@ import pyarrow as pa
 from offdecode.history.groups.images import Assignment, Member
 from offdecode.model import arrow
 
-# A member, and what it gained and lost since the generation before; null where one of them is not known.
-Standing = tuple[Member, Assignment | None, Assignment | None]
+
+class Standings(NamedTuple):
+    """Members, and what each gained and lost since the generation before; null where one of them is not known."""
+
+    members: Sequence[Member]
+    gained: Sequence[Assignment | None]
+    lost: Sequence[Assignment | None]
 
 
-def member_column(members: Sequence[Sequence[Standing]], kind: pa.ListType) -> pa.ListArray:
+def member_column(generations: Sequence[Standings], kind: pa.ListType) -> pa.ListArray:
     """The members of each generation as lists of structs."""
-    flat = [standing for generation in members for standing in generation]
-    each: list[Sequence[Any]] = list(zip(*flat, strict=True)) or [(), (), ()]
-    once, index = _once(each[0])
+    members, gained, lost = (list(chain.from_iterable(map(itemgetter(at), generations))) for at in range(3))
+    once, index = _once(members)
     columns = []
     for field in kind.value_type:
         if field.name in ("gained", "lost"):
-            columns.append(_lists(each[1 if field.name == "gained" else 2], _assignments))
+            columns.append(_lists(gained if field.name == "gained" else lost, _assignments))
             continue
         values = list(map(attrgetter(field.name), once))
         if field.name in ("assignment", "target"):
@@ -36,17 +41,22 @@ def member_column(members: Sequence[Sequence[Standing]], kind: pa.ListType) -> p
             column = pa.array(values, field.type)
         columns.append(column.take(arrow(index)))
     structs = pa.StructArray.from_arrays(columns, fields=list(kind.value_type))
-    return pa.ListArray.from_arrays(_offsets(members), structs, kind)
+    return pa.ListArray.from_arrays(_offsets([one.members for one in generations]), structs, kind)
 
 
 def _once(values: Sequence[Any]) -> tuple[list[Any], npt.NDArray[np.int32]]:
     """Each object once, and which of them each value is; -1 for None."""
-    identities = list(map(id, values))
-    found = dict(zip(identities, values, strict=True))
-    found.pop(id(None), None)
-    numbers = dict(zip(found, range(len(found)), strict=True))
-    numbers[id(None)] = -1
-    return list(found.values()), np.array(list(map(numbers.__getitem__, identities)), np.int32)
+    known = [value for value in values if value is not None]
+    identities = arrow(np.fromiter(map(id, known), np.int64, len(known))).dictionary_encode()
+    index = np.asarray(identities.indices.to_numpy())
+    place = np.empty(len(identities.dictionary), np.int64)
+    place[index] = np.arange(len(known))  # one of each
+    once = [known[at] for at in place.tolist()]
+    if len(known) == len(values):
+        return once, index
+    found = np.full(len(values), -1, np.int32)
+    found[[at for at, value in enumerate(values) if value is not None]] = index
+    return once, found
 
 
 def _lists(values: Sequence[Any], lists_of: Callable[[Sequence[Any]], pa.ListArray]) -> pa.Array:

@@ -14,6 +14,7 @@ from offdecode.history.groups.group_records import GroupRecord, Role, iter_group
 from offdecode.history.groups.images import (
     ASSIGNING,
     EMPTY,
+    NO_MEMBERS,
     RECONCILING,
     STABLE,
     ClassicHolding,
@@ -141,6 +142,7 @@ class _Group:
         """Forget what the records of one type told."""
         self._classic: dict[str, Any] = {}
         self._classic_members: tuple[Member, ...] = ()
+        self._readable = True
         self._epoch: int | None = None
         self._target_epoch: int | None = None
         self._members: dict[str, MemberRecords] = {}
@@ -180,12 +182,13 @@ class _Group:
         return record.role is Role.EPOCH or (record.tombstone and record.role in (Role.TARGET, Role.HELD))
 
     def _apply_generation(self, record: GroupRecord) -> Iterator[GroupEvent]:
-        self._classic, self._classic_members = record.values, record.members
+        members, numbers, self._readable = record.roster
+        self._classic, self._classic_members = record.values, members
         self._holders.clear()  # of another type before
         generation = record.values["generation"]
-        yield ClassicHolding(self.log_partition, self.name, self.place[0], generation, record.members)
+        yield ClassicHolding(self.log_partition, self.name, self.place[0], generation, members, numbers)
         told, kind = self._told, self.type.value
-        if told is None or (told.group_type, told.generation, told.members) != (kind, generation, record.members):
+        if told is None or (told.group_type, told.generation, told.members) != (kind, generation, members):
             self._opened = self.place
             yield from self.tell()
 
@@ -255,12 +258,11 @@ class _Group:
         generation = None if self.ended else self._classic.get("generation", self._epoch)
         members = len(self._classic_members) or len(self._members)
         simple = generation == 0 and not members
-        readable = all(member.assignment is not None for member in self._classic_members)
-        standing = generation, members, simple, readable
+        standing = generation, members, simple, self._readable
         if standing != self._stood:
             self._stood = standing
             offset, timestamp = self.place
-            yield Standing(self.log_partition, self.name, offset, timestamp, generation, members, simple, readable)
+            yield Standing(self.log_partition, self.name, offset, timestamp, *standing)
 
     def tell(self) -> Iterator[GroupEvent]:
         """Tell the generation that was opened, as it stands."""
@@ -277,7 +279,7 @@ class _Group:
     def die(self) -> Iterator[GroupEvent]:
         """Tell that the group is gone since its tombstone."""
         if self.type is GroupType.CLASSIC:
-            yield ClassicHolding(self.log_partition, self.name, self.place[0], None, ())
+            yield ClassicHolding(self.log_partition, self.name, self.place[0], None, *NO_MEMBERS[:2])
         else:
             yield from self._release(set(self._holders))
         self._reset()

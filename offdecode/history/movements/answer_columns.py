@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 import pyarrow as pa
 
 from offdecode.history.movements.owners import NO_OWNER_TEXTS, NoOwner, Owners
-from offdecode.model import ABSENT, Vector, arrow, category
+from offdecode.model import ABSENT, Vector, arrow, category, scattered
 from offdecode.schemas.history_rows import OWNER_FIELDS
 
 
@@ -25,13 +26,12 @@ def _owners(owner: Vector, owners: Owners) -> pa.Array:
     """The members of these numbers as structs, null for a NoOwner."""
     if (owner < 0).all():
         return pa.nulls(len(owner), pa.struct([(field.name, field.arrow_type) for field in OWNER_FIELDS]))
-    found, index = numbered(owner)
-    own = [None if number < 0 else owners.members[number] for number in found]
-    columns = [
-        pa.array([member and getattr(member, field.name) for member in own], field.arrow_type) for field in OWNER_FIELDS
-    ]
-    mask = pa.array([member is None for member in own])
-    return pa.StructArray.from_arrays(columns, [field.name for field in OWNER_FIELDS], mask=mask).take(index)
+    null = owner < 0
+    found, index = numbered(owner[~null])
+    members = [owners.members[number] for number in found]
+    columns = [pa.array(list(map(attrgetter(field.name), members)), field.arrow_type) for field in OWNER_FIELDS]
+    structs = pa.StructArray.from_arrays(columns, [field.name for field in OWNER_FIELDS])
+    return scattered(structs.take(index), np.flatnonzero(~null), len(owner))
 
 
 def named(numbers: Vector, names: Sequence[str]) -> pa.Array:

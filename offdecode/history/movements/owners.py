@@ -5,12 +5,10 @@ A commit names neither. What is said here is inferred from the group's own recor
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +28,9 @@ from offdecode.history.groups.images import (
 )
 from offdecode.history.groups.replay import GroupReplay
 from offdecode.history.movements.commit_columns import CommitColumns, CommitKeys
-from offdecode.model import ABSENT, LARGEST_INT64, DecodedChunk, Mask, Vector, stable_order, take_structs
+from offdecode.history.movements.rosters import Rosters
+from offdecode.history.movements.timeline import Timeline
+from offdecode.model import ABSENT, LARGEST_INT64, DecodedChunk, Mask, Vector
 
 
 class NoOwner(IntEnum):
@@ -62,8 +62,7 @@ _NO_HOLDER = np.array((-1, ABSENT), _KEY_STATE)
 _NEVER, _BEFORE = 1 << 62, -1
 _NEW_COORDINATORS_VERSION = 4  # of commit values: Kafka 4.1 writes it, which has no other coordinator
 
-_NO_KEYS = np.empty(0, np.int64)
-_MOST_KNOWN = 1 << 16  # members and keys that are kept
+_MOST_KNOWN = 1 << 16  # keys that are kept
 
 _Partition = tuple[str, int]  # topic by name, partition
 
@@ -86,68 +85,6 @@ class Joined:
     new_coordinator: Mask
 
 
-class _Timeline:
-    """A state for each number, as it changes within a chunk and at its end.
-
-    Most logs have many keys and groups of which nothing is ever noted: no memory is taken before something is.
-    """
-
-    def __init__(self, initial: Any) -> None:
-        self._initial = initial
-        self._now = np.empty(0, initial.dtype)
-        self._notes: list[tuple[Vector, Any]] = []  # number and place in one, and the states
-        self._when: list[int] = []  # the latest ones, not yet vectors
-        self._state: list[Any] = []
-
-    def note(self, number: int, place: int, *state: Any) -> None:
-        self._when.append(number << 32 | place)
-        self._state.append(state)
-
-    def note_all(self, number: Vector, place: int | Vector, *state: Any) -> None:
-        """Several at once. place, state: a value, or a vector of one for each number."""
-        if not len(number):
-            return
-        self._take_single()
-        states = np.empty(len(number), self._now.dtype)
-        for name, values in zip(self._now.dtype.names or (), state, strict=True):
-            states[name] = values
-        self._notes.append((number << 32 | place, states))
-
-    def _take_single(self) -> None:
-        if self._when:
-            self._notes.append((np.array(self._when, np.int64), np.array(self._state, self._now.dtype)))
-            self._when, self._state = [], []
-
-    def take(self, number: Vector, place: Vector, count: int) -> Any:
-        """The state of each number at each place of the chunk; the chunk's notes then are the past. count: numbers."""
-        self._take_single()
-        if self._notes or len(self._now):
-            self._now = make_room(self._now, count, self._initial)
-        found = self.now(number)
-        if self._notes:
-            when = np.concatenate([when for when, _ in self._notes])
-            states = np.concatenate([states for _, states in self._notes])
-            order = np.argsort(when, kind="stable")
-            when, states = when[order], states[order]
-            at = np.searchsorted(when, number << 32 | place, side="right") - 1
-            since = (at >= 0) & (when[at] >> 32 == number)
-            found[since] = states[at[since]]
-            last = np.append(when[1:] >> 32 != when[:-1] >> 32, True)
-            self._now[when[last] >> 32] = states[last]
-            self._notes = []
-        return found
-
-    def now(self, number: Vector) -> Any:
-        """The state of each number at the end of the latest chunk."""
-        if not len(self._now):
-            return np.broadcast_to(self._initial, len(number))
-        return take_structs(self._now, number)
-
-    def end_chunk(self, count: int) -> None:
-        """The chunk's notes are the past, though no row asks for them."""
-        self.take(np.empty(0, np.int64), np.empty(0, np.int64), count)
-
-
 class Owners:
     """Joins the commits of chunks, in the order of the log, to the owners and generations of their time."""
 
@@ -161,14 +98,10 @@ class Owners:
         self._new_coordinator = _NEVER  # place of the chunk from which on the log is known to be the new coordinator's
         self._keys = keys
         self._numbers: dict[tuple[str | None, ...], int] = {}
-        self._group_timeline = _Timeline(_NO_GROUP)
-        self._key_timeline = _Timeline(_NO_HOLDER)
+        self._group_timeline = Timeline(_NO_GROUP)
+        self._key_timeline = Timeline(_NO_HOLDER)
         self._held: dict[int, dict[str, _Held]] = defaultdict(dict)  # by group, by member id
-        self._classic: dict[int, _ClassicHeld] = {}  # by group; what is here is not in _held
-        self._new: dict[int, list[_ClassicHeld]] = defaultdict(list)  # by group, its generations that are not noted yet
-        self._known: dict[int, dict[int, _Known]] = defaultdict(dict)  # by group and the member's identity
-        self._keyless: list[tuple[int, _Known]] = []  # members with their groups, whose keys are not looked up yet
-        self._count_known = 0
+        self._rosters = Rosters(keys, self._member)  # of groups that are not in _held
         self._key_numbers: dict[tuple[int, str, int], int] = {}  # of keys that were looked up one by one
         self._holder = np.full(1024, -1)  # by key, the member that holds it, where members are changed one by one
         self._empty_since: dict[int, int] = {}
@@ -191,7 +124,7 @@ class Owners:
                 self._new_coordinator = min(self._new_coordinator, record.place)
             for event in self.replay.apply_record(record):
                 self._apply(event, record.place)
-        self._note_generations()
+        self._rosters.note(self._key_timeline, self.replay.classic_members.book)
         if commits is not None and self._new_coordinator != _BEFORE:
             newest = commits.place[commits.numbers("value_version") >= _NEW_COORDINATORS_VERSION]
             self._new_coordinator = min(self._new_coordinator, int(newest.min(initial=_NEVER)))
@@ -279,94 +212,19 @@ class Owners:
             held = dict.fromkeys(partition for member in members.values() for partition in member.partitions)
             keys = np.array([self._key(group, *partition) for partition in held], np.int64)
             self._key_timeline.note_all(keys, place, -1, ABSENT)
-        epoch = ABSENT if event.epoch is None else event.epoch
-        self._new[group].append(_ClassicHeld(place, epoch, self._known_in(group, event.members)))
-
-    def _note_generations(self) -> None:
-        """Note the chunk's classic generations, all at once."""
-        if not self._new:
-            return
-        if self._keyless:
-            self._look_up_keys()
-        held: list[_ClassicHeld] = []
-        following: list[int] = []  # the group's next generation
-        old: list[int] = []  # of chunks before
-        for group, generations in self._new.items():
-            if (before := self._classic.get(group)) is not None:
-                old.append(len(held))
-                held.append(before)
-                following.append(len(held))
-            following += [*range(len(held) + 1, len(held) + len(generations)), -1]
-            held += generations
-            self._classic[group] = generations[-1]
-        self._new.clear()
-        listed = [(number, one) for number, item in enumerate(held) for one in item.known if len(one.keys)]
-        if not listed:
-            return
-        counts = [len(one.keys) for _, one in listed]
-        key = np.concatenate([one.keys for _, one in listed])
-        at, owner = np.repeat(np.array([(number, one.number) for number, one in listed], np.int64), counts, axis=0).T
-        place, epoch = np.array([(item.place, item.epoch) for item in held], np.int64).T
-        # A key is left where the group's next generation is not the next one that holds it.
-        order = stable_order(key)
-        left, by = key[order], at[order]
-        next_by = np.append(by[1:], -1)
-        next_by[:-1][left[1:] != left[:-1]] = -1
-        then = np.array(following, np.int64)[by]
-        gone = (then >= 0) & (next_by != then)
-        # Where several members of one generation hold it, it is not; but what is noted later holds.
-        self._key_timeline.note_all(left[gone], place[then[gone]], -1, ABSENT)
-        fresh = ~np.isin(at, old)
-        self._key_timeline.note_all(key[fresh], place[at[fresh]], owner[fresh], epoch[at[fresh]])
-
-    def _known_in(self, group: int, members: Sequence[Member]) -> list[_Known]:
-        """Members of a group; equal ones are one object, and most are those of the generation before."""
-        known = self._known[group]
-        found: list[Any] = list(map(known.get, map(id, members)))
-        if None not in found:
-            return found
-        new = {id(member): member for member, one in zip(members, found, strict=True) if one is None}
-        self._count_known += len(new)
-        if self._count_known > _MOST_KNOWN:
-            self._known.clear()
-            self._count_known = len(new)
-            known = self._known[group]
-        made = {identity: _Known(member, self._member(member)) for identity, member in new.items()}
-        known |= made
-        self._keyless += [(group, one) for one in made.values()]
-        return [made[id(member)] if one is None else one for member, one in zip(members, found, strict=True)]
-
-    def _look_up_keys(self) -> None:
-        """Find the keys of all members that are new, at once."""
-        items = [(group, item) for group, one in self._keyless for item in one.member.assignment or ()]
-        topics = {item.topic or "": 0 for _, item in items}
-        places = dict(zip(topics, range(len(topics)), strict=True))
-        topic = np.array([places[item.topic or ""] for _, item in items], np.int64)
-        pair = self._keys.all_pairs(np.array([group for group, _ in items], np.int64), list(topics), topic)
-        counts = [len(item.partitions) for _, item in items]
-        partitions = np.fromiter(itertools.chain.from_iterable(item.partitions for _, item in items), np.int64)
-        keys = self._keys.keys(np.repeat(pair, counts), partitions)
-        start = 0
-        for _, one in self._keyless:
-            end = start + sum(len(item.partitions) for item in one.member.assignment or ())
-            one.keys = keys[start:end].copy()  # a view would keep those of all
-            start = end
-        self._keyless.clear()
+        self._rosters.add(group, event, place)
 
     def _one_by_one(self, group: int) -> None:
         """Know again which member holds what: the group's members are changed one by one from here on."""
-        if group in self._new:
-            self._note_generations()
-        classic = self._classic.pop(group, None)
-        if classic is not None:
-            names = self.replay.topic_names
-            self._make_room()
-            for one in classic.known:
-                held = _Held(one.number, classic.epoch, one.member.assignment or (), {}, names)
-                self._holder[one.keys] = one.number  # of several members that list a partition the last one
-                self._held[group].pop(one.member.member_id, None)
-                if held.assignment:
-                    self._held[group][one.member.member_id] = held
+        if (classic := self._rosters.pop(group, self._key_timeline, self.replay.classic_members.book)) is None:
+            return
+        self._make_room()
+        self._holder[classic.keys] = classic.owners  # of several members that list a partition the last one
+        for member in classic.members:
+            held = _Held(self._member(member), classic.epoch, member.assignment or (), {}, self.replay.topic_names)
+            self._held[group].pop(member.member_id, None)
+            if held.assignment:
+                self._held[group][member.member_id] = held
 
     def _make_room(self) -> None:
         self._holder = make_room(self._holder, len(self._keys), np.array(-1))
@@ -443,26 +301,6 @@ class Owners:
                     members[member_id] = named
                     self._count_unnamed(group, held, named)
                     self._note(group, named, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class _ClassicHeld:
-    """A generation of a classic group, and what its members hold. place: of its record, in its chunk."""
-
-    place: int
-    epoch: int
-    known: list[_Known]
-
-
-class _Known:
-    """A member of a classic generation: its number, and the keys that it was given."""
-
-    __slots__ = ("keys", "member", "number")
-
-    def __init__(self, member: Member, number: int) -> None:
-        self.member = member  # so that no other object gets its identity
-        self.number = number
-        self.keys = _NO_KEYS
 
 
 class _Held:
