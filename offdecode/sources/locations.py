@@ -84,6 +84,7 @@ class Location(ABC):
     served: a running broker gives what is in it, which lacks nothing but what the log cleaner has removed.
     """
 
+    __slots__ = ()
     served = False
 
     @property

@@ -15,8 +15,9 @@ import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
 from functools import lru_cache
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from offdecode.errors import SourceError
@@ -48,6 +49,29 @@ _REASONS = (
     (ssl.SSLCertVerificationError, "its certificate is not trusted"), (TimeoutError, "nothing comes in time"),
 )  # fmt: skip
 _FINAL = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+_VERSION = ("ETag", "etag", "mtime", "LastModified")
+
+
+class _Known(NamedTuple):
+    """What is told of a file. version: other values when it has changed. There may be 100,000 of these."""
+
+    kind: str  # file, directory, link or missing
+    size: int | None = None
+    version: tuple[object, ...] = ()
+    html: bool = False
+
+
+_DIRECTORY, _MISSING = _Known("directory"), _Known("missing")
+
+
+def _told(found: dict[str, Any]) -> _Known:
+    """What a client tells of a file, without the rest, which takes a kilobyte."""
+    marks = (found.get(name) for name in _VERSION)
+    # A time zone of its own for each takes more than all else.
+    version = tuple(mark.timestamp() if isinstance(mark, datetime) else mark for mark in marks if mark is not None)
+    size = found.get("size")
+    html = found.get("mimetype") == "text/html"
+    return _Known(found["type"], None if size is None else int(size), version, html)
 
 
 def remote_location(text: str) -> RemoteLocation:
@@ -63,14 +87,18 @@ def remote_location(text: str) -> RemoteLocation:
 class RemoteLocation(Location):
     """A file or directory that a URL names. known: what a listing has told of it; beside: what lies there with it."""
 
-    def __init__(self, url: str, known: dict[str, Any] | None = None, beside: SmallFiles | None = None) -> None:
+    __slots__ = (
+        "_beside", "_hadoop", "_http", "_known", "_listing", "_ranges", "_side_files", "_small", "_spool", "_url",
+    )  # fmt: skip
+
+    def __init__(self, url: str, known: _Known | None = None, beside: SmallFiles | None = None) -> None:
         self._url = url
         self._known = known
         self._beside = beside
         self._small: SmallFiles | None = None
-        self._listing: dict[str, dict[str, Any]] | None = None
+        self._listing: dict[str, _Known] | None = None
         self._spool: Spool | None = None
-        self._side_files: dict[str, bytes | None] = {}
+        self._side_files: dict[str, bytes | None] | None = None
         self._ranges: bool | None = None
         self._http = url.startswith(("http:", "https:"))
         self._hadoop = url.startswith("hdfs:")
@@ -101,7 +129,7 @@ class RemoteLocation(Location):
     @property
     def version(self) -> object:
         found = self._info()
-        return tuple(str(found.get(name)) for name in ("size", "ETag", "etag", "mtime", "LastModified"))
+        return found.size, *found.version
 
     def exists(self) -> bool:
         try:
@@ -113,21 +141,24 @@ class RemoteLocation(Location):
         return True
 
     def is_file(self) -> bool:
-        return bool(self._info()["type"] == "file")
+        return self._info().kind == "file"
 
     def is_directory(self) -> bool:
-        return bool(self._info()["type"] == "directory")
+        return self._info().kind == "directory"
 
     def child(self, name: str) -> Location:
-        known: dict[str, Any] | None = self._list().get(name, {"type": "missing"})
-        if known is not None and known.get("type") == "link":
+        known: _Known | None = self._list().get(name, _MISSING)
+        if known is not None and known.kind == "link":
             known = None  # what it leads to is asked for
+        url = f"{self._url.rstrip('/')}/{name}"
+        if known is not None and known.kind == "directory":
+            return _directory(url)
         if self._small is None:
             self._small = self._small_files()
-        return RemoteLocation(f"{self._url.rstrip('/')}/{name}", known, self._small)
+        return RemoteLocation(url, known, self._small)
 
     def _small_files(self) -> SmallFiles:
-        sizes = {name: one["size"] for name, one in self._list().items() if one["type"] == "file" and one.get("size")}
+        sizes = {name: one.size for name, one in self._list().items() if one.kind == "file" and one.size}
 
         def fetch(name: str, size: int) -> bytes:
             return RemoteLocation(f"{self._url.rstrip('/')}/{name}")._range(0, size)
@@ -141,16 +172,17 @@ class RemoteLocation(Location):
         if self._beside is not None and (small := self._beside.reader(self.name, self.text)) is not None:
             return small
         info = self._info()
-        if info.get("size") is None:  # a listing of links tells no sizes
-            info = self._known = self._ask(lambda fs, path: fs.info(path))
-        size = info.get("size")
-        if size is None or not self._gives_ranges(int(size)):
+        if info.size is None:  # a listing of links tells no sizes
+            info = self._known = self._ask(lambda fs, path: _told(fs.info(path)))
+        if info.size is None or not self._gives_ranges(info.size):
             spool = self._whole()
             return SpoolReader(spool, 0, spool.end)
-        return RemoteReader(self._range, int(size))
+        return RemoteReader(self._range, info.size)
 
     def side_file(self, name: str, most_bytes: int) -> bytes | None:
         """As above, and kept: a data directory's are asked for by each of its partitions."""
+        if self._side_files is None:
+            self._side_files = {}
         if name not in self._side_files:
             self._side_files[name] = super().side_file(name, most_bytes)
         return self._side_files[name]
@@ -191,20 +223,21 @@ class RemoteLocation(Location):
             self._spool = self._ask(copy)
         return self._spool
 
-    def _info(self) -> dict[str, Any]:
+    def _info(self) -> _Known:
         if self._known is None:
-            found = self._ask(lambda fs, path: fs.info(path))
-            if self._http and found.get("mimetype") == "text/html":
-                found = {"type": "directory"}  # a page of links
-            self._known = found
+            found = self._ask(lambda fs, path: _told(fs.info(path)))
+            self._known = _DIRECTORY if self._http and found.html else found  # a page of links
         return self._known
 
-    def _list(self) -> dict[str, dict[str, Any]]:
+    def _list(self) -> dict[str, _Known]:
+        shared = _directory(self.key)
+        if shared is not self:
+            return shared._list()
         if self._listing is None:
             end = "/" if self._http else ""
             root = "/" if self._hadoop else ""
             found = self._ask(lambda fs, path: fs.ls(path.rstrip("/") + end or root, detail=True))
-            named = {one["name"].rstrip("/").rpartition("/")[2]: one for one in found}
+            named = {one["name"].rstrip("/").rpartition("/")[2]: _told(one) for one in found}
             named.pop(self.name, None)  # the placeholder of a "directory" in an object store
             self._listing = named
         return self._listing
@@ -251,14 +284,14 @@ def _cause(error: BaseException) -> BaseException:
 @lru_cache(_MOST_CACHED)
 def _directory(url: str) -> RemoteLocation:
     """One object a directory, so that it is listed once."""
-    return RemoteLocation(url, {"type": "directory"})
+    return RemoteLocation(url, _DIRECTORY)
 
 
 @lru_cache(_MOST_CACHED)
 def _filesystem(url: str, process: int) -> tuple[Any, str]:
     """The filesystem of a URL and the path in it. process: connections do not survive a fork."""
     scheme = urlsplit(url).scheme
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"use_listings_cache": False}  # what is listed is kept here, and is less
     try:
         import fsspec
 
@@ -266,7 +299,7 @@ def _filesystem(url: str, process: int) -> tuple[Any, str]:
             import aiohttp
 
             patience = aiohttp.ClientTimeout(total=None, sock_connect=_STALLED_SECONDS, sock_read=_STALLED_SECONDS)
-            options = {"client_kwargs": {"timeout": patience}}
+            options["client_kwargs"] = {"timeout": patience}
         elif scheme == "sftp":
             from offdecode.sources.sftp import known_host
 
