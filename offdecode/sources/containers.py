@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from offdecode.errors import SourceError
 from offdecode.model import Problem
@@ -38,6 +38,7 @@ class Containers:
         self._live = live
         self._opened: dict[object, object] = {}
         self._spool: Spool | None = None
+        self._directories: dict[str, Any] = {}  # on servers, by URL: each is listed once
 
     def location(self, path: Path) -> Location:
         """What a path names: `-` is standard input, a URL what lies there. A file of such a name goes first.
@@ -55,7 +56,7 @@ class Containers:
             return self._known(("live", url), lambda: live(url, self._topic))
         from offdecode.sources.remote import remote_location  # most runs need none of what it imports
 
-        return self._known(("remote", str(path)), lambda: remote_location(path.as_posix()))
+        return self._known(("remote", str(path)), lambda: remote_location(path.as_posix(), self._directories))
 
     def _standard_input(self) -> Location:
         from offdecode.sources.standard_input import StandardInput

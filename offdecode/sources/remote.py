@@ -74,27 +74,38 @@ def _told(found: dict[str, Any]) -> _Known:
     return _Known(found["type"], None if size is None else int(size), version, html)
 
 
-def remote_location(text: str) -> RemoteLocation:
+def remote_location(text: str, family: dict[str, RemoteLocation] | None = None) -> RemoteLocation:
     """The location that a URL names. A Path has lost one of the two slashes. Raises SourceError for other URLs."""
     match = _URL.fullmatch(text)
     if match is None:
         kinds = f"{', '.join(sorted(_EXTRAS))}, file or kafka"
         reason = f"there is no such file, and no such URL is read; those are that begin with {kinds}"
         raise SourceError(live_text(text), reason)
-    return RemoteLocation(f"{match['scheme'].lower()}://{match['rest']}")
+    return RemoteLocation(f"{match['scheme'].lower()}://{match['rest']}", family=family)
 
 
 class RemoteLocation(Location):
-    """A file or directory that a URL names. known: what a listing has told of it; beside: what lies there with it."""
+    """A file or directory that a URL names. known: what a listing has told of it; beside: what lies there with it.
+
+    family: the directories that one search has met, by URL, so that each is listed once; a new search begins anew.
+    """
 
     __slots__ = (
-        "_beside", "_hadoop", "_http", "_known", "_listing", "_ranges", "_side_files", "_small", "_spool", "_url",
+        "_beside", "_family", "_hadoop", "_http", "_known", "_listing", "_ranges", "_side_files", "_small", "_spool",
+        "_url",
     )  # fmt: skip
 
-    def __init__(self, url: str, known: _Known | None = None, beside: SmallFiles | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        known: _Known | None = None,
+        beside: SmallFiles | None = None,
+        family: dict[str, RemoteLocation] | None = None,
+    ) -> None:
         self._url = url
         self._known = known
         self._beside = beside
+        self._family: dict[str, RemoteLocation] = {} if family is None else family
         self._small: SmallFiles | None = None
         self._listing: dict[str, _Known] | None = None
         self._spool: Spool | None = None
@@ -116,7 +127,7 @@ class RemoteLocation(Location):
     @property
     def parent(self) -> Location:
         parts = urlsplit(self._url)
-        return _directory(urlunsplit((*parts[:2], parts.path.rstrip("/").rpartition("/")[0], "", "")))
+        return self._directory(urlunsplit((*parts[:2], parts.path.rstrip("/").rpartition("/")[0], "", "")))
 
     @property
     def key(self) -> str:
@@ -152,10 +163,10 @@ class RemoteLocation(Location):
             known = None  # what it leads to is asked for
         url = f"{self._url.rstrip('/')}/{name}"
         if known is not None and known.kind == "directory":
-            return _directory(url)
+            return self._directory(url)
         if self._small is None:
             self._small = self._small_files()
-        return RemoteLocation(url, known, self._small)
+        return RemoteLocation(url, known, self._small, self._family)
 
     def _small_files(self) -> SmallFiles:
         sizes = {name: one.size for name, one in self._list().items() if one.kind == "file" and one.size}
@@ -230,7 +241,7 @@ class RemoteLocation(Location):
         return self._known
 
     def _list(self) -> dict[str, _Known]:
-        shared = _directory(self.key)
+        shared = self._directory(self.key)
         if shared is not self:
             return shared._list()
         if self._listing is None:
@@ -241,6 +252,11 @@ class RemoteLocation(Location):
             named.pop(self.name, None)  # the placeholder of a "directory" in an object store
             self._listing = named
         return self._listing
+
+    def _directory(self, url: str) -> RemoteLocation:
+        if url not in self._family:
+            self._family[url] = RemoteLocation(url, _DIRECTORY, family=self._family)
+        return self._family[url]
 
     def _ask(self, question: Callable[[Any, str], T]) -> T:
         """What a filesystem answers. Raises OSError, without a URL in it, after some attempts."""
@@ -279,12 +295,6 @@ def _words(error: BaseException) -> str:
 def _cause(error: BaseException) -> BaseException:
     """Fsspec says of each failure over HTTP that the file is not there; what it comes from tells more."""
     return error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ is not None else error
-
-
-@lru_cache(_MOST_CACHED)
-def _directory(url: str) -> RemoteLocation:
-    """One object a directory, so that it is listed once."""
-    return RemoteLocation(url, _DIRECTORY)
 
 
 @lru_cache(_MOST_CACHED)

@@ -120,6 +120,17 @@ def test_a_directory_of_links(served: tuple[str, Path, type[Handler]]) -> None:
     assert problems == []
 
 
+def test_who_asks_again_sees_what_has_come(served: tuple[str, Path, type[Handler]]) -> None:
+    url, folder, _ = served
+    data = small_segments(folder, 3)
+    assert len(rows_of(Path(f"{url}/data"))[0]) == 6
+    new = data / "__consumer_offsets-0" / f"{3:020}.log"
+    new.write_bytes(batch([commit("new", offset=3)], Header(base_offset=3)))
+    assert {row["group"] for row in rows_of(Path(f"{url}/data"))[0]} >= {"group-0", "new"}
+    new.unlink()
+    assert len(rows_of(Path(f"{url}/data"))[0]) == 6
+
+
 def test_connections_that_break(served: tuple[str, Path, type[Handler]]) -> None:
     url, folder, handler = served
     (folder / "a.tar").write_bytes(ARCHIVES["tar"](LOG))
@@ -313,7 +324,6 @@ def _forget_servers() -> None:
     """Clients are kept by what they were made with, which leaves out where the environment says that the server is."""
     pytest.importorskip("s3fs").S3FileSystem.clear_instance_cache()
     remote._filesystem.cache_clear()
-    remote._directory.cache_clear()
     small_files._shared.cache_clear()
 
 
@@ -326,6 +336,14 @@ def small_segments(folder: Path, count: int) -> Path:
             segment.write_bytes(batch([commit(f"group-{offset}", offset=offset)], Header(base_offset=offset)))
             segment.with_suffix(".index").write_bytes(b"index")
     return folder / "data"
+
+
+def test_small_objects_that_are_written_again(store: tuple[Path, list[str], set[str]]) -> None:
+    data = small_segments(store[0], 2)
+    rows_of(Path("s3://evidence/data"))
+    other = batch([commit("other-0", offset=0)], Header(base_offset=0))
+    (data / "__consumer_offsets-1" / f"{0:020}.log").write_bytes(other)
+    assert "other-0" in {row["group"] for row in rows_of(Path("s3://evidence/data"))[0]}
 
 
 def test_small_objects_cost_a_request_each(
