@@ -200,3 +200,75 @@ def test_a_topic_that_another_partition_commits_to_was_not_deleted(elsewhere: st
     confidence = {"later": "low", "before": "high", None: "medium"}[elsewhere]
     assert [row["confidence"] for row in rows] == [confidence] * 2
     assert ["other_logs_keep_topic" in row["signals"] for row in rows] == [elsewhere == "later"] * 2
+
+
+def generation(log_offset: int, number: int, *topics: str) -> Row:
+    """Of one member that subscribes to these topics, and holds partition 0 of each."""
+    member = {
+        "member_id": "m", "client_id": "c", "client_host": "/h", "rebalance_timeout": 1, "session_timeout": 1,
+        "subscription": {"version": 0, "topics": list(topics)},
+        "assignment": {"version": 0, "assigned_partitions": [{"topic": topic, "partitions": [0]} for topic in topics]},
+    }  # fmt: skip
+    return {
+        "type": "group_metadata", "log_offset": log_offset, "log_partition": 0, "tombstone": False, "group": "g",
+        "log_timestamp": TIME + log_offset * MINUTE, "generation": number, "protocol_type": "consumer",
+        "members": [member],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("topics", [("t", "u"), ("u",)])
+def test_offsets_that_a_member_subscribes_to_now_are_not_deleted_by_an_admin(topics: tuple[str, ...]) -> None:
+    """Upstream refuses it: GROUP_SUBSCRIBED_TO_TOPIC. What the member subscribed to before does not matter."""
+    rows = (generation(0, 1, "t"), generation(1, 2, *topics), commit(2, "u"), commit(3, "u", offset=None))
+    (found,) = tombstones(told(*rows))
+    assert "partition_owned" in found["signals"]
+    assert "offsets_deleted" not in found["possible_causes"]
+
+
+def record(log_offset: int, row_type: str, **values: Any) -> Row:
+    return {
+        "type": row_type, "log_offset": log_offset, "log_partition": 0, "tombstone": False, "group": "g",
+        "log_timestamp": TIME + log_offset * MINUTE, **values,
+    }  # fmt: skip
+
+
+def consumer_group(log_offset: int, *topics: str, epoch: int = 5) -> list[Row]:
+    """Four records: a group with a member that holds partition 0 of `t` and subscribes to these topics."""
+    return [
+        record(log_offset, "consumer_group_metadata", epoch=epoch),
+        record(log_offset + 1, "consumer_group_partition_metadata", topics=[
+            {"topic_id": "A", "topic_name": "t", "num_partitions": 2}]),
+        subscription(log_offset + 2, *topics),
+        holding(log_offset + 3, epoch),
+    ]  # fmt: skip
+
+
+def subscription(log_offset: int, *topics: str) -> Row:
+    return record(log_offset, "consumer_group_member_metadata", member_id="m", client_id="c", client_host="/h",
+                  subscribed_topic_names=list(topics))  # fmt: skip
+
+
+def holding(log_offset: int, epoch: int, state: int = 0) -> Row:
+    return record(log_offset, "consumer_group_current_member_assignment", member_id="m", member_epoch=epoch,
+                  state=state, assigned_partitions=[{"topic_id": "A", "partitions": [0]}],
+                  partitions_pending_revocation=[])  # fmt: skip
+
+
+@pytest.mark.parametrize("later", [[], [holding(5, 6)]], ids=["a member's record", "and what it holds"])
+def test_a_subscription_counts_from_its_record_on(later: list[Row]) -> None:
+    rows = [*consumer_group(0, "u"), subscription(4, "t"), *later, commit(6), commit(7, offset=None)]
+    (found,) = tombstones(told(*rows))
+    assert "partition_owned" in found["signals"]
+    assert "offsets_deleted" not in found["possible_causes"]
+
+
+def test_a_movement_goes_on_while_its_member_subscribes_to_more() -> None:
+    rows = [
+        *consumer_group(0, "t"), commit(4, offset=1), commit(5, offset=2), subscription(6, "t", "u"),
+        record(7, "consumer_group_metadata", epoch=6), holding(8, 5, state=1), commit(9, offset=3),
+        commit(10, offset=4),
+    ]  # fmt: skip
+    assert [(row["kind"], row["commits"], row["generation"]) for row in told(*rows)] == [
+        ("first", 1, 5),
+        ("advance", 3, 5),
+    ]

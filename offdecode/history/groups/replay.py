@@ -218,6 +218,11 @@ class _Group:
             if row is not None and member.identity is None and self._opened is None:
                 self._opened, self._opened_by = self.place, Role.MEMBER
             member.identity = row
+            holds = self._holders.get(name)
+            if row is not None and member.held is not None and holds is not None:
+                now = self._member(name)
+                if now.subscribed_topics != holds.subscribed_topics:
+                    yield self._hold(now, member.held["member_epoch"])
         elif record.role is Role.TARGET:
             member.target = row
         else:

@@ -79,6 +79,7 @@ class Moves:
         self._tombstones.name(
             steps, events, self.owners.ended, self.owners.turned, lambda: self._oldest_idle(latest)
         )  # fmt: skip
+        steps.movement["owner"] = self.owners.first_numbers(steps.movement["owner"])
         if self._first_gap is not None:
             _doubt(steps.movement, self._first_gap)
         return steps

@@ -97,7 +97,9 @@ class Owners:
         self.turned: set[tuple[int, int]] = set()
         self._new_coordinator = _NEVER  # place of the chunk from which on the log is known to be the new coordinator's
         self._keys = keys
-        self._numbers: dict[tuple[str | None, ...], int] = {}
+        self._numbers: dict[tuple[object, ...], int] = {}
+        self._by_identity: dict[tuple[str | None, ...], int] = {}
+        self._first_numbers: list[int] = []
         self._group_timeline = Timeline(_NO_GROUP)
         self._key_timeline = Timeline(_NO_HOLDER)
         self._held: dict[int, dict[str, _Held]] = defaultdict(dict)  # by group, by member id
@@ -115,7 +117,7 @@ class Owners:
         self.turned.clear()
         self._new_coordinator = _NEVER if self._new_coordinator == _NEVER else _BEFORE
         self.replay.tells = bool(self.on_generation)
-        for name, batch in chunk:
+        for name, batch in chunk.coded.items():
             if name in GROUP_ROW_TYPES and len(batch):
                 self._keys.groups.remember(batch.column("group").dictionary)
         for record in iter_group_records(chunk, self.replay.classic_members):
@@ -166,6 +168,12 @@ class Owners:
             empty_since=groups["empty_since"],
             new_coordinator=commits.place > self._new_coordinator,
         )
+
+    def first_numbers(self, owner: Vector) -> Vector:
+        """One number for a member, whatever it subscribed to when."""
+        if len(self._by_identity) == len(self.members):  # as nearly always
+            return owner
+        return np.where(owner < 0, owner, np.array(self._first_numbers, np.int64)[np.maximum(owner, 0)])
 
     def finish(self) -> None:
         """The log is through."""
@@ -275,10 +283,12 @@ class Owners:
             self._unnamed.pop(group, None)
 
     def _member(self, member: Member) -> int:
+        """The number of a member that subscribes to these topics: they say what can happen to its offsets."""
         identity = (member.member_id, member.instance_id, member.client_id, member.client_host)
-        number = self._numbers.setdefault(identity, len(self.members))
+        number = self._numbers.setdefault((identity, member.subscribed_topics), len(self.members))
         if number == len(self.members):
             self.members.append(member)
+            self._first_numbers.append(self._by_identity.setdefault(identity, number))
         return number
 
     def _learn(self, commits: CommitColumns) -> None:
