@@ -99,11 +99,8 @@ class GenerationRows:
         then = _by_id(previous.members if previous else ())
         now = _by_id(image.members)
         gone = {name: then[name] for name in then if name not in now}
-        places: dict[str | None, Member] = {
-            member.instance_id: member for member in gone.values() if member.instance_id is not None
-        }
         fresh = [name for name in now if name not in then]
-        predecessor = {name: places[now[name].instance_id] for name in fresh if now[name].instance_id in places}
+        predecessor = _predecessors(image.members, then, gone) if gone and fresh else {}
         replaced = {member.member_id for member in predecessor.values()}
         left = [member for name, member in gone.items() if name not in replaced]
         return {
@@ -169,6 +166,17 @@ class GenerationRows:
 
 
 _member_id = attrgetter("member_id")
+
+
+def _predecessors(members: Iterable[Member], then: dict[str, Member], gone: dict[str, Member]) -> dict[str, Member]:
+    """Whose place, that of a static member, each new member has taken, by its id."""
+    places = {member.instance_id: member for member in then.values() if member.instance_id is not None}
+    return {
+        member.member_id: places[member.instance_id]
+        for member in members
+        if member.member_id not in then and member.instance_id in places
+        and places[member.instance_id].member_id in gone
+    }  # fmt: skip
 
 
 def _by_id(members: Sequence[Member]) -> dict[str, Member]:
