@@ -72,7 +72,7 @@ def names_in(rows: Filter) -> set[Name]:
 
 def names_of(chunk: DecodedChunk) -> Iterator[Name]:
     """The groups, topics, partitions and row types of a chunk's rows."""
-    for row_type, batch in chunk:
+    for row_type, batch in chunk.coded.items():
         yield "row type", row_type
         for what in ("group", "topic", "partition"):
             if what in batch.schema.names:
@@ -83,7 +83,7 @@ def names_of(chunk: DecodedChunk) -> Iterator[Name]:
 
 def keep(rows: Filter, chunk: DecodedChunk, times: tuple[str, ...] = TIME_COLUMNS) -> DecodedChunk:
     """The rows of a chunk that the filter wants. times: columns of a row's time, the first that is not null counts."""
-    masks = [_mask(rows, name, batch, times) for name, batch in chunk]
+    masks = [_mask(rows, name, batch, times) for name, batch in chunk.coded.items()]
     return chunk.where(np.concatenate([np.zeros(0, np.bool_), *masks]))
 
 

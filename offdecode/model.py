@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -235,6 +235,54 @@ class Problem:
         return {name: fields[name] for name in order}
 
 
+class CodedBatches(Mapping[str, pa.RecordBatch]):
+    """Batches that may hold coded lists, and are given with plain ones; these are made when they are asked for."""
+
+    def __init__(self, coded: dict[str, pa.RecordBatch]) -> None:
+        self.coded = coded
+        self._plain: dict[str, pa.RecordBatch] = {}
+
+    def __getitem__(self, name: str) -> pa.RecordBatch:
+        found = self._plain.get(name)
+        if found is None:
+            found = self._plain[name] = plain_batch(self.coded[name])
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.coded
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.coded)
+
+    def __len__(self) -> int:
+        return len(self.coded)
+
+
+def is_coded(kind: pa.DataType) -> bool:
+    """Whether it is of lists of structs that are dictionary-encoded: of many equal ones each is there once."""
+    if not pa.types.is_list(kind) or not pa.types.is_dictionary(kind.value_type):
+        return False
+    return bool(pa.types.is_struct(kind.value_type.value_type))
+
+
+def plain_lists(column: pa.ListArray) -> pa.ListArray:
+    """A column with the structs of coded lists themselves."""
+    if not is_coded(column.type):
+        return column
+    values = column.flatten()
+    count = pc.list_value_length(column).fill_null(-1).to_numpy()
+    return lists(count, values.dictionary.take(values.indices))
+
+
+def plain_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch whose lists are all plain."""
+    for index, field in enumerate(batch.schema):
+        if is_coded(field.type):
+            column = plain_lists(batch.column(index))
+            batch = batch.set_column(index, field.with_type(column.type), column)
+    return batch
+
+
 @dataclass(frozen=True, slots=True)
 class DecodedChunk:
     """Rows of one chunk: a record batch per row type, and the vector that puts them in log order.
@@ -242,9 +290,14 @@ class DecodedChunk:
     order: indices into the concatenation of `batches`' rows (in the mapping's own order), in log order.
     """
 
-    batches: dict[str, pa.RecordBatch]
+    batches: Mapping[str, pa.RecordBatch]
     order: Vector
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def coded(self) -> Mapping[str, pa.RecordBatch]:
+        """The batches as they are kept: some lists may be coded, which to make plain takes time."""
+        return self.batches.coded if isinstance(self.batches, CodedBatches) else self.batches
 
     @property
     def row_count(self) -> int:
@@ -258,14 +311,16 @@ class DecodedChunk:
         if kept.all():
             return self
         number = np.cumsum(kept) - 1
-        masks = np.split(kept, np.cumsum([len(batch) for _, batch in self])[:-1])
-        found = {name: batch.filter(arrow(mask)) for (name, batch), mask in zip(self, masks, strict=True)}
+        coded = self.coded
+        masks = np.split(kept, np.cumsum(list(map(len, coded.values())))[:-1])
+        found = {name: batch.filter(arrow(mask)) for (name, batch), mask in zip(coded.items(), masks, strict=True)}
         order = number[self.order[kept[self.order]]]
-        return DecodedChunk({name: batch for name, batch in found.items() if len(batch)}, order, self.problems)
+        rest = {name: batch for name, batch in found.items() if len(batch)}
+        return DecodedChunk(CodedBatches(rest), order, self.problems)
 
     def only(self, row_types: Collection[str]) -> DecodedChunk:
         """The rows of these types."""
-        kept = [np.full(len(batch), name in row_types) for name, batch in self]
+        kept = [np.full(len(batch), name in row_types) for name, batch in self.coded.items()]
         return self.where(np.concatenate([np.empty(0, np.bool_), *kept]))
 
 

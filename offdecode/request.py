@@ -96,7 +96,7 @@ class Stats:
 
     def add_chunk(self, chunk: DecodedChunk) -> None:
         self.rows += chunk.row_count
-        for name, batch in chunk:
+        for name, batch in chunk.coded.items():
             for entry in batch.column("value_version").value_counts().to_pylist():
                 self.by_version[name, entry["values"]] += entry["counts"]
 

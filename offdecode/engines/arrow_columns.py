@@ -23,6 +23,7 @@ from offdecode.engines.readings import (
     Numbers,
     Ranges,
     Reading,
+    Repeated,
     Sparse,
     UnknownTags,
     Uuids,
@@ -71,6 +72,8 @@ class ArrowColumns:
             case Items():
                 owners = np.repeat(rows, np.maximum(reading.count, 0))
                 return lists(reading.count, self.column(column.children[0], reading.elements, owners))
+            case Repeated():
+                return self._repeated(column, reading, rows)
             case Sparse():
                 return scattered(self.column(column, reading.reading, rows[reading.rows]), reading.rows, count)
             case EmbeddedBytes():
@@ -79,6 +82,14 @@ class ArrowColumns:
                 return self._encoded(reading)
             case Fields():
                 return self._struct(column.children, self.fields(column.children, reading, rows), count)
+
+    def _repeated(self, column: Column, reading: Repeated, rows: Vector) -> pa.Array:
+        """Structs as the elements of coded lists."""
+        try:
+            once = self.column(column, reading.once, np.arange(int(reading.index.max(initial=-1)) + 1))
+        except DoubtfulRows as doubt:
+            raise DoubtfulRows(np.unique(rows[np.isin(reading.index, doubt.rows)])) from None
+        return pa.DictionaryArray.from_arrays(arrow(reading.index.astype(np.int32)), once)
 
     def fields(self, columns: Sequence[Column], fields: Fields, rows: Vector) -> list[pa.Array]:
         """The columns of a struct, in order; those that the struct does not have are null."""

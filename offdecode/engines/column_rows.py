@@ -193,7 +193,7 @@ class _Run:
         records = self.records
         position = (records.key_position if key else records.value_position)[rows]
         length = (records.key_length if key else records.value_length)[rows]
-        return self.reader.read(layout, version, position + _VERSION_BYTES, position + length)
+        return self.reader.read(layout, version, position + _VERSION_BYTES, position + length, coded=not key)
 
     def _leave(self, rows: Vector, doubt: DoubtfulRows) -> Vector:
         self.left.append(doubt.rows)

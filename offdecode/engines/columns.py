@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from offdecode.byte_vectors import Buffer, big_endian
+from offdecode.byte_vectors import Buffer, big_endian, byte_views
 from offdecode.engines.hops import element_hop
 from offdecode.engines.readings import (
     EmbeddedBytes,
@@ -23,15 +24,19 @@ from offdecode.engines.readings import (
     Numbers,
     Ranges,
     Reading,
+    Repeated,
     Sparse,
     UnknownTags,
     Uuids,
 )
 from offdecode.engines.walk import Form, advance, element_end, steps, varint
-from offdecode.model import Mask, Vector, distinct
+from offdecode.model import LARGEST_INT32, Mask, Vector, arrow, distinct
 from offdecode.schemas.layout import ArrayOf, Embedded, Field, Layout, OpaqueFormat, Struct, least_bytes
 from offdecode.schemas.types import MAX_STRING_BYTES, WireKind, WireType
 
+_MANY_ELEMENTS = 256  # so many, and it is worth while to look for equal ones
+_SAMPLE = 1024
+_MOST_DIFFERENT = 1.25  # of so many elements one may be different
 _FEW_ROWS = 16  # fewer are quicker one by one than in lockstep
 
 
@@ -49,10 +54,15 @@ class VectorReader:
 
     buffer: Buffer
 
-    def read(self, layout: Layout, version: int, position: Vector, end: Vector) -> tuple[Fields, Mask]:
-        """Read `layout` at `version` in every row from its position to its end; which rows fit to the last byte."""
+    def read(
+        self, layout: Layout, version: int, position: Vector, end: Vector, *, coded: bool = False
+    ) -> tuple[Fields, Mask]:
+        """Read `layout` at `version` in every row from its position to its end; which rows fit to the last byte.
+
+        coded: equal structs of an array may be read once.
+        """
         fits = np.ones(len(position), np.bool_)
-        form = Form(version, layout.flexible_in(version), layout.shape is not None)
+        form = Form(version, layout.flexible_in(version), layout.shape is not None, coded)
         fields, at = self._struct(layout.fields, form, position, end, fits, ())
         fits &= at == end
         return fields, fits
@@ -181,11 +191,71 @@ class VectorReader:
             texts, _ = self._primitive(element, form, False, start, end[owner], good)
             fits[owner[~good]] = False
             return Items(shown, texts), at
-        good = np.ones(total, np.bool_)
-        below = tuple(_Scope(scope.values, owner if scope.owner is None else scope.owner[owner]) for scope in scopes)
-        fields, _ = self._struct(element.fields, form, start, end[owner], good, below)
-        fits[owner[~good]] = False
-        return Items(shown, fields), at
+        index = None
+        last = end[owner]
+        around = owner
+        few = total < _MANY_ELEMENTS or len(scopes) > 1  # arrays in arrays are short
+        if form.coded and not few and len(self.buffer) <= LARGEST_INT32:
+            last = self._ends(start, count, slot, at)
+            index = self._repeats(element, start, last, owner, scopes)
+        if index is not None:
+            example = np.empty(int(index.max()) + 1, np.int64)
+            example[index] = np.arange(total)
+            start, last, around = start[example], last[example], owner[example]
+        good = np.ones(len(start), np.bool_)
+        below = tuple(_Scope(scope.values, around if scope.owner is None else scope.owner[around]) for scope in scopes)
+        fields, _ = self._struct(element.fields, form, start, last, good, below)
+        if index is None:
+            fits[owner[~good]] = False
+            return Items(shown, fields), at
+        fits[owner[~good[index]]] = False
+        return Items(shown, Repeated(fields, index)), at
+
+    def _repeats(
+        self, element: Struct, start: Vector, end: Vector, owner: Vector, scopes: tuple[_Scope, ...]
+    ) -> Vector | None:
+        """Numbers of elements from 0 on, the same for those that read the same; None where too few are."""
+        stride = len(start) // _SAMPLE + 1
+        if stride > 1:
+            some = self._equal(start[::stride], end[::stride])
+            repeats = len(some) - 1 - int(some.max())
+            if 2 * repeats * len(start) < _MOST_DIFFERENT * len(some) ** 2:  # as many as are different there
+                return None
+        index = self._equal(start, end)
+        for name in sorted(_names_around(element.fields)):
+            around, within = _look_up(name, scopes)
+            if around is not None:
+                kind = self._equal(around.position, around.position + np.maximum(around.length, 0))
+                kind = (kind + 1) * (around.length >= 0)
+                kind = kind[owner if within is None else within[owner]]
+                if (kind != kind[0]).any():
+                    index = _numbered(index * (int(kind.max()) + 1) + kind)
+        return index if int(index.max()) * _MOST_DIFFERENT < len(index) else None
+
+    def _equal(self, start: Vector, end: Vector) -> Vector:
+        """Numbers from 0 on for ranges of the buffer, the same for the same bytes."""
+        count = len(start)
+        if (start[1:] < end[:-1]).any():
+            texts = byte_views(self.buffer, start, end - start).cast(pa.binary())
+            index: Vector = texts.dictionary_encode().indices.to_numpy().astype(np.int64)
+            return index
+        # Where they lie, with what is between them as nulls: nothing is copied.
+        edges = np.empty(2 * count + 1, np.int32)
+        edges[0:-1:2], edges[1::2], edges[-1] = start, end, end[-1]
+        valid = np.full(count // 4 + 1, 0b01010101, np.uint8)
+        texts = pa.Array.from_buffers(
+            pa.binary(), 2 * count, [pa.py_buffer(part) for part in (valid, edges, self.buffer)]
+        )
+        return np.frombuffer(texts.dictionary_encode().indices.buffers()[1], np.int32)[: 2 * count : 2].astype(np.int64)
+
+    @staticmethod
+    def _ends(start: Vector, count: Vector, slot: Vector, at: Vector) -> Vector:
+        """Where each element of arrays ends; at: where the arrays do."""
+        end = np.empty(len(start), np.int64)
+        end[:-1] = start[1:]
+        filled = count > 0
+        end[(slot + count - 1)[filled]] = at[filled]
+        return end
 
     def _starts(
         self, element: WireType | Struct, form: Form, count: Vector, slot: Vector, at: Vector, end: Vector
@@ -347,3 +417,21 @@ def _look_up(name: str | None, scopes: tuple[_Scope, ...]) -> tuple[Ranges | Non
             if isinstance(reading, Ranges):
                 return reading, scope.owner
     return None, None
+
+
+def _names_around(fields: Sequence[Field]) -> set[str]:
+    """The fields around a struct that tell how its bytes are read."""
+    found = set()
+    for item in fields:
+        kind = item.type.of if isinstance(item.type, ArrayOf) else item.type
+        if isinstance(kind, Struct):
+            found |= _names_around(kind.fields)
+        if item.embedded is not None:
+            found |= {name for name in (item.embedded.protocol_type_field, item.embedded.protocol_field) if name}
+    return found
+
+
+def _numbered(values: Vector) -> Vector:
+    """Numbers from 0 on, the same for the same values."""
+    index: Vector = arrow(values).dictionary_encode().indices.to_numpy().astype(np.int64)
+    return index

@@ -19,7 +19,19 @@ from offdecode.log.batches import Frames
 from offdecode.log.compression import CODECS
 from offdecode.log.records import Records
 from offdecode.log.sizes import shares
-from offdecode.model import DecodedChunk, Kind, Mask, Problem, Vector, arrow, category, constant_category
+from offdecode.model import (
+    CodedBatches,
+    DecodedChunk,
+    Kind,
+    Mask,
+    Problem,
+    Vector,
+    arrow,
+    category,
+    constant_category,
+    is_coded,
+    plain_batch,
+)
 from offdecode.schemas.rows import (
     MARKER_ROW,
     MARKERS,
@@ -58,7 +70,7 @@ class Decoder:
         rows = np.concatenate([np.empty(0, np.int64), *(part.rows for part in parts)])
         sizes = np.add(*shares(records)) if self.selection.options.sizes else None
         batches = {part.row_type: self._batch(part, records, status, sizes) for part in parts}
-        return DecodedChunk(batches, np.argsort(rows, kind="stable"), (*records.problems, *problems))
+        return DecodedChunk(CodedBatches(batches), np.argsort(rows, kind="stable"), (*records.problems, *problems))
 
     def _data_parts(self, records: Records, indices: Vector) -> list[TypeRows]:
         if self._columns is None:
@@ -98,8 +110,11 @@ class Decoder:
         schema = row_type(part.row_type, options).arrow_schema
         count = len(part.rows)
         arrays = [columns[item.name] if item.name in columns else pa.nulls(count, item.type) for item in schema]
+        for index, array in enumerate(arrays):
+            if is_coded(array.type):
+                schema = schema.set(index, schema.field(index).with_type(array.type))
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-        return without_untold(batch, records, part.rows) if records.frames.exported else batch
+        return without_untold(plain_batch(batch), records, part.rows) if records.frames.exported else batch
 
 
 def _common_columns(part: TypeRows, records: Records, status: Vector) -> dict[str, pa.Array]:

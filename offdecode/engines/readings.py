@@ -43,6 +43,14 @@ class Items:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeated:
+    """Structs of which many are the same: the reading of each once, and which of them each is."""
+
+    once: Fields
+    index: Vector
+
+
+@dataclass(frozen=True, slots=True)
 class Sparse:
     """Something that only some rows have: which (ascending), and their reading."""
 
@@ -89,4 +97,4 @@ class Encoded:
     encoded: EncodedText
 
 
-Reading = Numbers | Ranges | Uuids | Items | Sparse | Fields | EmbeddedBytes | Encoded
+Reading = Numbers | Ranges | Uuids | Items | Repeated | Sparse | Fields | EmbeddedBytes | Encoded

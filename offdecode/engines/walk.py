@@ -18,11 +18,15 @@ from offdecode.schemas.types import WireKind, WireType
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a layout is written: its version, whether that is flexible, whether undeclared tags are refused."""
+    """How a layout is written: its version, whether that is flexible, whether undeclared tags are refused.
+
+    coded: whether equal structs of its arrays may be read once.
+    """
 
     version: int
     flexible: bool
     closed: bool
+    coded: bool = False
 
 
 def struct_end(buffer: Buffer, fields: Sequence[Field], form: Form, at: Vector, end: Vector) -> Vector:

@@ -136,7 +136,7 @@ class Overview:
     def take(self, chunk: DecodedChunk, steps: Steps | None) -> None:
         """Count the rows, which have sizes, and the steps of Moves in the chunk."""
         self._count(steps)
-        for name, batch in chunk:
+        for name, batch in chunk.coded.items():
             if "group" in batch.schema.names and len(batch):
                 self._count_records(batch, self._groups_of(name, batch))
 

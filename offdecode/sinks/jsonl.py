@@ -56,7 +56,7 @@ class JsonLinesSink(LineSink):
         self._timestamps = timestamps
 
     def write(self, chunk: DecodedChunk) -> None:
-        lines = [self._lines(name, batch) for name, batch in chunk.batches.items()]
+        lines = [self._lines(name, batch) for name, batch in chunk.coded.items()]
         if chunk.row_count:
             self._stream.write(_bytes_of(lines[0]) if len(lines) == 1 else _in_order(lines, chunk.order))
 
@@ -88,6 +88,8 @@ class JsonLinesSink(LineSink):
 
     def text(self, column: Column, array: pa.Array) -> pa.Array:
         """The JSON text of each value."""
+        if pa.types.is_dictionary(array.type) and column.kind is Kind.STRUCT:  # of a coded list
+            return self.text(column, array.dictionary).take(array.indices)
         pieces = Pieces(len(array))
         self._add_value(pieces, column, array)
         return pieces.joined()
@@ -102,7 +104,7 @@ class JsonLinesSink(LineSink):
             self._add_text(pieces, array.cast(pa.string()))
         elif column.kind not in _NESTED:
             pieces.add(self._plain(column, array))
-        elif not array.null_count:
+        elif not array.null_count or column.kind is Kind.LIST:
             self._add_nested(pieces, column, array)
         else:
             inner = Pieces(len(array))
@@ -120,14 +122,15 @@ class JsonLinesSink(LineSink):
         pieces.add('"')
 
     def _add_nested(self, pieces: Pieces, column: Column, array: pa.Array) -> None:
-        """Add the text of lists and structs; that of nulls is not to be looked at."""
+        """Add the text of lists, and of structs; that of structs that are null is not to be looked at."""
         match column.kind:
             case Kind.LIST:
-                pieces.add("[")
+                there = array.is_valid().cast(pa.int8()) if array.null_count else None
+                pieces.add("[" if there is None else Coded(there, pa.array(["null", "["])))
                 elements = array.flatten()
                 if len(elements):
                     pieces.add(self._elements(column.children[0], array, elements))
-                pieces.add("]")
+                pieces.add("]" if there is None else Coded(there, pa.array(["", "]"])))
             case Kind.STRUCT:
                 self._add_fields(pieces, column.children, array.flatten())
             case Kind.EMBEDDED:

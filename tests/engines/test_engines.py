@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from offdecode.engines import columns
 from offdecode.engines.decode import Decoder, Engine
 from offdecode.engines.selection import KeyFilter, Selection
 from offdecode.model import Problem
@@ -31,6 +32,14 @@ VECTORS = Path(__file__).parent.parent.parent / "fixtures" / "vectors" / "record
 MUTATIONS = int(os.environ.get("OFFDECODE_MUTATIONS", "120000"))
 CHUNK = 2000
 ALL = Selection()
+
+
+@pytest.fixture(autouse=True, params=["as_it_pays", "equal_structs_once"])
+def coding(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal structs are read once where they are many; here also where they are not."""
+    if request.param != "as_it_pays":
+        monkeypatch.setattr(columns, "_MANY_ELEMENTS", 1)
+        monkeypatch.setattr(columns, "_MOST_DIFFERENT", 0)
 
 
 def run_log(request: Request) -> tuple[bytes, list[Problem], Stats]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from offdecode.history.groups.images import Assigned, Assignment, Member, Roster
-from offdecode.model import Mask, Vector, bounds, within
+from offdecode.model import Mask, Vector, bounds, is_coded, within
 
 _MOST_KEPT = 1 << 16  # of each kind; then it begins anew, for members come and go for ever
 _NULL = 1 << 40  # in the place of a number
@@ -79,7 +79,13 @@ class ClassicMembers:
         kept = self._texts, self._members, self._topics, self._assigned, self._assignments
         if max(len(values) for values in kept) > self._most_kept:
             self._begin()
-        numbers, opaque = self._numbers_of(_fields(column.values))
+        values = column.values
+        if is_coded(column.type):
+            numbers, opaque = self._numbers_of(_fields(values.dictionary))
+            index = values.indices.to_numpy()
+            numbers, opaque = numbers[index], opaque[index]
+        else:
+            numbers, opaque = self._numbers_of(_fields(values))
         members = list(map(self._members.values.__getitem__, numbers.tolist()))
         first, end = _ranges(column)
         before = bounds(opaque)

@@ -92,14 +92,15 @@ def iter_group_records(chunk: DecodedChunk, classic: ClassicMembers) -> Iterator
     """The group records of a chunk in log order. classic: what has read the chunks before."""
     found: list[GroupRecord] = []
     place = places(chunk)
-    for name, batch in chunk:
+    for name, batch in chunk.coded.items():
         known = _RECORDS.get(name)
         if known is not None:
             group_type, role, columns = known
-            rows = rows_of(batch, (*COMMON, *columns))
-            rosters = [NO_MEMBERS] * len(rows)
             if role is Role.GENERATION:
-                rosters = classic.read(batch.column("members"))
+                rows, rosters = rows_of(batch, (*COMMON, *columns)), classic.read(batch.column("members"))
+            else:
+                rows = rows_of(chunk.batches[name], (*COMMON, *columns))  # plain lists are quicker made plain values
+                rosters = [NO_MEMBERS] * len(rows)
             at = place[name].tolist()
             found += [GroupRecord(group_type, role, *parts) for parts in zip(rows, at, rosters, strict=True)]
     found.sort(key=attrgetter("place"))

@@ -145,7 +145,7 @@ def places(chunk: DecodedChunk) -> dict[str, Vector]:
     place[chunk.order] = np.arange(len(chunk.order))
     found: dict[str, Vector] = {}
     start = 0
-    for name, batch in chunk:
+    for name, batch in chunk.coded.items():
         found[name] = place[start : start + len(batch)]
         start += len(batch)
     return found

@@ -39,7 +39,7 @@ class Moves:
 
     def take_steps(self, chunk: DecodedChunk, first_gap: int | None) -> Steps | None:
         """The same, each commit as a movement of its own, which never merge then; None where there is none."""
-        for _, batch in chunk:
+        for batch in chunk.coded.values():
             if len(batch):
                 self.log_partition = batch.column("log_partition")[0].as_py()
         self.commits = commits = commit_columns(chunk, self.keys)

@@ -8,7 +8,7 @@ import pyarrow as pa
 from offdecode.history.movements.answer_columns import generation_columns
 from offdecode.history.movements.commit_columns import CommitKeys, commit_columns
 from offdecode.history.movements.owners import Owners
-from offdecode.model import ABSENT, DecodedChunk
+from offdecode.model import ABSENT, CodedBatches, DecodedChunk
 from offdecode.schemas.history_rows import WITH_GENERATION
 from offdecode.schemas.offset_commit import ROW_TYPE
 
@@ -31,4 +31,4 @@ class WithGeneration:
         columns = generation_columns(generation, owner, self._owners)
         for column in WITH_GENERATION:
             batch = batch.append_column(pa.field(column.name, column.arrow_type), columns[column.name])
-        return DecodedChunk({**chunk.batches, ROW_TYPE: batch}, chunk.order, chunk.problems)
+        return DecodedChunk(CodedBatches({**chunk.coded, ROW_TYPE: batch}), chunk.order, chunk.problems)

@@ -90,5 +90,5 @@ def places_by_type(chunk: DecodedChunk, first: int) -> dict[str, Vector]:
     """Where in the log each row stands, by row type, counted on from `first`."""
     place = np.empty(chunk.row_count, np.int64)
     place[chunk.order] = np.arange(first, first + chunk.row_count)
-    bounds = np.cumsum([0, *(len(batch) for batch in chunk.batches.values())])
+    bounds = np.cumsum([0, *(len(batch) for batch in chunk.coded.values())])
     return {name: place[start:end] for name, start, end in zip(chunk.batches, bounds, bounds[1:], strict=False)}

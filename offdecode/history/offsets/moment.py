@@ -74,6 +74,6 @@ def _in_order(chunk: DecodedChunk, name: str) -> Vector:
     found = [
         batch.column(name).cast(pa.int64()).fill_null(ABSENT).to_numpy()
         if name in batch.schema.names else np.full(len(batch), ABSENT)
-        for _, batch in chunk
+        for batch in chunk.coded.values()
     ]  # fmt: skip
     return np.asarray(np.concatenate(found)[chunk.order])

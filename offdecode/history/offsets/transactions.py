@@ -97,7 +97,7 @@ class TransactionReplay:
             known.lost |= piece.lost
 
     def _note_time(self, chunk: DecodedChunk) -> None:
-        for _, batch in chunk:
+        for batch in chunk.coded.values():
             latest = pc.max(batch.column("log_timestamp").cast(pa.int64())).as_py()
             if latest is not None and (self.latest is None or latest > self.latest):
                 self.latest = latest
