@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -306,12 +306,16 @@ def parquet_sink(
 ) -> Iterator[ParquetSink]:
     """The files get their names when the run is through, and vanish when it fails. only: row types that there are."""
     wanted = request.rows.row_types if only is None else only
+    new = output.path is not None and not output.path.exists()
     parquet = ParquetSink(_parquet_targets(wanted, output), request.columns, report, output.rotate)
     try:
         yield parquet
         parquet.finish()
     except BaseException:
         parquet.discard()
+        if new and output.path is not None:
+            with suppress(OSError):  # where a file has its place already
+                output.path.rmdir()
         raise
 
 
