@@ -50,7 +50,7 @@ class Judge:
         wanted[first] = True
         chunk = self._decoder.decode(records, np.full(len(records.frames), Status.NONE, np.int64), wanted)
         found: list[tuple[int, int]] = []
-        for name, batch in chunk:
+        for name, batch in chunk.coded.items():
             if name == UNDECODABLE_ROW:
                 found += [(Whose.FOREIGN, -1)] * len(batch)
             elif name == UNKNOWN_ROW:

@@ -347,7 +347,7 @@ class _LogCheck:
         """Enter the records of a file, and what they became."""
         builder = self._builders[records.frames.chunk.segment]
         builder.add_records(records.frames, records.frame)
-        for name, batch in chunk:
+        for name, batch in chunk.coded.items():
             builder.add_rows(name, len(batch))
         self._add(chunk.problems, builder)
 

@@ -37,7 +37,7 @@ class LoadCensus:
 
     def add(self, chunk: DecodedChunk) -> None:
         """Count the rows of all records."""
-        for name, batch in chunk:
+        for name, batch in chunk.coded.items():
             if name == MARKER_ROW:
                 continue
             shape = SHAPE.name in batch.schema.names

@@ -177,9 +177,9 @@ def parquet_files(target: Path, row_types: Sequence[str], *, rotated: bool = Fal
 
 def storable(chunk: DecodedChunk, wanted: Container[str], report: Report) -> Iterator[tuple[str, pa.RecordBatch]]:
     """The rows of the wanted types as Parquet takes them."""
-    for name, batch in chunk.batches.items():
+    for name in chunk.batches:
         if name in wanted:
-            taken, problems = within_calendar(name, batch)
+            taken, problems = within_calendar(name, chunk.batches[name])
             for problem in problems:
                 report(problem)
             yield name, taken

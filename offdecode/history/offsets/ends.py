@@ -76,7 +76,7 @@ def ends_of(chunk: DecodedChunk, places: dict[str, Vector], first: int) -> Ends:
         producer = markers.column("producer_id").to_numpy()
         commit = pc.equal(markers.column("marker").cast(pa.string()), _COMMIT).to_numpy(zero_copy_only=False)
     deleted: dict[str, list[int]] = defaultdict(list)
-    groups = chunk.batches.get(group_metadata.ROW_TYPE)
+    groups = chunk.coded.get(group_metadata.ROW_TYPE)
     if groups is not None:
         tombstone = groups.column("tombstone")
         names = groups.column("group").filter(tombstone).to_pylist()
