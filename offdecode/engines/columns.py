@@ -36,7 +36,7 @@ from offdecode.schemas.types import MAX_STRING_BYTES, WireKind, WireType
 
 _MANY_ELEMENTS = 256  # so many, and it is worth while to look for equal ones
 _SAMPLE = 1024
-_MOST_DIFFERENT = 1.25  # of so many elements one may be different
+_MOST_DIFFERENT = 1.25  # so many elements for each different one, or looking for equal ones does not pay
 _FEW_ROWS = 16  # fewer are quicker one by one than in lockstep
 
 
@@ -219,7 +219,8 @@ class VectorReader:
         if stride > 1:
             some = self._equal(start[::stride], end[::stride])
             repeats = len(some) - 1 - int(some.max())
-            if 2 * repeats * len(start) < _MOST_DIFFERENT * len(some) ** 2:  # as many as are different there
+            # So many repeats in n of them tell of some n * n / 2 / repeats different ones.
+            if 2 * repeats * len(start) < _MOST_DIFFERENT * len(some) ** 2:
                 return None
         index = self._equal(start, end)
         for name in sorted(_names_around(element.fields)):
