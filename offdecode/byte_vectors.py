@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from offdecode.model import Vector
+from offdecode.model import LARGEST_INT32, Vector
 
 Buffer = npt.NDArray[np.uint8]
 
@@ -51,3 +51,18 @@ def byte_views(buffer: Buffer, position: Vector, length: Vector) -> pa.Array:
     null = length < 0
     validity = pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
     return pa.Array.from_buffers(pa.binary_view(), count, [validity, pa.py_buffer(views), pa.py_buffer(buffer)])
+
+
+def equal_ranges(buffer: Buffer, start: Vector, end: Vector) -> Vector:
+    """Numbers from 0 on for ranges of a buffer, which ends 12 bytes behind them: the same for the same bytes."""
+    count = len(start)
+    if len(buffer) > LARGEST_INT32 or (start[1:] < end[:-1]).any():
+        texts = byte_views(buffer, start, end - start).cast(pa.binary())
+        index: Vector = texts.dictionary_encode().indices.to_numpy().astype(np.int64)
+        return index
+    # Where they lie, with what is between them as nulls: nothing is copied.
+    edges = np.empty(2 * count + 1, np.int32)
+    edges[0:-1:2], edges[1::2], edges[-1] = start, end, end[-1]
+    valid = np.full(count // 4 + 1, 0b01010101, np.uint8)
+    texts = pa.Array.from_buffers(pa.binary(), 2 * count, [pa.py_buffer(part) for part in (valid, edges, buffer)])
+    return np.frombuffer(texts.dictionary_encode().indices.buffers()[1], np.int32)[: 2 * count : 2].astype(np.int64)

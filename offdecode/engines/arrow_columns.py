@@ -28,7 +28,19 @@ from offdecode.engines.readings import (
     UnknownTags,
     Uuids,
 )
-from offdecode.model import Column, Kind, Mask, Vector, arrow, constant_category, is_utf8, lists, scattered
+from offdecode.model import (
+    Column,
+    Kind,
+    Mask,
+    Vector,
+    arrow,
+    bounds,
+    constant_category,
+    is_utf8,
+    lists,
+    scattered,
+    within,
+)
 from offdecode.schemas.layout import UNKNOWN_TAGGED_FIELDS, USER_DATA, OpaqueFormat
 from offdecode.schemas.rows import DECODED, USER_DATA_DECODED
 
@@ -186,11 +198,6 @@ class ArrowColumns:
             bad = [item is not None and not is_utf8(item) for item in binary.cast(pa.binary()).to_pylist()]
             raise DoubtfulRows(np.unique(rows[np.asarray(bad)])) from None
 
-    def equal_ones(self, position: Vector, length: Vector) -> Vector:
-        """Numbers from 0 for ranges: the same for the same bytes."""
-        index: Vector = self.distinct_ones(position, length).indices.to_numpy()
-        return index
-
     def distinct_ones(self, position: Vector, length: Vector) -> pa.DictionaryArray:
         """The bytes of ranges, the same ones once; null where the length is -1."""
         return byte_views(self._buffer, position, length).cast(pa.binary()).dictionary_encode()
@@ -198,12 +205,10 @@ class ArrowColumns:
     def hex(self, position: Vector, length: Vector) -> pa.Array:
         """Ranges in lower-case hex; null where the length is -1."""
         filled = np.maximum(length, 0)
-        starts = np.concatenate((np.zeros(1, np.int64), np.cumsum(filled)))
-        at = np.arange(starts[-1]) + np.repeat(position - starts[:-1], filled)
-        texts = _HEX[self._buffer[at]]
+        texts = _HEX[self._buffer[np.repeat(position, filled) + within(filled)]]
         null = length < 0
         validity = pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
-        offsets = pa.py_buffer((starts * 2).astype(np.int32))
+        offsets = pa.py_buffer((bounds(filled) * 2).astype(np.int32))
         return pa.Array.from_buffers(pa.string(), len(length), [validity, offsets, pa.py_buffer(texts)])
 
     def _uuids(self, position: Vector, *, category: bool) -> pa.Array:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from offdecode.byte_vectors import big_endian, unaligned
+from offdecode.byte_vectors import big_endian, equal_ranges, unaligned
 from offdecode.engines.arrow_columns import ArrowColumns, DoubtfulRows
 from offdecode.engines.columns import VectorReader
 from offdecode.engines.parts import TypeRows
@@ -123,7 +123,8 @@ class _Run:
         return (len(some) - different) * _ROWS_PER_REPEAT >= len(some)
 
     def _equal_keys(self, rows: Vector) -> Vector:
-        return self.arrow.equal_ones(self.records.key_position[rows], self.records.key_length[rows])
+        start = self.records.key_position[rows]
+        return equal_ranges(self.records.buffer, start, start + self.records.key_length[rows])
 
     def _read_keys(
         self, record: RecordType, rows: Vector, index: Vector, example: Vector, numbers: Vector

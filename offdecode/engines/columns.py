@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from offdecode.byte_vectors import Buffer, big_endian, byte_views
+from offdecode.byte_vectors import Buffer, big_endian, equal_ranges
 from offdecode.engines.hops import element_hop
 from offdecode.engines.readings import (
     EmbeddedBytes,
@@ -30,7 +29,7 @@ from offdecode.engines.readings import (
     Uuids,
 )
 from offdecode.engines.walk import Form, advance, element_end, steps, varint
-from offdecode.model import LARGEST_INT32, Mask, Vector, arrow, distinct
+from offdecode.model import LARGEST_INT32, Mask, Vector, arrow, distinct, within
 from offdecode.schemas.layout import ArrayOf, Embedded, Field, Layout, OpaqueFormat, Struct, least_bytes
 from offdecode.schemas.types import MAX_STRING_BYTES, WireKind, WireType
 
@@ -181,7 +180,7 @@ class VectorReader:
         owner = np.repeat(np.arange(len(count)), count)
         slot = np.cumsum(count) - count
         if isinstance(element, WireType) and element.width is not None:
-            position = at[owner] + element.width * (np.arange(total) - slot[owner])
+            position = at[owner] + element.width * within(count)
             inside = np.ones(total, np.bool_)
             reading, _ = self._primitive(element, form, False, position, end[owner], inside)
             return Items(shown, reading), at + element.width * count
@@ -217,37 +216,21 @@ class VectorReader:
         """Numbers of elements from 0 on, the same for those that read the same; None where too few are."""
         stride = len(start) // _SAMPLE + 1
         if stride > 1:
-            some = self._equal(start[::stride], end[::stride])
+            some = equal_ranges(self.buffer, start[::stride], end[::stride])
             repeats = len(some) - 1 - int(some.max())
             # So many repeats in n of them tell of some n * n / 2 / repeats different ones.
             if 2 * repeats * len(start) < _MOST_DIFFERENT * len(some) ** 2:
                 return None
-        index = self._equal(start, end)
+        index = equal_ranges(self.buffer, start, end)
         for name in sorted(_names_around(element.fields)):
-            around, within = _look_up(name, scopes)
+            around, inside = _look_up(name, scopes)
             if around is not None:
-                kind = self._equal(around.position, around.position + np.maximum(around.length, 0))
+                kind = equal_ranges(self.buffer, around.position, around.position + np.maximum(around.length, 0))
                 kind = (kind + 1) * (around.length >= 0)
-                kind = kind[owner if within is None else within[owner]]
+                kind = kind[owner if inside is None else inside[owner]]
                 if (kind != kind[0]).any():
                     index = _numbered(index * (int(kind.max()) + 1) + kind)
         return index if int(index.max()) * _MOST_DIFFERENT < len(index) else None
-
-    def _equal(self, start: Vector, end: Vector) -> Vector:
-        """Numbers from 0 on for ranges of the buffer, the same for the same bytes."""
-        count = len(start)
-        if (start[1:] < end[:-1]).any():
-            texts = byte_views(self.buffer, start, end - start).cast(pa.binary())
-            index: Vector = texts.dictionary_encode().indices.to_numpy().astype(np.int64)
-            return index
-        # Where they lie, with what is between them as nulls: nothing is copied.
-        edges = np.empty(2 * count + 1, np.int32)
-        edges[0:-1:2], edges[1::2], edges[-1] = start, end, end[-1]
-        valid = np.full(count // 4 + 1, 0b01010101, np.uint8)
-        texts = pa.Array.from_buffers(
-            pa.binary(), 2 * count, [pa.py_buffer(part) for part in (valid, edges, self.buffer)]
-        )
-        return np.frombuffer(texts.dictionary_encode().indices.buffers()[1], np.int32)[: 2 * count : 2].astype(np.int64)
 
     @staticmethod
     def _ends(start: Vector, count: Vector, slot: Vector, at: Vector) -> Vector:

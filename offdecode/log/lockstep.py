@@ -6,7 +6,7 @@ import numpy as np
 
 from offdecode.byte_vectors import Buffer, unaligned
 from offdecode.log.doubtful import hop_records
-from offdecode.model import Mask, Vector
+from offdecode.model import Mask, Vector, within
 
 _FEW_BATCHES = 32  # fewer than these are walked one by one: a step of all costs more
 
@@ -91,7 +91,7 @@ def walk_lockstep(buffer: Buffer, start: Vector, end: Vector, count: Vector) -> 
     else:
         finish[order[: len(at)]] = at
     step = np.repeat(np.arange(len(lives)), lives)
-    batch = np.arange(done) - np.repeat(np.cumsum(lives) - lives, lives)
+    batch = within(lives)
     positions[first_slot[batch] + step] = taken[:done]
     return positions, doubtful, finish
 

@@ -157,7 +157,8 @@ class ClassicMembers:
         codes[place[:-1]] = self._codes(assigned["topic"])
         codes[place[:-1] + 1] = count
         partitions = lists.values.to_numpy(zero_copy_only=False)
-        codes[np.repeat(place[:-1] + 2, count) + within(count)] = partitions[np.repeat(first, count) + within(count)]
+        at = within(count)
+        codes[np.repeat(place[:-1] + 2, count) + at] = partitions[np.repeat(first, count) + at]
         return codes, place
 
     def _made_assignment(self, key: bytes) -> Assignment:

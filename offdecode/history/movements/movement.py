@@ -20,7 +20,7 @@ from offdecode.history.movements.effects import Events
 from offdecode.history.movements.owners import NoOwner
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.vectors import Vectors
-from offdecode.model import ABSENT, Mask, Vector, stable_order, take_structs
+from offdecode.model import ABSENT, Mask, Vector, bounds, stable_order, take_structs
 
 # A step is a jump where it is so many times the mean of the key's steps before it, of which there are enough.
 _JUMP_FACTOR, _JUMP_STEPS, _JUMP_LEAST = 20, 5, 1000
@@ -461,5 +461,5 @@ def _in_order(movements: Movements, index: Vector) -> Movements:
 
 def _sums_before(values: Vector, start: Vector) -> Vector:
     """The sum of the values before each one, from its key's start on."""
-    sums = np.concatenate((np.zeros(1, np.int64), np.cumsum(values)))
+    sums = bounds(values)
     return np.asarray(sums[:-1] - sums[start])

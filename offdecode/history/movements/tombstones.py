@@ -21,7 +21,7 @@ from offdecode.history.movements.commit_columns import CommitKeys
 from offdecode.history.movements.effects import Events
 from offdecode.history.movements.movement import Columns, Confidence, MovementKind, Signal, Steps
 from offdecode.history.movements.retention import Retention
-from offdecode.model import ABSENT, Mask, Vector, distinct, stable_order
+from offdecode.model import ABSENT, Mask, Vector, bounds, distinct, stable_order
 
 _ONE_DELETION_MS = 2000  # tombstones of one topic's deletion in several groups lie within this
 
@@ -119,7 +119,7 @@ class Tombstones:
         rows = rows[stable_order(place[rows], number[rows])]
         starts = np.flatnonzero(np.concatenate(([True], number[rows][1:] != number[rows][:-1])))
         start = np.repeat(starts, np.diff(np.append(starts, len(rows))))
-        sums = np.concatenate((np.zeros(1, np.int64), np.cumsum(change[rows])))
+        sums = bounds(change[rows])
         found = np.zeros(len(number), np.int64)
         found[rows] = self._live[name][number[rows]] + sums[1:] - sums[start]
         return found
