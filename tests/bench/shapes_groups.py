@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 
 from tests.bench.generate import SEED, Shape
+from tests.bench.shapes_consumer import consumer_changes, consumer_members
 from tests.segment_builder import BASE_TIME_MS, TRANSACTIONAL, Header, Pair, batch, commit, marker, text
 
 _BATCH = 500
@@ -179,5 +180,7 @@ GROUP_SHAPES = {
         Shape("open-transactions", open_transactions, share=0.5),
         Shape("transactions", decided_transactions, share=0.8),
         Shape("fleet", fleet),
+        Shape("consumer-changes", consumer_changes, share=0.4),
+        Shape("consumer-members", consumer_members, share=0.06),
     )
 }
