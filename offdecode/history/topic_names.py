@@ -15,13 +15,15 @@ from offdecode.schemas import offset_commit
 class TopicNames(dict[str, str]):
     """{topic id: name}: those given, and those that a log tells. The last one that is told counts.
 
-    told: what was told. asked: ids whose name was looked up before it was told, be it known or not.
+    told: what was told. asked: ids whose name was looked up before it was told, be it known or not. changes: how
+    many times a name became another.
     """
 
     def __init__(self, names: Mapping[str, str]) -> None:
         super().__init__(names)
         self.told: dict[str, str] = {}
         self.asked: set[str] = set()
+        self.changes = 0
 
     def get(self, key: str, default: Any = None) -> Any:
         if key not in self.told:
@@ -30,11 +32,13 @@ class TopicNames(dict[str, str]):
 
     def __setitem__(self, key: str, name: str) -> None:
         self.told[key] = name
-        super().__setitem__(key, name)
+        if super().get(key) != name:
+            self.changes += 1
+            super().__setitem__(key, name)
 
     def update(self, names: Mapping[str, str]) -> None:  # type: ignore[override]
-        self.told.update(names)
-        super().update(names)
+        for key, name in names.items():
+            self[key] = name
 
 
 def learn_topic_names(chunk: DecodedChunk, names: dict[str, str]) -> None:

@@ -57,7 +57,7 @@ class _Rows(LogAnswer):
         chunk = rows.chunk
         if self._generations is not None:
             # What did not stand has no generation, and moves none.
-            chunk = keep(self._wanted, (WithGeneration({}) if rows.lost else self._generations).add(chunk))
+            chunk = keep(self._wanted, (WithGeneration(TopicNames({})) if rows.lost else self._generations).add(chunk))
             if not chunk.row_count:
                 return
         yield chunk if self._producers is None else self._producers.named(chunk)

@@ -51,18 +51,23 @@ class Summary(Together):
 class _Generations(LogAnswer):
     def __init__(self, since: Filter, names: TopicNames) -> None:
         self._since = since
-        self._replay = GroupReplay(names)
+        self._told: list[GroupEvent] = []
+        self._replay = GroupReplay(self._told.append, names, holds=False)
         self._rows = GenerationRows(names)
 
     def take(self, rows: LogRows) -> Iterator[DecodedChunk]:
         self._replay.records_missing = rows.first_gap is not None
-        yield from self._wanted(self._replay.apply(rows.chunk))
+        self._replay.apply(rows.chunk)
+        yield from self._wanted()
 
     def rest(self, told: None) -> Iterator[DecodedChunk]:
-        yield from self._wanted(self._replay.finish())
+        self._replay.finish()
+        yield from self._wanted()
 
-    def _wanted(self, events: Iterable[GroupEvent]) -> Iterator[DecodedChunk]:
-        for chunk in self._rows.chunk(events):
+    def _wanted(self) -> Iterator[DecodedChunk]:
+        told = self._told[:]
+        self._told.clear()
+        for chunk in self._rows.chunk(told):
             found = keep(self._since, chunk)
             if found.row_count:
                 yield found

@@ -13,6 +13,7 @@ from offdecode.history.movements.explanation import MovementRows
 from offdecode.history.movements.movement import Columns, MovementKind, is_progress, leaves_offset, single
 from offdecode.history.movements.moves import Moves
 from offdecode.history.offsets.rules import Coordinator
+from offdecode.history.topic_names import TopicNames
 from offdecode.model import ABSENT, DecodedChunk, Problem, rows_of
 from offdecode.options import GROUPS, TIMES, ExplainOptions, ReportOptions, TopicIds, TransactionOptions
 from offdecode.questions.beside import Beside
@@ -129,7 +130,7 @@ class _Walk:
     def __init__(self, run: Run, known: ExplainOptions, names: TopicIds) -> None:
         self._run = run
         cluster = run.evidence.cluster
-        self.names = run.evidence.topic_names(names.topic_ids)
+        self.names = TopicNames(run.evidence.topic_names(names.topic_ids))
         self._retention_ms = run.retention_ms(known)
         self._coordinator = Coordinator(known.coordinator)
         self._deletions = TopicDeletions(cluster.deleted_directories, cluster.removed_topics)

@@ -11,6 +11,7 @@ import pytest
 
 from offdecode.history.movements.explanation import Explanation
 from offdecode.history.offsets.rules import Coordinator
+from offdecode.history.topic_names import TopicNames
 from offdecode.model import DecodedChunk
 from tests.asking import a_request, explain, state
 from tests.chunks import chunk_of
@@ -45,7 +46,7 @@ def states(rows: list[Row], coordinator: Coordinator) -> Iterator[dict[Key, int]
 
 
 def movements(chunks: list[DecodedChunk], coordinator: Coordinator) -> list[Row]:
-    told = Explanation(coordinator=coordinator)
+    told = Explanation(None, TopicNames({}), coordinator)
     found = [made for chunk in chunks for made in told.rows(chunk, None)]
     found += told.finish()
     return [row for chunk in found for _, batch in chunk for row in batch.to_pylist()]

@@ -8,9 +8,18 @@ from typing import Any
 
 import pytest
 
-from offdecode.history.groups.group_records import GROUP_ROW_TYPES, GroupRecord, Role
-from offdecode.history.groups.images import Assignment, Generation, GroupImage, GroupType, Holding, Standing
+from offdecode.history.groups.group_records import (
+    GROUP_ROW_TYPES,
+    ClassicGeneration,
+    Epoch,
+    GroupRecord,
+    Held,
+    Role,
+    Told,
+)
+from offdecode.history.groups.images import Assignment, Generation, GroupEvent, GroupImage, GroupType, Holding, Standing
 from offdecode.history.groups.replay import GroupReplay
+from offdecode.history.topic_names import TopicNames
 from tests.asking import a_request, decode
 from tests.truth import LogSet, log_sets, set_id
 
@@ -37,11 +46,12 @@ SETS = [log_set for log_set in log_sets() if described(log_set)]
 
 
 def replayed(log_set: LogSet, names: dict[str, str]) -> tuple[GroupReplay, list[Generation]]:
-    replay, told = GroupReplay(names), []
+    events: list[GroupEvent] = []
+    replay = GroupReplay(events.append, TopicNames(names))
     for chunk in decode(a_request(log_set.log, row_types=GROUP_ROW_TYPES), lambda problem: None):
-        told += [event for event in replay.apply(chunk) if isinstance(event, Generation)]
-    told += [event for event in replay.finish() if isinstance(event, Generation)]
-    return replay, told
+        replay.apply(chunk)
+    replay.finish()
+    return replay, [event for event in events if isinstance(event, Generation)]
 
 
 def flat(assignment: Assignment | None) -> list[str]:
@@ -92,19 +102,22 @@ def test_images_are_what_the_broker_described(log_set: LogSet) -> None:
         assert {name for name, row in rows.items() if row["state"] != "Empty"} <= images.keys()
 
 
-def record(group_type: GroupType, role: Role, offset: int, tombstone: bool = False, **values: Any) -> GroupRecord:
-    common = {"log_partition": 0, "log_offset": offset, "log_timestamp": 1000 * (offset // 10), "group": "g"}
-    return GroupRecord(group_type, role, {**common, "tombstone": tombstone, **values})
+def record(group_type: GroupType, role: Role, offset: int, told: Told | None) -> GroupRecord:
+    """told: None = a tombstone."""
+    return GroupRecord(group_type, role, 0, offset, 1000 * (offset // 10), "g", told)
 
 
 def classic(offset: int, generation: int) -> GroupRecord:
-    return record(GroupType.CLASSIC, Role.GENERATION, offset, protocol_type="consumer", generation=generation,
-                  protocol="range", leader=None, current_state_timestamp=7, members=[])  # fmt: skip
+    told = ClassicGeneration("consumer", generation, protocol="range", leader=None, since=7)
+    return record(GroupType.CLASSIC, Role.GENERATION, offset, told)
 
 
 def told(*records: GroupRecord) -> list[tuple[str, str, int | None, int | None]]:
-    replay = GroupReplay()
-    events = [event for item in records for event in replay.apply_record(item)] + list(replay.finish())
+    events: list[GroupEvent] = []
+    replay = GroupReplay(events.append, TopicNames({}))
+    for item in records:
+        replay.apply_record(item)
+    replay.finish()
     return [
         (event.image.group_type, event.image.state, event.image.generation, event.log_offset)
         for event in events
@@ -113,12 +126,12 @@ def told(*records: GroupRecord) -> list[tuple[str, str, int | None, int | None]]
 
 
 def test_a_tombstone_is_a_deletion_unless_another_type_follows_in_the_same_append() -> None:
-    gone = record(GroupType.CLASSIC, Role.GENERATION, 11, tombstone=True)
-    epoch = record(GroupType.CONSUMER, Role.EPOCH, 12, epoch=4)
-    target = record(GroupType.CONSUMER, Role.TARGET_EPOCH, 13, assignment_epoch=4)
+    gone = record(GroupType.CLASSIC, Role.GENERATION, 11, None)
+    epoch = record(GroupType.CONSUMER, Role.EPOCH, 12, Epoch(4))
+    target = record(GroupType.CONSUMER, Role.TARGET_EPOCH, 13, Epoch(4))
     turned = [("classic", "Empty", 3, 10), ("consumer", "Empty", 4, 12)]
     assert told(classic(10, 3), gone, epoch, target) == turned
-    later = record(GroupType.CONSUMER, Role.EPOCH, 25, epoch=4)
+    later = record(GroupType.CONSUMER, Role.EPOCH, 25, Epoch(4))
     dead = ("classic", "Dead", None, 11)
     assert told(classic(10, 3), gone, later, target) == [turned[0], dead, ("consumer", "Empty", 4, 25)]
     assert told(classic(10, 3), gone, classic(12, 1)) == [turned[0], dead, ("classic", "Empty", 1, 12)]
@@ -126,7 +139,7 @@ def test_a_tombstone_is_a_deletion_unless_another_type_follows_in_the_same_appen
 
 
 def test_the_tombstones_of_a_former_type_end_nothing() -> None:
-    stale = record(GroupType.CONSUMER, Role.EPOCH, 12, tombstone=True)
+    stale = record(GroupType.CONSUMER, Role.EPOCH, 12, None)
     assert told(classic(10, 3), stale, classic(13, 4)) == [("classic", "Empty", 3, 10), ("classic", "Empty", 4, 13)]
 
 
@@ -135,10 +148,11 @@ def test_a_generation_that_is_written_again_is_told_once() -> None:
 
 
 def test_an_image_without_the_record_of_its_epoch_is_incomplete() -> None:
-    replay = GroupReplay()
-    held = record(GroupType.CONSUMER, Role.HELD, 5, member_id="m", member_epoch=2, state=0, assigned_partitions=[],
-                  partitions_pending_revocation=[])  # fmt: skip
-    assert [type(event) for event in replay.apply_record(held)] == [Holding, Standing]
+    events: list[GroupEvent] = []
+    replay = GroupReplay(events.append, TopicNames({}))
+    held = record(GroupType.CONSUMER, Role.HELD, 5, Held(2, 0, ()))._replace(member_id="m")
+    replay.apply_record(held)
+    assert [type(event) for event in events] == [Holding, Standing]
     image = replay.image(0, "g")
     assert image is not None
     assert not image.complete
@@ -148,9 +162,11 @@ def test_an_image_without_the_record_of_its_epoch_is_incomplete() -> None:
 @pytest.mark.parametrize("missing", [False, True])
 def test_the_end_of_a_group_whose_records_are_gone_is_told_once(missing: bool) -> None:
     """Where records may be missing; else a tombstone without a record before it is that of a simple group."""
-    replay = GroupReplay()
+    events: list[GroupEvent] = []
+    replay = GroupReplay(events.append, TopicNames({}))
     replay.records_missing = missing
-    ends = [record(GroupType.CLASSIC, Role.GENERATION, offset, tombstone=True) for offset in (4, 9)]
-    events = [event for item in ends for event in replay.apply_record(item)] + replay.finish()
+    for offset in (4, 9):
+        replay.apply_record(record(GroupType.CLASSIC, Role.GENERATION, offset, None))
+    replay.finish()
     told = [event.image.state for event in events if isinstance(event, Generation)]
     assert told == (["Dead"] if missing else [])

@@ -10,6 +10,7 @@ import pytest
 from offdecode.history.offsets.replay import OffsetReplay
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.offsets.state import LogState, Question
+from offdecode.history.topic_names import TopicNames
 from offdecode.model import Coverage
 from tests.chunks import chunk_of
 from tests.truth import Row
@@ -135,7 +136,7 @@ def test_differences_are_in_the_order_of_topics_and_partitions() -> None:
             row if row["type"] != "offset_commit" else row | {"topic": chance.choice("tu"), "group": "g0"}
             for row in random_log(seed)
         ]
-        state = LogState(Question(), {})
+        state = LogState(Question(), TopicNames({}))
         for piece in pieces(rows, seed):
             state.add(chunk_of(piece))
         for chunk in state.chunks(Coverage(0), None):

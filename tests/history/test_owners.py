@@ -9,6 +9,7 @@ import pytest
 
 from offdecode.history.groups.classic_members import ClassicMembers
 from offdecode.history.movements.with_generation import WithGeneration
+from offdecode.history.topic_names import TopicNames
 from tests.chunks import chunk_of
 
 Row = dict[str, Any]
@@ -24,9 +25,12 @@ class Log:
         self._chosen = random.Random(seed)
         self.rows: list[Row] = []
         self.expected: list[tuple[str | None, int | None]] = []
-        self._held: dict[Key, tuple[str, int]] = {}
+        self._held: dict[Key, tuple[str, int | None]] = {}
         self._number: dict[str, int] = {}  # the generation or epoch of each group that there is
         self._turned: set[str] = set()  # groups that are consumer groups
+        self._fill()
+
+    def _fill(self) -> None:
         while len(self.rows) < 400:
             self._chosen.choices((self._commit, self._generation, self._end, self._turn), (12, 4, 1, 1))[0]()
 
@@ -104,16 +108,102 @@ class Log:
         self._held = {key: holder for key, holder in self._held.items() if key[0] != group}
 
 
+class MembersLog(Log):
+    """Of consumer groups whose members change one by one: some hold the same partitions, some leave or come back."""
+
+    def __init__(self, seed: int) -> None:
+        self._of_member: dict[tuple[str, str], tuple[set[Key], int]] = {}  # what each holds since which epoch
+        self._subscribed: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._held_as: dict[tuple[str, str], tuple[str, ...] | None] = {}
+        super().__init__(seed)
+
+    def _fill(self) -> None:
+        steps = (self._commit, self._epoch, self._hold, self._leave, self._subscribe)
+        for group in _GROUPS:
+            self._add("consumer_group_partition_metadata", group, topics=[
+                {"topic_id": one, "topic_name": topic, "num_partitions": 4} for topic, one in _IDS.items()
+            ])  # fmt: skip
+            self._epoch(group)
+        while len(self.rows) < 400:
+            step = self._chosen.choices(steps, (6, 1, 6, 1, 1))[0]
+            step()
+
+    def _epoch(self, group: str | None = None) -> None:
+        group = group or self._chosen.choice(_GROUPS)
+        self._number[group] = len(self.rows)
+        self._add("consumer_group_metadata", group, epoch=len(self.rows))
+
+    def _hold(self) -> None:
+        chosen = self._chosen
+        group, name = chosen.choice(_GROUPS), chosen.choice("mnop")
+        epoch = chosen.choice((self._number[group], self._number[group], 1, -2))
+        assigned, revoked = (
+            {topic: chosen.sample(_PARTITIONS, chosen.randrange(4)) for topic in chosen.sample(_TOPICS, count)}
+            for count in (chosen.randrange(3), chosen.choice((0, 0, 1)))
+        )
+        self._add("consumer_group_current_member_assignment", group, member_id=name, member_epoch=epoch, state=0,
+                  assigned_partitions=_by_id(assigned), partitions_pending_revocation=_by_id(revoked))  # fmt: skip
+        keys = {
+            (group, topic, partition)
+            for parts in (assigned, revoked) for topic, partitions in parts.items() for partition in partitions
+        }  # fmt: skip
+        self._held_as[group, name] = self._subscribed.get((group, name))
+        self._take(group, name, keys, epoch)
+
+    def _take(self, group: str, name: str, keys: set[Key], epoch: int) -> None:
+        """What a member holds no longer is free, unless another one has it already."""
+        before, _ = self._of_member.pop((group, name), (set(), 0))
+        for key in before - keys:
+            if key in self._held and self._held[key][0] == name:
+                del self._held[key]
+        self._of_member[group, name] = keys, epoch
+        self._held |= dict.fromkeys(keys, (name, None if epoch == -2 else epoch))
+
+    def _leave(self) -> None:
+        group, name = self._chosen.choice(_GROUPS), self._chosen.choice("mnop")
+        for kind in ("current_member_assignment", "target_assignment_member", "member_metadata"):
+            self._add(f"consumer_group_{kind}", group, member_id=name, tombstone=True)
+        self._take(group, name, set(), 0)
+        self._of_member.pop((group, name), None)
+        self._subscribed.pop((group, name), None)
+        self._held_as.pop((group, name), None)
+
+    def _subscribe(self) -> None:
+        """A member that subscribes to something else has what it holds again, though another has it."""
+        group, name = self._chosen.choice(_GROUPS), self._chosen.choice("mnop")
+        topics = tuple(self._chosen.sample(_TOPICS, self._chosen.randrange(3)))
+        self._add("consumer_group_member_metadata", group, member_id=name, client_id="c", client_host="/h",
+                  subscribed_topic_names=list(topics))  # fmt: skip
+        self._subscribed[group, name] = topics
+        if (group, name) in self._held_as and self._held_as[group, name] != topics:
+            self._held_as[group, name] = topics
+            keys, epoch = self._of_member[group, name]
+            self._take(group, name, keys, epoch)
+
+    def _commit(self) -> None:
+        super()._commit()
+        owner, epoch = self.expected[-1]
+        if epoch is None:  # a static member that is away has none
+            self.expected[-1] = owner, self._number[self.rows[-1]["group"]]
+
+
+def _by_id(assigned: dict[str, list[int]]) -> list[dict[str, Any]]:
+    return [{"topic_id": _IDS[topic], "partitions": partitions} for topic, partitions in assigned.items()]
+
+
 @pytest.mark.parametrize("kept", [1, 3, 1 << 16])
 @pytest.mark.parametrize("rows_a_chunk", [1, 7, 60, 400])
 @pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("kind", [Log, MembersLog])
 def test_owners_are_those_of_a_plain_reading(
-    seed: int, rows_a_chunk: int, kept: int, monkeypatch: pytest.MonkeyPatch
+    kind: type[Log], seed: int, rows_a_chunk: int, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """kept: so many members are known, then it begins anew."""
     monkeypatch.setattr("offdecode.history.movements.rosters._MOST_KNOWN", kept)
+    monkeypatch.setattr("offdecode.history.movements.holders._MOST_KNOWN", kept)
+    monkeypatch.setattr("offdecode.history.groups.group_records.MOST_KEPT", kept)
     monkeypatch.setattr(ClassicMembers.__init__, "__defaults__", (kept,))
-    log, adder = Log(seed), WithGeneration({})
+    log, adder = kind(seed), WithGeneration(TopicNames({}))
     found = []
     for start in range(0, len(log.rows), rows_a_chunk):
         chunk = adder.add(chunk_of(log.rows[start : start + rows_a_chunk]))

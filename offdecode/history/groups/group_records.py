@@ -5,16 +5,80 @@ This is the one place that says what each record type means to a group. Offset c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from enum import Enum
+from itertools import repeat
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from offdecode.history.groups.assignments import MOST_KEPT, Assignments
 from offdecode.history.groups.classic_members import ClassicMembers
-from offdecode.history.groups.images import NO_MEMBERS, GroupType, Roster
+from offdecode.history.groups.images import NO_MEMBERS, Assignment, GroupType, Roster
 from offdecode.history.movements.commit_columns import places
-from offdecode.model import DecodedChunk, rows_of
+from offdecode.model import DecodedChunk, plain_values
+
+
+class ClassicGeneration(NamedTuple):
+    """A whole generation of a classic group. since: when it came into its state, milliseconds."""
+
+    protocol_type: str | None
+    generation: int
+    protocol: str | None
+    leader: str | None
+    since: int | None
+    roster: Roster = NO_MEMBERS
+
+
+class Epoch(NamedTuple):
+    """The group epoch, or that of the target assignment."""
+
+    number: int
+
+
+class Identity(NamedTuple):
+    """Who a member is, in the order of Member; null = its group's type does not tell. Times in milliseconds."""
+
+    instance_id: str | None = None
+    client_id: str | None = None
+    client_host: str | None = None
+    subscribed_topics: tuple[str, ...] | None = None
+    subscribed_regex: str | None = None
+    rebalance_timeout_ms: int | None = None
+    session_timeout_ms: int | None = None
+    server_assignor: str | None = None
+
+
+class Target(NamedTuple):
+    """What a member is to have."""
+
+    assignment: Assignment
+
+
+class Held(NamedTuple):
+    """What a member has. state: null in Kafka 3.7's shape. Topics are known by id only."""
+
+    epoch: int
+    state: int | None
+    assignment: Assignment
+    revoking: Assignment = ()
+    standby_tasks: Assignment = ()
+    warmup_tasks: Assignment = ()
+
+
+class Topics(NamedTuple):
+    """Names of topic ids, as structs with these."""
+
+    known: list[dict[str, Any]] | None
+    more: list[dict[str, Any]] | None = None
+
+
+class Topology(NamedTuple):
+    """Which topics each subtopology reads, as structs of the record."""
+
+    subtopologies: list[dict[str, Any]]
 
 
 class Role(Enum):
@@ -30,78 +94,127 @@ class Role(Enum):
     TOPOLOGY = "which topics each subtopology reads"
 
 
-# Row type: the type of its group, what it tells, and the columns for it beyond COMMON.
-_RECORDS: dict[str, tuple[GroupType, Role, tuple[str, ...]]] = {
+Told = ClassicGeneration | Epoch | Identity | Target | Held | Topics | Topology
+
+_TOLD: dict[Role, Any] = {
+    Role.GENERATION: ClassicGeneration,
+    Role.EPOCH: Epoch,
+    Role.MEMBER: Identity,
+    Role.TARGET_EPOCH: Epoch,
+    Role.TARGET: Target,
+    Role.HELD: Held,
+    Role.TOPICS: Topics,
+    Role.TOPOLOGY: Topology,
+}
+
+_OF_MEMBERS = (Role.MEMBER, Role.TARGET, Role.HELD)
+
+# Row type: the type of its group, what it tells, and the columns for that in the order of what is Told; None = none.
+_RECORDS: dict[str, tuple[GroupType, Role, tuple[str | None, ...]]] = {
     "group_metadata": (GroupType.CLASSIC, Role.GENERATION, (
-        "protocol_type", "generation", "protocol", "leader", "current_state_timestamp")),
+        "protocol_type", "generation", "protocol", "leader", "current_state_timestamp", "members")),
     "consumer_group_metadata": (GroupType.CONSUMER, Role.EPOCH, ("epoch",)),
     "consumer_group_partition_metadata": (GroupType.CONSUMER, Role.TOPICS, ("topics",)),
     "consumer_group_member_metadata": (GroupType.CONSUMER, Role.MEMBER, (
-        "member_id", "instance_id", "client_id", "client_host", "subscribed_topic_names", "subscribed_topic_regex",
-        "rebalance_timeout_ms", "server_assignor", "classic_member_metadata")),
+        "instance_id", "client_id", "client_host", "subscribed_topic_names", "subscribed_topic_regex",
+        "rebalance_timeout_ms", "classic_member_metadata", "server_assignor")),
     "consumer_group_target_assignment_metadata": (GroupType.CONSUMER, Role.TARGET_EPOCH, ("assignment_epoch",)),
-    "consumer_group_target_assignment_member": (GroupType.CONSUMER, Role.TARGET, ("member_id", "topic_partitions")),
+    "consumer_group_target_assignment_member": (GroupType.CONSUMER, Role.TARGET, ("topic_partitions",)),
     "consumer_group_current_member_assignment": (GroupType.CONSUMER, Role.HELD, (
-        "member_id", "member_epoch", "state", "assigned_partitions", "partitions_pending_revocation")),
+        "member_epoch", "state", "assigned_partitions", "partitions_pending_revocation")),
     "share_group_partition_metadata": (GroupType.SHARE, Role.TOPICS, ("topics",)),
     "share_group_metadata": (GroupType.SHARE, Role.EPOCH, ("epoch",)),
     "share_group_member_metadata": (GroupType.SHARE, Role.MEMBER, (
-        "member_id", "client_id", "client_host", "subscribed_topic_names")),
+        None, "client_id", "client_host", "subscribed_topic_names")),
     "share_group_target_assignment_metadata": (GroupType.SHARE, Role.TARGET_EPOCH, ("assignment_epoch",)),
-    "share_group_target_assignment_member": (GroupType.SHARE, Role.TARGET, ("member_id", "topic_partitions")),
+    "share_group_target_assignment_member": (GroupType.SHARE, Role.TARGET, ("topic_partitions",)),
     "share_group_current_member_assignment": (GroupType.SHARE, Role.HELD, (
-        "member_id", "member_epoch", "state", "assigned_partitions")),
+        "member_epoch", "state", "assigned_partitions")),
     "share_group_state_partition_metadata": (GroupType.SHARE, Role.TOPICS, (
         "initializing_topics", "initialized_topics")),
     "streams_group_metadata": (GroupType.STREAMS, Role.EPOCH, ("epoch",)),
     "streams_group_member_metadata": (GroupType.STREAMS, Role.MEMBER, (
-        "member_id", "instance_id", "client_id", "client_host", "rebalance_timeout_ms")),
+        "instance_id", "client_id", "client_host", None, None, "rebalance_timeout_ms")),
     "streams_group_target_assignment_metadata": (GroupType.STREAMS, Role.TARGET_EPOCH, ("assignment_epoch",)),
-    "streams_group_target_assignment_member": (GroupType.STREAMS, Role.TARGET, (
-        "member_id", "active_tasks", "standby_tasks", "warmup_tasks")),
+    "streams_group_target_assignment_member": (GroupType.STREAMS, Role.TARGET, ("active_tasks",)),
     "streams_group_current_member_assignment": (GroupType.STREAMS, Role.HELD, (
-        "member_id", "member_epoch", "state", "active_tasks", "standby_tasks", "warmup_tasks",
-        "active_tasks_pending_revocation")),
+        "member_epoch", "state", "active_tasks", "active_tasks_pending_revocation", "standby_tasks", "warmup_tasks")),
     "streams_group_topology": (GroupType.STREAMS, Role.TOPOLOGY, ("subtopologies",)),
 }  # fmt: skip
-
-COMMON = ("log_partition", "log_offset", "log_timestamp", "tombstone", "group")
 
 GROUP_ROW_TYPES = tuple(_RECORDS)
 
 
-@dataclass(frozen=True, slots=True)
-class GroupRecord:
-    """One group record. values: the columns of its row type, times as milliseconds; all null in a tombstone.
+class GroupRecord(NamedTuple):
+    """One group record. told: None in a tombstone; log_timestamp: milliseconds; member_id: null but for members.
 
-    place: where it stands among all rows of its chunk. roster: of a classic generation.
+    place: where it stands among all rows of its chunk.
     """
 
     group_type: GroupType
     role: Role
-    values: dict[str, Any]
+    log_partition: int | None
+    log_offset: int | None
+    log_timestamp: int | None
+    group: str
+    told: Told | None
+    member_id: str | None = None
     place: int = 0
-    roster: Roster = NO_MEMBERS
-
-    @property
-    def tombstone(self) -> bool:
-        return bool(self.values["tombstone"])
 
 
-def iter_group_records(chunk: DecodedChunk, classic: ClassicMembers) -> Iterator[GroupRecord]:
-    """The group records of a chunk in log order. classic: what has read the chunks before."""
-    found: list[GroupRecord] = []
-    place = places(chunk)
-    for name, batch in chunk.coded.items():
-        known = _RECORDS.get(name)
-        if known is not None:
-            group_type, role, columns = known
-            if role is Role.GENERATION:
-                rows, rosters = rows_of(batch, (*COMMON, *columns)), classic.read(batch.column("members"))
-            else:
-                rows = rows_of(chunk.batches[name], (*COMMON, *columns))  # plain lists are quicker made plain values
-                rosters = [NO_MEMBERS] * len(rows)
-            at = place[name].tolist()
-            found += [GroupRecord(group_type, role, *parts) for parts in zip(rows, at, rosters, strict=True)]
-    found.sort(key=attrgetter("place"))
-    return iter(found)
+class GroupRecords:
+    """Reads the group records of chunks; what it has given before it gives again."""
+
+    def __init__(self) -> None:
+        self.classic_members = ClassicMembers()
+        self._assignments: dict[str, Assignments] = {}  # by what they are of
+
+    def of(self, chunk: DecodedChunk) -> list[GroupRecord]:
+        """The group records of a chunk in log order."""
+        found: list[GroupRecord] = []
+        place = places(chunk)
+        for name, coded in chunk.coded.items():
+            if name in _RECORDS:
+                group_type, role, columns = _RECORDS[name]
+                # What is not read as vectors is quicker read from plain lists.
+                batch = coded if role is Role.GENERATION else chunk.batches[name]
+                told: Iterable[Any] = map(_TOLD[role], *(self._values(batch, column, role) for column in columns))
+                tombstone = batch.column("tombstone").to_numpy(zero_copy_only=False)
+                if tombstone.any():
+                    told = (None if gone else part for gone, part in zip(tombstone.tolist(), told, strict=True))
+                found += map(
+                    GroupRecord,
+                    repeat(group_type),
+                    repeat(role),
+                    *(plain_values(batch.column(name)) for name in ("log_partition", "log_offset", "log_timestamp")),
+                    plain_values(batch.column("group")),
+                    told,
+                    plain_values(batch.column("member_id")) if role in _OF_MEMBERS else repeat(None),
+                    place[name].tolist(),
+                )
+        found.sort(key=attrgetter("place"))
+        return found
+
+    def _values(self, batch: pa.RecordBatch, name: str | None, role: Role) -> Iterable[Any]:
+        """A column, a value for each row. name None: null in each."""
+        if name is None:
+            return repeat(None)
+        column = batch.column(name)
+        if name == "members":
+            return self.classic_members.read(column)
+        if name == "classic_member_metadata":
+            return plain_values(pc.struct_field(column, "session_timeout_ms"))
+        if name == "subscribed_topic_names":
+            return (None if names is None else tuple(names) for names in column.to_pylist())
+        if name == "subscribed_topic_regex":
+            return (text or None for text in plain_values(column))
+        if role in (Role.TARGET, Role.HELD) and pa.types.is_list(column.type):
+            return self._read_assignments(column)
+        return plain_values(column)
+
+    def _read_assignments(self, column: pa.ListArray) -> Iterable[Assignment]:
+        (of,) = {field.name for field in column.type.value_type} & {"topic_id", "subtopology_id"}
+        known = self._assignments.get(of)
+        if known is None or len(known) > MOST_KEPT:
+            known = self._assignments[of] = Assignments(of)
+        return map(known.values.__getitem__, known.numbers(column).tolist())

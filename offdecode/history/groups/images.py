@@ -66,6 +66,20 @@ class Member(NamedTuple):
     warmup_tasks: Assignment = ()
     known: bool = True  # whether the evidence holds the record that says who it is
 
+    @property
+    def who(self) -> Who:
+        return Who(*self[:5])
+
+
+class Who(NamedTuple):
+    """A member, and what it subscribes to by name; null = the log does not say."""
+
+    member_id: str
+    instance_id: str | None = None
+    client_id: str | None = None
+    client_host: str | None = None
+    subscribed_topics: tuple[str, ...] | None = None
+
 
 class Roster(NamedTuple):
     """The members that the record of a classic generation lists.
@@ -140,34 +154,30 @@ def is_rebalance(generation: int | None, latest: int | None) -> bool:
     return generation not in (None, 0, latest)
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """From this log offset on, the member holds these partitions and no others: () as it leaves.
+class Holding(NamedTuple):
+    """From here on, the member of a group that is not classic holds these partitions and no others: () as it leaves.
 
-    assignment None: the log does not tell what it holds. epoch: the member's generation or epoch.
-    subtopologies: topics of each subtopology of a streams group.
+    epoch: of the member; None where it leaves. revoking: what it holds beside its assignment, and has to give up.
+    Topics of both may be known by id only. subtopologies: topics of each subtopology of a streams group.
     """
 
-    log_partition: int | None
     group: str
     group_type: GroupType
-    log_offset: int | None
+    who: Who
     epoch: int | None
-    member: Member
-    assignment: Assignment | None
+    assignment: Assignment
+    revoking: Assignment
     subtopologies: dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class ClassicHolding:
-    """From this log offset on, these members of a classic group hold their assignments, and no one else of it any.
+    """From here on, these members of a classic group hold their assignments, and no one else of it any.
 
     epoch: the generation. numbers: of the members, in the book of what has read them.
     """
 
-    log_partition: int | None
     group: str
-    log_offset: int | None
     epoch: int | None
     members: tuple[Member, ...]
     numbers: Vector
@@ -175,14 +185,12 @@ class ClassicHolding:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """From this log offset on, the group is in this generation or epoch and has so many members.
+    """From here on, the group is in this generation or epoch and has so many members.
 
     generation None: it does not exist. simple: nothing but its birth is known, as of a group without members ever.
     """
 
-    log_partition: int | None
     group: str
-    log_offset: int | None
     log_timestamp: int | None
     generation: int | None
     members: int

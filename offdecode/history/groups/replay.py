@@ -6,11 +6,11 @@ their generation is told when all members hold what it gives them, or when the n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from offdecode.history.groups.classic_members import ClassicMembers
-from offdecode.history.groups.group_records import GroupRecord, Role, iter_group_records
+from offdecode.history.groups.assignments import Named
+from offdecode.history.groups.group_records import ClassicGeneration, GroupRecord, GroupRecords, Role, Topics
 from offdecode.history.groups.images import (
     ASSIGNING,
     EMPTY,
@@ -25,8 +25,10 @@ from offdecode.history.groups.images import (
     Holding,
     Member,
     Standing,
+    Who,
 )
 from offdecode.history.groups.members import MemberRecords
+from offdecode.history.topic_names import TopicNames
 from offdecode.model import DecodedChunk
 from offdecode.schemas.history_rows import DEAD
 
@@ -36,60 +38,63 @@ _Place = tuple[int | None, int | None]  # log offset, log timestamp
 class GroupReplay:
     """Replays chunks; they must hold all group records of the wanted groups, in log order.
 
-    topic_names: {topic id: name}, to which the names in the log are added. Log partitions are kept apart.
+    topic_names: of ids, to which the names in the log are added. Log partitions are kept apart.
     records_missing: whether records before the next ones may be missing; then the tombstone of a group that has no
-    record before it is told. tells: whether Generations are wanted.
+    record before it is told. emit: is called with what happens. tells: whether Generations are wanted; holds: whether
+    other events are.
     """
 
-    def __init__(self, topic_names: dict[str, str] | None = None, *, tells: bool = True) -> None:
-        self.topic_names: dict[str, str] = {} if topic_names is None else topic_names
+    def __init__(
+        self, emit: Callable[[GroupEvent], None], topic_names: TopicNames, *, tells: bool = True, holds: bool = True
+    ) -> None:
+        self.emit = emit
+        self.topic_names = topic_names
+        self.named = Named(self.topic_names)
         self.tells = tells
-        self.classic_members = ClassicMembers()
+        self.holds = holds
+        self.records = GroupRecords()
         self._groups: dict[tuple[int | None, str], _Group] = {}
         self.records_missing = False
         self._dead: set[tuple[int | None, str]] = set()  # groups whose end was told
         self._ended: dict[int | None, _Group] = {}  # by log partition, a group whose tombstone was the last record
 
-    def apply(self, chunk: DecodedChunk) -> list[GroupEvent]:
-        """Replay a chunk's group records: what they make happen."""
-        records = iter_group_records(chunk, self.classic_members)
-        return [event for record in records for event in self._apply(record)]
+    def apply(self, chunk: DecodedChunk) -> None:
+        """Replay a chunk's group records."""
+        for record in self.records.of(chunk):
+            self.apply_record(record)
 
-    def apply_record(self, record: GroupRecord) -> list[GroupEvent]:
+    def apply_record(self, record: GroupRecord) -> None:
         """Replay one record."""
-        return list(self._apply(record))
-
-    def _apply(self, record: GroupRecord) -> Iterator[GroupEvent]:
-        values = record.values
         if record.role is Role.TOPICS:
-            self._learn(values)
+            self._learn(record.told)
             return
-        key = (values["log_partition"], values["group"])
+        key = (record.log_partition, record.group)
         group = self._groups.get(key)
-        ended = self._ended.pop(key[0], None)
-        if ended is not None and not (ended is group and _goes_on(ended, record)):
-            yield from ended.die()
-            self._forget(ended)
-            group = self._groups.get(key)
+        if self._ended:
+            ended = self._ended.pop(key[0], None)
+            if ended is not None and not (ended is group and _goes_on(ended, record)):
+                ended.die()
+                self._forget(ended)
+                group = self._groups.get(key)
         if group is None:
             ends = self.records_missing and record.role in (Role.GENERATION, Role.EPOCH) and key not in self._dead
-            if record.tombstone and not ends:
+            if record.told is None and not ends:
                 return
             group = self._groups[key] = _Group(self, key[0], key[1], record.group_type)
-        yield from group.apply(record)
-        yield from group.stand()
+        group.apply(record)
+        if self.holds:
+            group.stand()
         if group.ended:
             self._ended[key[0]] = group
 
-    def finish(self) -> list[GroupEvent]:
-        """What is still to be told where the log ends: deletions, and epochs whose members are on their way."""
-        return list(self._finish())
-
-    def _finish(self) -> Iterator[GroupEvent]:
+    def finish(self) -> None:
+        """Tell what is still to be told where the log ends: deletions, and epochs whose members are on their way."""
         for group in list(self._groups.values()):
-            yield from group.die() if group.ended else group.tell()
             if group.ended:
+                group.die()
                 self._forget(group)
+            else:
+                group.tell()
         self._ended.clear()
 
     def _forget(self, group: _Group) -> None:
@@ -106,9 +111,9 @@ class GroupReplay:
         found = self._groups.get((log_partition, group))
         return None if found is None or found.ended else found.image()
 
-    def _learn(self, values: dict[str, Any]) -> None:
-        for column in ("topics", "initializing_topics", "initialized_topics"):
-            for topic in values.get(column) or ():
+    def _learn(self, told: Any) -> None:
+        if isinstance(told, Topics):
+            for topic in (*(told.known or ()), *(told.more or ())):
                 self.topic_names[topic["topic_id"]] = topic["topic_name"]
 
 
@@ -116,10 +121,10 @@ def _goes_on(ended: _Group, record: GroupRecord) -> bool:
     """Whether a group's record right behind its tombstone turns it into another type: one append writes both."""
     offset, timestamp = ended.place
     return (
-        not record.tombstone
+        record.told is not None
         and record.group_type is not ended.type
-        and record.values["log_timestamp"] == timestamp
-        and (offset is None or record.values["log_offset"] == offset + 1)
+        and record.log_timestamp == timestamp
+        and (offset is None or record.log_offset == offset + 1)
     )
 
 
@@ -134,13 +139,13 @@ class _Group:
         self.place: _Place = (None, None)
         self.ended = False
         self._told: GroupImage | None = None
-        self._holders: dict[str, Member] = {}  # but for those of a classic group
-        self._stood: tuple[int | None, int, bool, bool] | None = None
+        self._holders: dict[str, Who] = {}  # but for those of a classic group
+        self._stood: tuple[int | None, int, bool] | None = None
         self._reset()
 
     def _reset(self) -> None:
         """Forget what the records of one type told."""
-        self._classic: dict[str, Any] = {}
+        self._classic: ClassicGeneration | None = None
         self._classic_members: tuple[Member, ...] = ()
         self._readable = True
         self._epoch: int | None = None
@@ -151,24 +156,31 @@ class _Group:
         self._opened: _Place | None = None  # where an untold generation began
         self._opened_by: Role | None = None
 
-    def apply(self, record: GroupRecord) -> Iterator[GroupEvent]:
-        if record.tombstone and record.group_type is not self.type:
-            return  # what is left of a type that the group no longer has
+    def apply(self, record: GroupRecord) -> None:
+        if record.role is Role.HELD and record.told is not None and record.group_type is self.type:
+            # Most records are of this kind; they close nothing.
+            self.place = record.log_offset, record.log_timestamp
+            self._apply_member(record)
+            self._tell_if_reached()
+            return
         changes_type = record.group_type is not self.type
-        ends = record.tombstone and record.role in (Role.GENERATION, Role.EPOCH)
+        if changes_type and record.told is None:
+            return  # what is left of a type that the group no longer has
+        role = record.role
+        ends = record.told is None and role in (Role.GENERATION, Role.EPOCH)
         if changes_type or ends or self._closes(record):
-            yield from self.tell()
+            self.tell()
         if changes_type:
-            self._holders |= {member.member_id: member for member in self._classic_members}
+            self._holders |= {member.member_id: member.who for member in self._classic_members}
             self._reset()
             self.type, self.ended = record.group_type, False
-        self.place = record.values["log_offset"], record.values["log_timestamp"]
+        self.place = record.log_offset, record.log_timestamp
         if ends:
             self.ended = True
-        elif record.role is Role.GENERATION:
-            yield from self._apply_generation(record)
+        elif role is Role.GENERATION:
+            self._apply_generation(record)
         else:
-            yield from self._apply_part(record)
+            self._apply_part(record)
 
     def _closes(self, record: GroupRecord) -> bool:
         """Whether a record begins something new, so that the epoch under way gets no further.
@@ -178,140 +190,158 @@ class _Group:
         if self._opened_by is not Role.EPOCH:
             return False
         if record.role is Role.MEMBER:
-            return record.tombstone or record.values["member_id"] not in self._members
-        return record.role is Role.EPOCH or (record.tombstone and record.role in (Role.TARGET, Role.HELD))
+            return record.told is None or record.member_id not in self._members
+        return record.role is Role.EPOCH or (record.told is None and record.role in (Role.TARGET, Role.HELD))
 
-    def _apply_generation(self, record: GroupRecord) -> Iterator[GroupEvent]:
-        members, numbers, self._readable = record.roster
-        self._classic, self._classic_members = record.values, members
+    def _apply_generation(self, record: GroupRecord) -> None:
+        told: Any = record.told
+        self._classic = told
+        members, numbers, self._readable = told.roster
+        self._classic_members = members
         self._holders.clear()  # of another type before
-        generation = record.values["generation"]
-        yield ClassicHolding(self.log_partition, self.name, self.place[0], generation, members, numbers)
-        told, kind = self._told, self.type.value
-        if told is None or (told.group_type, told.generation, told.members) != (kind, generation, members):
+        if self._replay.holds:
+            self._replay.emit(ClassicHolding(self.name, told.generation, members, numbers))
+        before, kind = self._told, self.type.value
+        if before is None or (before.group_type, before.generation, before.members) != (kind, told.generation, members):
             self._opened = self.place
-            yield from self.tell()
+            self.tell()
 
-    def _apply_part(self, record: GroupRecord) -> Iterator[GroupEvent]:
-        values = record.values
+    def _apply_part(self, record: GroupRecord) -> None:
+        told: Any = record.told
         match record.role:
+            case Role.HELD | Role.MEMBER | Role.TARGET:
+                self._apply_member(record)
             case Role.EPOCH:
-                if values["epoch"] != self._epoch:
-                    self._epoch = values["epoch"]
+                if told.number != self._epoch:
+                    self._epoch = told.number
                     self._opened, self._opened_by = self.place, Role.EPOCH
             case Role.TARGET_EPOCH:
-                self._target_epoch = values["assignment_epoch"]
-                self._unreconciled = {name for name in self._members if not self._reconciled(name)}
+                self._target_epoch = None if told is None else told.number
+                self._unreconciled = {
+                    name
+                    for name, member in self._members.items()
+                    if not member.reconciled(self.type, self._target_epoch)
+                }
             case Role.TOPOLOGY:
-                self._subtopologies = {} if record.tombstone else _topics_read(values["subtopologies"])
-            case _:
-                yield from self._apply_member(record)
-        if self._opened is not None and not self._unreconciled and self._target_epoch == self._epoch:
-            yield from self.tell()
+                self._subtopologies = {} if told is None else _topics_read(told.subtopologies)
+        self._tell_if_reached()
 
-    def _apply_member(self, record: GroupRecord) -> Iterator[GroupEvent]:
-        values, name = record.values, record.values["member_id"]
-        row = None if record.tombstone else values
-        member = self._members.setdefault(name, MemberRecords())
-        if record.role is Role.MEMBER:
-            # A member that comes without an epoch of its own takes the place of a static one.
-            if row is not None and member.identity is None and self._opened is None:
-                self._opened, self._opened_by = self.place, Role.MEMBER
-            member.identity = row
-            holds = self._holders.get(name)
-            if row is not None and member.held is not None and holds is not None:
-                now = self._member(name)
-                if now.subscribed_topics != holds.subscribed_topics:
-                    yield self._hold(now, member.held["member_epoch"])
-        elif record.role is Role.TARGET:
-            member.target = row
-        else:
-            member.held = row
-            if row is None:
-                yield from self._release({name} & self._holders.keys())
+    def _tell_if_reached(self) -> None:
+        """Tell the epoch under way if all members hold what it gives them."""
+        if self._opened is not None and not self._unreconciled and self._target_epoch == self._epoch:
+            self.tell()
+
+    def _apply_member(self, record: GroupRecord) -> None:
+        told: Any = record.told
+        name, role = record.member_id or "", record.role
+        member = self._members.get(name)
+        if member is None:
+            member = self._members[name] = MemberRecords(name)
+        if role is Role.HELD:
+            member.held = told
+            if told is None:
+                self._release({name} & self._holders.keys())
             else:
-                yield self._hold(self._member(name), values["member_epoch"])
-        if member.identity is None and member.target is None and member.held is None:
+                self._hold(member)
+        elif role is Role.TARGET:
+            member.target = told
+        else:
+            # A member that comes without an epoch of its own takes the place of a static one.
+            if told is not None and member.identity is None and self._opened is None:
+                self._opened, self._opened_by = self.place, Role.MEMBER
+            member.identify(told)
+            holds = self._holders.get(name)
+            if told is not None and holds is not None and member.who.subscribed_topics != holds.subscribed_topics:
+                self._hold(member)
+        if told is None and member.gone:
             del self._members[name]
             self._unreconciled.discard(name)
-        elif self._reconciled(name):
+        elif member.reconciled(self.type, self._target_epoch):
             self._unreconciled.discard(name)
         else:
             self._unreconciled.add(name)
 
-    def _reconciled(self, name: str) -> bool:
-        return self._members[name].reconciled(self.type, self._target_epoch)
-
-    def _member(self, name: str) -> Member:
-        return self._members[name].member(name, self.type, self._target_epoch, self._replay.topic_names)
-
-    def _hold(self, member: Member, epoch: int | None) -> Holding:
-        self._holders[member.member_id] = member
-        held = None if member.assignment is None else (*member.assignment, *member.revoking)
-        return Holding(
-            self.log_partition, self.name, self.type, self.place[0], epoch, member, held, self._subtopologies
+    def _hold(self, member: MemberRecords) -> None:
+        held = member.held
+        if held is None or not self._replay.holds:
+            return
+        who = self._holders[member.member_id] = member.who
+        self._replay.emit(
+            Holding(self.name, self.type, who, held.epoch, held.assignment, held.revoking, self._subtopologies)
         )
 
-    def _release(self, names: set[str]) -> Iterator[Holding]:
+    def _release(self, names: set[str]) -> None:
         """These members hold nothing any more."""
         for name in names:
-            member = self._holders.pop(name)
-            yield Holding(self.log_partition, self.name, self.type, self.place[0], None, member, (), {})
+            who = self._holders.pop(name)
+            if self._replay.holds:
+                self._replay.emit(Holding(self.name, self.type, who, None, (), (), {}))
 
-    def stand(self) -> Iterator[Standing]:
-        """Where the group stands now, if that has changed."""
-        generation = None if self.ended else self._classic.get("generation", self._epoch)
+    def stand(self) -> None:
+        """Tell where the group stands now, if that has changed."""
+        generation = None if self.ended else self._generation
         members = len(self._classic_members) or len(self._members)
-        simple = generation == 0 and not members
-        standing = generation, members, simple, self._readable
+        standing = generation, members, self._readable
         if standing != self._stood:
             self._stood = standing
-            offset, timestamp = self.place
-            yield Standing(self.log_partition, self.name, offset, timestamp, *standing)
+            simple = generation == 0 and not members
+            self._replay.emit(Standing(self.name, self.place[1], generation, members, simple, self._readable))
 
-    def tell(self) -> Iterator[GroupEvent]:
+    @property
+    def _protocol_type(self) -> str | None:
+        return None if self.type is GroupType.CLASSIC else self.type.value
+
+    @property
+    def _generation(self) -> int | None:
+        return self._epoch if self._classic is None else self._classic.generation
+
+    def tell(self) -> None:
         """Tell the generation that was opened, as it stands."""
         if self._opened is None:
             return
         if self.type is not GroupType.CLASSIC:
-            yield from self._release(self._holders.keys() - self._members.keys())  # lost in a change of type
+            self._release(self._holders.keys() - self._members.keys())  # lost in a change of type
         if self._replay.tells:
             image = self.image()
-            yield Generation(image, self._told, *self._opened)
+            self._replay.emit(Generation(image, self._told, *self._opened))
             self._told = image
         self._opened, self._opened_by = None, None
 
-    def die(self) -> Iterator[GroupEvent]:
+    def die(self) -> None:
         """Tell that the group is gone since its tombstone."""
-        if self.type is GroupType.CLASSIC:
-            yield ClassicHolding(self.log_partition, self.name, self.place[0], None, *NO_MEMBERS[:2])
-        else:
-            yield from self._release(set(self._holders))
+        if self.type is not GroupType.CLASSIC:
+            self._release(set(self._holders))
+        elif self._replay.holds:
+            self._replay.emit(ClassicHolding(self.name, None, *NO_MEMBERS[:2]))
         self._reset()
         self._opened = self.place
-        yield from self.tell()
+        self.tell()
 
     def image(self) -> GroupImage:
         classic = self._classic
-        members = self._classic_members or tuple(self._member(name) for name in self._members)
+        members = self._classic_members or self._members_now()
         assignors = sorted({member.server_assignor for member in members if member.server_assignor})
         return GroupImage(
             log_partition=self.log_partition,
             group=self.name,
             group_type=self.type.value,
             state=DEAD if self.ended else self._state(bool(members)),
-            generation=classic.get("generation", self._epoch),
+            generation=self._generation,
             assignment_epoch=self._target_epoch,
-            protocol_type=classic.get("protocol_type") if self.type is GroupType.CLASSIC else self.type.value,
-            protocol=classic.get("protocol") or ",".join(assignors) or None,
-            leader=classic.get("leader"),
-            since=classic.get("current_state_timestamp"),
+            protocol_type=classic.protocol_type if classic else self._protocol_type,
+            protocol=(classic and classic.protocol) or ",".join(assignors) or None,
+            leader=classic and classic.leader,
+            since=classic and classic.since,
             members=members,
             log_offset=self.place[0],
             log_timestamp=self.place[1],
             subtopologies=self._subtopologies,
             incomplete_reason=None if self.ended else self._missing(members),
         )
+
+    def _members_now(self) -> tuple[Member, ...]:
+        named = self._replay.named
+        return tuple(member.member(self.type, self._target_epoch, named) for member in self._members.values())
 
     def _state(self, members: bool) -> str:
         """Upstream's rules: ConsumerGroup, ShareGroup and StreamsGroup's maybeUpdateGroupState."""

@@ -13,6 +13,7 @@ from offdecode.history.movements.movement import Confidence, MovementKind, Movem
 from offdecode.history.movements.moves import Moves
 from offdecode.history.movements.tombstones import Cause
 from offdecode.history.offsets.rules import Coordinator
+from offdecode.history.topic_names import TopicNames
 from offdecode.model import DecodedChunk, repeated
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
@@ -22,9 +23,8 @@ class Explanation:
     """Explains the chunks of one log, in their order: the rows of its movements. Arguments as of Moves."""
 
     def __init__(
-        self, retention_ms: int | None = None, topic_names: dict[str, str] | None = None,
-        coordinator: Coordinator = Coordinator.NEW,
-    ) -> None:  # fmt: skip
+        self, retention_ms: int | None, topic_names: TopicNames, coordinator: Coordinator = Coordinator.NEW
+    ) -> None:
         self._moves = Moves(retention_ms, topic_names, coordinator)
         self._rows = MovementRows(self._moves)
 

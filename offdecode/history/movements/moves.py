@@ -10,6 +10,7 @@ from offdecode.history.movements.movement import MOVEMENT, Columns, Confidence, 
 from offdecode.history.movements.owners import Owners
 from offdecode.history.movements.tombstones import Tombstones
 from offdecode.history.offsets.rules import Coordinator
+from offdecode.history.topic_names import TopicNames
 from offdecode.model import ABSENT, DecodedChunk, Vector
 
 
@@ -21,9 +22,8 @@ class Moves:
     """
 
     def __init__(
-        self, retention_ms: int | None = None, topic_names: dict[str, str] | None = None,
-        coordinator: Coordinator = Coordinator.NEW,
-    ) -> None:  # fmt: skip
+        self, retention_ms: int | None, topic_names: TopicNames, coordinator: Coordinator = Coordinator.NEW
+    ) -> None:
         self.keys = CommitKeys()
         self.owners = Owners(self.keys, topic_names)
         self.commits: CommitColumns | None = None  # of the latest chunk

@@ -5,31 +5,31 @@ A commit names neither. What is said here is inferred from the group's own recor
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from offdecode.growing import make_room
-from offdecode.history.groups.group_records import GROUP_ROW_TYPES, GroupRecord, Role, iter_group_records
+from offdecode.history.groups.group_records import GROUP_ROW_TYPES, ClassicGeneration, GroupRecord, Role
 from offdecode.history.groups.images import (
     STATIC_MEMBER_AWAY,
-    Assignment,
     ClassicHolding,
     Generation,
     GroupEvent,
     GroupType,
     Holding,
-    Member,
     Standing,
+    Who,
 )
 from offdecode.history.groups.replay import GroupReplay
 from offdecode.history.movements.commit_columns import CommitColumns, CommitKeys
+from offdecode.history.movements.holders import Holders
 from offdecode.history.movements.rosters import Rosters
 from offdecode.history.movements.timeline import Timeline
+from offdecode.history.topic_names import TopicNames
 from offdecode.model import ABSENT, LARGEST_INT64, DecodedChunk, Mask, Vector
 
 
@@ -62,10 +62,6 @@ _NO_HOLDER = np.array((-1, ABSENT), _KEY_STATE)
 _NEVER, _BEFORE = 1 << 62, -1
 _NEW_COORDINATORS_VERSION = 4  # of commit values: Kafka 4.1 writes it, which has no other coordinator
 
-_MOST_KNOWN = 1 << 16  # keys that are kept
-
-_Partition = tuple[str, int]  # topic by name, partition
-
 
 @dataclass(frozen=True, slots=True)
 class Joined:
@@ -88,26 +84,24 @@ class Joined:
 class Owners:
     """Joins the commits of chunks, in the order of the log, to the owners and generations of their time."""
 
-    def __init__(self, keys: CommitKeys, topic_names: dict[str, str] | None = None) -> None:
-        self.replay = GroupReplay(topic_names)
+    def __init__(self, keys: CommitKeys, topic_names: TopicNames) -> None:
+        self._events: list[GroupEvent] = []  # of one record
+        self.replay = GroupReplay(self._events.append, topic_names)
         self.on_generation: list[Callable[[Generation], None]] = []
-        self.members: list[Member] = []
+        self.members: list[Who] = []
         # In the chunk: (number of the group, log timestamp) of group tombstones, and of those that change the type.
         self.ended: set[tuple[int, int]] = set()
         self.turned: set[tuple[int, int]] = set()
         self._new_coordinator = _NEVER  # place of the chunk from which on the log is known to be the new coordinator's
         self._keys = keys
-        self._numbers: dict[tuple[object, ...], int] = {}
+        self._numbers: dict[Who, int] = {}
         self._by_identity: dict[tuple[str | None, ...], int] = {}
         self._first_numbers: list[int] = []
         self._group_timeline = Timeline(_NO_GROUP)
         self._key_timeline = Timeline(_NO_HOLDER)
-        self._held: dict[int, dict[str, _Held]] = defaultdict(dict)  # by group, by member id
-        self._rosters = Rosters(keys, self._member)  # of groups that are not in _held
-        self._key_numbers: dict[tuple[int, str, int], int] = {}  # of keys that were looked up one by one
-        self._holder = np.full(1024, -1)  # by key, the member that holds it, where members are changed one by one
+        self._rosters = Rosters(keys, self._member)
+        self._holders = Holders(keys, self.replay.topic_names)  # of all other groups
         self._empty_since: dict[int, int] = {}
-        self._unnamed: dict[int, int] = {}  # by group, members that hold topics known by id only
 
     def join(self, chunk: DecodedChunk, commits: CommitColumns | None) -> Joined | None:
         """Replay the chunk's group records and join its commits; None where it has none."""
@@ -120,13 +114,18 @@ class Owners:
         for name, batch in chunk.coded.items():
             if name in GROUP_ROW_TYPES and len(batch):
                 self._keys.groups.remember(batch.column("group").dictionary)
-        for record in iter_group_records(chunk, self.replay.classic_members):
-            self._note_ends(record)
-            if record.group_type is not GroupType.CLASSIC or record.values["generation"] == 0:
-                self._new_coordinator = min(self._new_coordinator, record.place)
-            for event in self.replay.apply_record(record):
+        for record in self.replay.records.of(chunk):
+            if record.role in (Role.GENERATION, Role.EPOCH):
+                self._note_ends(record)
+            if self._new_coordinator == _NEVER and _is_new_coordinators(record):
+                self._new_coordinator = record.place
+            self.replay.apply_record(record)
+            for event in self._events:
                 self._apply(event, record.place)
-        self._rosters.note(self._key_timeline, self.replay.classic_members.book)
+            self._events.clear()
+        self._rosters.note(self._key_timeline, self.replay.records.classic_members.book)
+        self._holders.note(self._key_timeline)
+        self._holders.end_chunk()
         if commits is not None and self._new_coordinator != _BEFORE:
             newest = commits.place[commits.numbers("value_version") >= _NEW_COORDINATORS_VERSION]
             self._new_coordinator = min(self._new_coordinator, int(newest.min(initial=_NEVER)))
@@ -152,8 +151,8 @@ class Owners:
         unowned = owner < 0
         if unowned.any():
             owner[unowned] = NoOwner.PARTITION_UNOWNED
-            unnamed = np.isin(commits.group, list(self._unnamed)) if self._unnamed else np.zeros(len(owner), np.bool_)
-            owner[unowned & unnamed] = NoOwner.TOPIC_UNKNOWN
+            if unnamed := self._holders.unnamed():
+                owner[unowned & np.isin(commits.group, list(unnamed))] = NoOwner.TOPIC_UNKNOWN
             owner[unowned & (groups["readable"] == 0)] = NoOwner.ASSIGNMENT_UNREADABLE
             owner[unowned & (groups["members"] == 0)] = NoOwner.GROUP_EMPTY
             owner[unowned & ~known] = NoOwner.GROUP_UNKNOWN
@@ -178,117 +177,71 @@ class Owners:
     def finish(self) -> None:
         """The log is through."""
         self.ended.clear()
-        for event in self.replay.finish() if self.on_generation else ():
-            if isinstance(event, Generation):
-                self._tell(event)
+        if self.on_generation:
+            self.replay.finish()
+            for event in self._events:
+                if isinstance(event, Generation):
+                    self._tell(event)
 
     def _tell(self, event: Generation) -> None:
         for tell in self.on_generation:
             tell(event)
 
     def _apply(self, event: GroupEvent, place: int) -> None:
-        if isinstance(event, Generation):
-            self._tell(event)
+        if isinstance(event, Holding):
+            if event.group_type is not GroupType.SHARE:
+                self._hold(event, place)
+        elif isinstance(event, Standing):
+            self._stand(event, place)
         elif isinstance(event, ClassicHolding):
             self._hold_all(event, place)
-        elif isinstance(event, Holding) and event.group_type is not GroupType.SHARE:
-            self._hold(event, place)
-        elif isinstance(event, Standing):
-            number = self._keys.groups.number(event.group)
-            if event.members or event.generation is None:
-                self._empty_since.pop(number, None)
-            elif event.log_timestamp is not None:
-                self._empty_since.setdefault(number, event.log_timestamp)
-            generation = ABSENT if event.generation is None else event.generation
-            since = self._empty_since.get(number, ABSENT)
-            self._group_timeline.note(number, place, generation, event.members, event.simple, event.readable, since)
+        else:
+            self._tell(event)
+
+    def _stand(self, event: Standing, place: int) -> None:
+        number = self._keys.groups.number(event.group)
+        if event.members or event.generation is None:
+            self._empty_since.pop(number, None)
+        elif event.log_timestamp is not None:
+            self._empty_since.setdefault(number, event.log_timestamp)
+        generation = ABSENT if event.generation is None else event.generation
+        since = self._empty_since.get(number, ABSENT)
+        self._group_timeline.note(number, place, generation, event.members, event.simple, event.readable, since)
 
     def _note_ends(self, record: GroupRecord) -> None:
-        if record.role in (Role.GENERATION, Role.EPOCH):
-            values = record.values
-            when = self._keys.groups.number(values["group"]), values["log_timestamp"]
-            if record.tombstone:
-                self.ended.add(when)
-            elif when in self.ended:
-                self.turned.add(when)
+        timestamp: Any = record.log_timestamp
+        when = self._keys.groups.number(record.group), timestamp
+        if record.told is None:
+            self.ended.add(when)
+        elif when in self.ended:
+            self.turned.add(when)
 
     def _hold_all(self, event: ClassicHolding, place: int) -> None:
         """Take a generation at once: what its members hold, and what no one holds any more."""
         group = self._keys.groups.number(event.group)
-        if (members := self._held.pop(group, None)) is not None:
-            self._unnamed.pop(group, None)
-            held = dict.fromkeys(partition for member in members.values() for partition in member.partitions)
-            keys = np.array([self._key(group, *partition) for partition in held], np.int64)
-            self._key_timeline.note_all(keys, place, -1, ABSENT)
+        self._holders.end(group, place, self._key_timeline)
         self._rosters.add(group, event, place)
-
-    def _one_by_one(self, group: int) -> None:
-        """Know again which member holds what: the group's members are changed one by one from here on."""
-        if (classic := self._rosters.pop(group, self._key_timeline, self.replay.classic_members.book)) is None:
-            return
-        self._make_room()
-        self._holder[classic.keys] = classic.owners  # of several members that list a partition the last one
-        for member in classic.members:
-            held = _Held(self._member(member), classic.epoch, member.assignment or (), {}, self.replay.topic_names)
-            self._held[group].pop(member.member_id, None)
-            if held.assignment:
-                self._held[group][member.member_id] = held
-
-    def _make_room(self) -> None:
-        self._holder = make_room(self._holder, len(self._keys), np.array(-1))
 
     def _hold(self, event: Holding, place: int) -> None:
         group = self._keys.groups.number(event.group)
-        self._one_by_one(group)
-        member_id = event.member.member_id
-        before = self._held[group].pop(member_id, None)
-        member = self._member(event.member)
-        epoch = ABSENT if event.epoch is None else event.epoch
-        held = _Held(member, epoch, event.assignment or (), event.subtopologies, self.replay.topic_names)
-        if held.assignment:
-            self._held[group][member_id] = held
-        self._count_unnamed(group, before, held)
-        if before is not None:
-            for topic, partition in before.partitions:
-                if (topic, partition) in held.partitions:
-                    continue
-                key = self._key(group, topic, partition)
-                if self._holder[key] == before.member:  # else another member has it already
-                    self._holder[key] = -1
-                    self._key_timeline.note(key, place, -1, ABSENT)
-        self._note(group, held, place)
+        if group not in self._holders.members:
+            self._one_by_one(group)
+        self._holders.hold(group, event, self._member(event.who), place)
 
-    def _note(self, group: int, held: _Held, place: int) -> None:
-        for topic, partition in held.partitions:
-            key = self._key(group, topic, partition)
-            self._make_room()
-            self._holder[key] = held.member
-            self._key_timeline.note(key, place, held.member, held.epoch)
+    def _one_by_one(self, group: int) -> None:
+        """The group's members are changed one by one from here on."""
+        classic = self._rosters.pop(group, self._key_timeline, self.replay.records.classic_members.book)
+        if classic is not None:
+            self._holders.set_holders(classic.keys, classic.owners)
+            members = ((one.member_id, self._member(one.who), one.assignment or ()) for one in classic.members)
+            self._holders.begin(group, members, classic.epoch)
 
-    def _key(self, group: int, topic: str, partition: int) -> int:
-        known = self._key_numbers.get((group, topic, partition))
-        if known is None:
-            pair = self._keys.pair(group, topic)
-            known = int(self._keys.keys(np.array([pair]), np.array([partition]))[0])
-            if len(self._key_numbers) > _MOST_KNOWN:
-                self._key_numbers.clear()
-            self._key_numbers[group, topic, partition] = known
-        return known
-
-    def _count_unnamed(self, group: int, before: _Held | None, now: _Held) -> None:
-        count = self._unnamed.get(group, 0) - (before.unnamed if before is not None else 0) + now.unnamed
-        if count > 0:
-            self._unnamed[group] = count
-        else:
-            self._unnamed.pop(group, None)
-
-    def _member(self, member: Member) -> int:
+    def _member(self, who: Who) -> int:
         """The number of a member that subscribes to these topics: they say what can happen to its offsets."""
-        identity = (member.member_id, member.instance_id, member.client_id, member.client_host)
-        number = self._numbers.setdefault((identity, member.subscribed_topics), len(self.members))
+        number = self._numbers.setdefault(who, len(self.members))
         if number == len(self.members):
-            self.members.append(member)
-            self._first_numbers.append(self._by_identity.setdefault(identity, number))
+            self.members.append(who)
+            self._first_numbers.append(self._by_identity.setdefault(who[:4], number))
         return number
 
     def _learn(self, commits: CommitColumns) -> None:
@@ -304,39 +257,10 @@ class Owners:
         names.update(told)
         if not new:
             return
-        for group, members in self._held.items():
-            for member_id, held in list(members.items()):
-                if held.unnamed and any(item.topic_id in new for item in held.assignment):
-                    named = _Held(held.member, held.epoch, held.assignment, held.subtopologies, names)
-                    members[member_id] = named
-                    self._count_unnamed(group, held, named)
-                    self._note(group, named, 0)
+        self._holders.learn(new)
 
 
-class _Held:
-    """What a member holds: partitions of topics by name; unnamed counts 1 where some topics are known by id only."""
-
-    __slots__ = ("assignment", "epoch", "member", "partitions", "subtopologies", "unnamed")
-
-    def __init__(
-        self,
-        member: int,
-        epoch: int,
-        assignment: Assignment,
-        subtopologies: dict[str, tuple[str, ...]],
-        names: dict[str, str],
-    ) -> None:
-        self.member = member
-        self.epoch = epoch
-        self.assignment = assignment
-        self.subtopologies = subtopologies
-        self.partitions: dict[_Partition, None] = {}  # a set in order: keys are numbered as they are met
-        self.unnamed = 0
-        for item in assignment:
-            if item.subtopology is not None:
-                topics = subtopologies.get(item.subtopology, ())
-            else:
-                name = item.topic if item.topic_id is None else names.get(item.topic_id)
-                topics = () if name is None else (name,)
-            self.unnamed |= not topics
-            self.partitions |= dict.fromkeys((topic, partition) for topic in topics for partition in item.partitions)
+def _is_new_coordinators(record: GroupRecord) -> bool:
+    """Whether only the new group coordinator writes such a record."""
+    told = record.told
+    return record.group_type is not GroupType.CLASSIC or (isinstance(told, ClassicGeneration) and told.generation == 0)

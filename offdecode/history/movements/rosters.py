@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from offdecode.growing import make_room
-from offdecode.history.groups.images import Assigned, ClassicHolding, Member
+from offdecode.history.groups.images import Assigned, ClassicHolding, Member, Who
 from offdecode.history.movements.commit_columns import CommitKeys
 from offdecode.history.movements.timeline import Timeline
 from offdecode.history.numbers import Numbers
@@ -48,7 +48,7 @@ class Held:
 class Rosters:
     """The generations of classic groups, in the order of the log. number_of: the number of a member."""
 
-    def __init__(self, keys: CommitKeys, number_of: Callable[[Member], int]) -> None:
+    def __init__(self, keys: CommitKeys, number_of: Callable[[Who], int]) -> None:
         self._keys = keys
         self._number_of = number_of
         self._latest: dict[int, Held] = {}  # by group
@@ -138,7 +138,7 @@ class Rosters:
         self._owner = make_room(self._owner, end)
         self._first = make_room(self._first, end)
         self._count = make_room(self._count, end)
-        self._owner[start:end] = list(map(self._number_of, members))
+        self._owner[start:end] = [self._number_of(member.who) for member in members]
         assignments: list[Sequence[Assigned]] = [member.assignment or () for member in members]
         items = list(chain.from_iterable(assignments))
         lengths = np.array(list(map(len, assignments)), np.int64)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from offdecode.growing import make_room
-from offdecode.history.groups.images import Member
+from offdecode.history.groups.images import Who
 from offdecode.history.movements.commit_columns import CommitKeys
 from offdecode.history.movements.effects import Events
 from offdecode.history.movements.movement import Columns, Confidence, MovementKind, Signal, Steps
@@ -71,7 +71,7 @@ class Tombstones:
     known: then sweeps may show it, else the default is assumed; neither excludes anything.
     """
 
-    def __init__(self, keys: CommitKeys, members: Sequence[Member], retention_ms: int | None = None) -> None:
+    def __init__(self, keys: CommitKeys, members: Sequence[Who], retention_ms: int | None = None) -> None:
         self._keys = keys
         self._members = members
         self._retention = Retention(retention_ms)

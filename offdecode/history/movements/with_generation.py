@@ -8,6 +8,7 @@ import pyarrow as pa
 from offdecode.history.movements.answer_columns import generation_columns
 from offdecode.history.movements.commit_columns import CommitKeys, commit_columns
 from offdecode.history.movements.owners import Owners
+from offdecode.history.topic_names import TopicNames
 from offdecode.model import ABSENT, CodedBatches, DecodedChunk
 from offdecode.schemas.history_rows import WITH_GENERATION
 from offdecode.schemas.offset_commit import ROW_TYPE
@@ -16,7 +17,7 @@ from offdecode.schemas.offset_commit import ROW_TYPE
 class WithGeneration:
     """Adds the columns of WITH_GENERATION to the offset commits of chunks in the order of the log."""
 
-    def __init__(self, topic_names: dict[str, str]) -> None:
+    def __init__(self, topic_names: TopicNames) -> None:
         self._keys = CommitKeys()
         self._owners = Owners(self._keys, topic_names)
 

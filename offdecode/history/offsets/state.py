@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from offdecode.filtering import key_mask, matches
 from offdecode.history.groups.generations import assignment_rows
-from offdecode.history.groups.images import Assigned, GroupImage, Member
+from offdecode.history.groups.images import Assigned, GroupEvent, GroupImage, Member
 from offdecode.history.groups.replay import GroupReplay
 from offdecode.history.offsets.commits import Commits, WithTexts
 from offdecode.history.offsets.keys import KeyCodes
@@ -21,7 +21,7 @@ from offdecode.history.offsets.replay import OffsetReplay
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.offsets.state_chunks import DescribedGroups, iter_state
 from offdecode.history.offsets.trust import group_reasons, log_reasons
-from offdecode.history.topic_names import learn_topic_names
+from offdecode.history.topic_names import TopicNames, learn_topic_names
 from offdecode.model import Coverage, DecodedChunk, arrow
 from offdecode.options import ALL_ROWS, Filter
 from offdecode.schemas.registry import RECORD_TYPES
@@ -45,12 +45,12 @@ class Question:
 class LogState:
     """Takes the chunks of one log in order. topic_names: {topic id: name}; those that the log tells are added."""
 
-    def __init__(self, question: Question, topic_names: dict[str, str]) -> None:
+    def __init__(self, question: Question, topic_names: TopicNames) -> None:
         self._question = question
         self._names = topic_names
         self._cut = Cut(question.as_of)
         self._offsets = OffsetReplay()
-        self._groups = GroupReplay(topic_names, tells=False)
+        self._groups = GroupReplay(_ignore, topic_names, tells=False, holds=False)
         self._undecoded: int | None = None
 
     def add(self, chunk: DecodedChunk) -> None:
@@ -174,3 +174,7 @@ def _producers(pending: Commits, codes: KeyCodes) -> pa.Table:
         return rows
     rows = rows.take(arrow(codes.order(pending.key, codes.names.rank())))
     return rows.group_by(rows.schema.names, use_threads=False).aggregate([])
+
+
+def _ignore(event: GroupEvent) -> None:
+    """The state is what there is in the end."""
