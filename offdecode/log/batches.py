@@ -32,6 +32,7 @@ from offdecode.model import PADDING, Chunk, Mask, Problem, Vector
 
 _FIRST_WINDOW = 4096  # after damage the walk feels its way, so that much damage does not cost many long walks
 _LARGE_TAIL_BYTES = 1 << 20
+_LARGE_RECORD_BYTES = 256, 1 << 16  # on average
 _MOST_GAPS = 1 << 14  # in a chunk: each is a problem or two, which must not take more memory than the chunk
 
 CODEC_MASK = 0x07
@@ -202,7 +203,8 @@ def iter_frames(read_chunk: ReadChunk, chunk_bytes: int, position: int = 0) -> I
     """All frames of a segment from `position` on, chunk by chunk.
 
     read_chunk(position, size) gives at most `size` bytes of the segment. A batch that is larger than a chunk
-    is read by itself. Always yields at least once, so that an empty segment is seen.
+    is read by itself. Behind many generations chunks are twice as large. Always yields at least once, so that an empty
+    segment is seen.
     """
     gap: Gap | None = None
     size = chunk_bytes
@@ -213,10 +215,18 @@ def iter_frames(read_chunk: ReadChunk, chunk_bytes: int, position: int = 0) -> I
             size = min(size * 4, MAX_BATCH_BYTES + max(chunk_bytes, HEADER_BYTES))
             continue
         yield frames
-        size = chunk_bytes
+        size = chunk_bytes * (2 if _are_generations(frames, frames.next_position - position) else 1)
         position = frames.next_position
         if frames.chunk.final:
             return
+
+
+def _are_generations(frames: Frames, size: int) -> bool:
+    """Whether many records seem to list members: most list those of others, and equal ones are decoded once a chunk.
+
+    Very large records are enough for a chunk without others.
+    """
+    return _LARGE_RECORD_BYTES[0] < size / max(int(frames.count.sum()), 1) < _LARGE_RECORD_BYTES[1]
 
 
 def read_frames(chunk: Chunk) -> Frames:

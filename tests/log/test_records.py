@@ -10,9 +10,12 @@ import pytest
 
 import offdecode.log.records
 from offdecode.errors import DecompressionError
+from offdecode.log.batches import iter_frames
 from offdecode.log.compression import decompress
 from offdecode.log.doubtful import MOST_PROBLEMS
-from tests.messages import GZIP, LZ4, SNAPPY, ZSTD, batch, compressed, message, read, record, wrapper
+from offdecode.model import Chunk
+from tests import segment_builder
+from tests.messages import GZIP, LZ4, SNAPPY, ZSTD, batch, compressed, message, read, reader_of, record, wrapper
 from tests.segment_builder import varint
 
 CODECS = {"none": 0, "gzip": GZIP, "snappy": SNAPPY, "lz4": LZ4, "zstd": ZSTD}
@@ -150,3 +153,20 @@ def test_varints_beyond_32_bits_lose_what_is_beyond(headers: bool) -> None:
     rest = plain[4:] if not headers else with_header(0)[4:]
     body = plain[1:3] + bytes.fromhex("8280808010") + rest
     assert [row[0] for row in read(batch(0, [varint(len(body)) + body])).rows] == [1]
+
+
+@pytest.mark.parametrize(
+    ("value_bytes", "times"), [(100, 1), (400, 2), (1 << 17, 1)], ids=["commits", "generations", "huge"]
+)
+def test_more_is_read_at_once_where_records_are_as_large_as_generations(value_bytes: int, times: int) -> None:
+    asked: list[int] = []
+    data = segment_builder.log([[(b"key", bytes(value_bytes))]] * 20)
+    read_chunk = reader_of(data)
+
+    def noted(position: int, size: int) -> Chunk:
+        asked.append(size)
+        return read_chunk(position, size)
+
+    chunk_bytes = len(data) // 5
+    assert sum(int(frames.count.sum()) for frames in iter_frames(noted, chunk_bytes)) == 20
+    assert set(asked) == {chunk_bytes, times * chunk_bytes}
