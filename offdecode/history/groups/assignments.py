@@ -14,6 +14,9 @@ from offdecode.history.topic_names import TopicNames
 from offdecode.model import Vector, bounds, within
 
 MOST_KEPT = 1 << 16  # of each kind; then it begins anew, for members come and go for ever
+_USUAL_PARTS = 16  # topics and partitions of an assignment; one of more counts for several
+
+_CODE_BYTES = 4
 
 T = TypeVar("T")
 Codes = npt.NDArray[np.int32]
@@ -57,12 +60,13 @@ class Assignments:
     def __init__(self, field: str, texts: Kept[str] | None = None) -> None:
         self._field = field
         self._texts = Kept[str]() if texts is None else texts
-        self._assigned: dict[tuple[int, ...], Assigned] = {}
+        self._assigned: dict[bytes, Assigned] = {}  # by their codes
         self._assignments = Kept[Assignment]()
+        self._parts = 0
 
     def __len__(self) -> int:
         """Of that of which there is most."""
-        return max(len(self._texts), len(self._assigned), len(self._assignments))
+        return max(len(self._texts), len(self._assignments), self._parts // _USUAL_PARTS)
 
     @property
     def values(self) -> list[Assignment]:
@@ -91,16 +95,18 @@ class Assignments:
 
     def _made(self, key: bytes) -> Assignment:
         codes = np.frombuffer(key, np.int32).tolist()
+        self._parts += len(codes)
         found = []
         at = 0
         while at < len(codes):
             end = at + 2 + codes[at + 1]
-            part = tuple(codes[at:end])
-            if part not in self._assigned:
+            part = key[at * _CODE_BYTES : end * _CODE_BYTES]
+            assigned = self._assigned.get(part)
+            if assigned is None:
                 names: dict[str, Any] = {"topic": None, "topic_id": None, "subtopology": None}
-                names[_FIELDS[self._field]] = self._texts.get(part[0])
-                self._assigned[part] = Assigned(**names, partitions=part[2:])
-            found.append(self._assigned[part])
+                names[_FIELDS[self._field]] = self._texts.get(codes[at])
+                assigned = self._assigned[part] = Assigned(**names, partitions=tuple(codes[at + 2 : end]))
+            found.append(assigned)
             at = end
         return tuple(found)
 
@@ -115,16 +121,18 @@ class Named:
     def __init__(self, names: TopicNames) -> None:
         self._names = names
         self._changes = names.changes
+        self._parts = 0
         self._known: dict[int, tuple[Assignment, Assignment]] = {}  # by identity
 
     def __call__(self, assignment: Assignment) -> Assignment:
         if not assignment or assignment[0].topic_id is None:
             return assignment
-        if self._changes != self._names.changes or len(self._known) > MOST_KEPT:
-            self._changes = self._names.changes
+        if self._changes != self._names.changes or max(len(self._known), self._parts // _USUAL_PARTS) > MOST_KEPT:
+            self._changes, self._parts = self._names.changes, 0
             self._known.clear()
         known = self._known.get(id(assignment))
         if known is None:
+            self._parts += sum(len(item.partitions) for item in assignment)
             named = (item._replace(topic=self._names.get(item.topic_id or "")) for item in assignment)
             known = self._known[id(assignment)] = assignment, tuple(named)
         return known[1]

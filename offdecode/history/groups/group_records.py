@@ -58,7 +58,7 @@ class Target(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What a member has. state: null in Kafka 3.7's shape. Topics are known by id only."""
+    """What a member has. state: null in Kafka 3.7's shape. Assignments name topics by id only, or subtopologies."""
 
     epoch: int
     state: int | None

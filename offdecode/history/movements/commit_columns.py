@@ -36,9 +36,6 @@ class CommitKeys:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def pair(self, group: int, topic: str) -> int:
-        return int(self.all_pairs(np.array([group], np.int64), [topic], np.zeros(1, np.int64))[0])
-
     def all_pairs(self, group: Vector, topics: list[str], topic: Vector) -> Vector:
         """The numbers of pairs. topic: for each its place among the topics."""
         return self.pairs.find(group, topics, topic)

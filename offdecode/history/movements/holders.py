@@ -21,6 +21,7 @@ from offdecode.history.topic_names import TopicNames
 from offdecode.model import ABSENT, Mask, Vector, bounds, stable_order, within
 
 _MOST_KNOWN = 1 << 16  # of what was held, beside twice what is
+_USUAL_KEYS = 16  # of what a member holds; more of them count for several
 
 Subtopologies = dict[str, tuple[str, ...]]  # topics of each
 _NONE: Subtopologies = {}
@@ -36,9 +37,9 @@ class _Parts(NamedTuple):
 
 
 class _Holds(NamedTuple):
-    """What a member holds now. held: the number of its keys; member: its own number."""
+    """What a member holds now. keys: their number in _HeldKeys; member: its own number."""
 
-    held: int
+    keys: int
     member: int
     epoch: int
 
@@ -54,8 +55,8 @@ class Holders:
     """
 
     def __init__(self, keys: CommitKeys, names: TopicNames) -> None:
-        self._names = names
         self._held = _HeldKeys(keys, names)
+        self._kept = 0  # what was held at the latest stocktaking
         self.members: dict[int, dict[str, _Holds]] = defaultdict(dict)
         self._unnamed: dict[int, int] = {}  # by group, members that hold topics known by id only
         self._holder = np.empty(0, np.int64)  # by key, the member that holds it
@@ -72,7 +73,7 @@ class Holders:
         epoch = ABSENT if told_epoch is None else told_epoch
         now = _Holds(self._held.number(group, assignment, revoking, subtopologies), member, epoch)
         before = self._put(group, who.member_id, now)
-        self._new.append((place, member, epoch, now.held, before.held, before.member))
+        self._new.append((place, member, epoch, now.keys, before.keys, before.member))
 
     def begin(self, group: int, members: Iterable[tuple[str, int, Assignment]], epoch: int) -> None:
         """Take what the members of a generation hold, which is noted already."""
@@ -91,7 +92,7 @@ class Holders:
             return
         self.note(timeline)
         self._unnamed.pop(group, None)
-        numbers = np.array([one.held for one in members.values()], np.int64)
+        numbers = np.array([one.keys for one in members.values()], np.int64)
         key, _ = self._held.keys_of(numbers)
         timeline.note_all(key, place, -1, ABSENT)
 
@@ -99,12 +100,12 @@ class Holders:
         """What is held of these topics can be told from the next chunk's first record on."""
         for group in [*self._unnamed]:
             for member_id, one in [*self.members[group].items()]:
-                parts = self._held.parts[one.held]
+                parts = self._held.parts[one.keys]
                 items = (*parts.assignment, *parts.revoking)
-                if self._held.unnamed[one.held] and any(item.topic_id in topic_ids for item in items):
-                    now = one._replace(held=self._held.number(*parts))
+                if self._held.unnamed[one.keys] and any(item.topic_id in topic_ids for item in items):
+                    now = one._replace(keys=self._held.number(*parts))
                     self._put(group, member_id, now)
-                    self._new.append((0, one.member, one.epoch, now.held, _NOTHING, -1))
+                    self._new.append((0, one.member, one.epoch, now.keys, _NOTHING, -1))
 
     def note(self, timeline: Timeline) -> None:
         """Note what was taken."""
@@ -134,24 +135,24 @@ class Holders:
 
     def end_chunk(self) -> None:
         """What was held and is not need not be known any longer."""
-        count = sum(map(len, self.members.values()))
-        if len(self._held) > _MOST_KNOWN + 2 * count:
-            numbers = self._held.keep([one.held for members in self.members.values() for one in members.values()])
+        if len(self._held) > _MOST_KNOWN + 2 * self._kept:
+            numbers = self._held.keep([one.keys for members in self.members.values() for one in members.values()])
             for members in self.members.values():
                 for member_id, one in members.items():
-                    members[member_id] = one._replace(held=numbers[one.held])
+                    members[member_id] = one._replace(keys=numbers[one.keys])
+            self._kept = len(self._held)
 
     def _put(self, group: int, member_id: str, now: _Holds) -> _Holds:
         """What the member held before."""
         members = self.members[group]
         before = members.get(member_id, _HOLDS_NOTHING)
-        if now.held == _NOTHING:
+        if now.keys == _NOTHING:
             members.pop(member_id, None)
         else:
             members[member_id] = now
-        if before.held != now.held:
+        if before.keys != now.keys:
             unnamed = self._held.unnamed
-            count = self._unnamed.get(group, 0) - unnamed[before.held] + unnamed[now.held]
+            count = self._unnamed.get(group, 0) - unnamed[before.keys] + unnamed[now.keys]
             if count > 0:
                 self._unnamed[group] = count
             else:
@@ -195,7 +196,7 @@ class _HeldKeys:
         self._held_count = 0
 
     def __len__(self) -> int:
-        return len(self.parts)
+        return max(len(self.parts), self._held_count // _USUAL_KEYS)
 
     @property
     def key_count(self) -> int:

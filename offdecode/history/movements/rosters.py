@@ -36,7 +36,7 @@ class _New(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class RosterKeys:
     """What a generation holds: keys, and for each the number of the member that lists it."""
 
     epoch: int
@@ -51,7 +51,7 @@ class Rosters:
     def __init__(self, keys: CommitKeys, number_of: Callable[[Who], int]) -> None:
         self._keys = keys
         self._number_of = number_of
-        self._latest: dict[int, Held] = {}  # by group
+        self._latest: dict[int, RosterKeys] = {}  # by group
         self._new: dict[int, list[_New]] = defaultdict(list)  # by group
         self._begin(0)
 
@@ -66,7 +66,7 @@ class Rosters:
         """Take a generation."""
         self._new[group].append(_New(group, place, holding))
 
-    def pop(self, group: int, timeline: Timeline, book: int) -> Held | None:
+    def pop(self, group: int, timeline: Timeline, book: int) -> RosterKeys | None:
         """What the group holds, which is not known here any longer; None where it is not."""
         if group in self._new:
             self.note(timeline, book)
@@ -113,7 +113,7 @@ class Rosters:
         """The last generation of each group is what it holds."""
         for index in {one.group: index for index, one in enumerate(new)}.values():
             one, part = new[index], slice(begin[index], begin[index + 1])
-            self._latest[one.group] = Held(one.epoch, one.holding.members, key[part].copy(), owner[part].copy())
+            self._latest[one.group] = RosterKeys(one.epoch, one.holding.members, key[part].copy(), owner[part].copy())
 
     def _keys_of(self, new: Sequence[_New]) -> tuple[Vector, Vector, Vector]:
         """The keys of generations, one after the other, their owners, and how many keys each has."""
