@@ -6,15 +6,16 @@ is, which rows are wanted. Times may be milliseconds since 1970 UTC, RFC 3339 te
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import Field, fields
+from dataclasses import Field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 
@@ -211,7 +212,7 @@ def _schema(run: Run, name: str) -> pa.Schema:
 
 
 def _takes(*groups: tuple[type, tuple[str, ...] | None]) -> Callable[[F], F]:
-    """Say in a function's signature and documentation which options it takes."""
+    """Let a function take these options only, and say so in its signature and documentation."""
     every = [(item, option) for group, names in groups for item, option in options_of(group, names)]
 
     def decorate(function: F) -> F:
@@ -225,9 +226,20 @@ def _takes(*groups: tuple[type, tuple[str, ...] | None]) -> Callable[[F], F]:
             for item, _ in every
         ]
         lines = [f"    {item.name}: {_plain(option.help)}" for item, option in every]
-        function.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
-        function.__doc__ = "\n".join((inspect.cleandoc(function.__doc__ or ""), "", "Options:", *lines))
-        return function
+        taken = sorted(item.name for item, _ in every)
+        known = {*taken, *(parameter.name for parameter in own)}
+
+        @functools.wraps(function)
+        def checked(*path: Any, **options: Any) -> Any:
+            if "paths" in options:
+                raise UsageError("the paths come first, without a name")
+            if strange := options.keys() - known:
+                raise UsageError(f"there is no option {min(strange)!r}; the options are {', '.join(taken)}")
+            return function(*path, **options)
+
+        checked.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+        checked.__doc__ = "\n".join((inspect.cleandoc(function.__doc__ or ""), "", "Options:", *lines))
+        return cast(F, checked)
 
     return decorate
 
@@ -451,14 +463,8 @@ def read_table(
 
 def _groups(path: Paths, options: dict[str, Any], *groups: type) -> list[Any]:
     """The groups of options, from the path and the options as they were given."""
-    if "paths" in options:
-        raise UsageError("the paths come first, without a name")
     left = {**options, "paths": _each(path)}
-    found: list[Any] = [from_values(group, left) for group in groups]
-    if left:
-        names = sorted(_names(groups))
-        raise UsageError(f"there is no option {min(left)!r}; the options are {', '.join(names)}")
-    return found
+    return [from_values(group, left) for group in groups]
 
 
 def _each(path: Paths) -> tuple[Path, ...]:
@@ -466,12 +472,6 @@ def _each(path: Paths) -> tuple[Path, ...]:
     if path is None:
         raise UsageError("the path is None")
     return tuple(Path(item) for item in ((path,) if isinstance(path, (str, os.PathLike)) else path))
-
-
-def _names(groups: Sequence[type]) -> Iterator[str]:
-    for group in groups:
-        every: tuple[Field[Any], ...] = fields(group)
-        yield from (item.name for item in every)
 
 
 def _warn(problem: Problem) -> None:

@@ -119,6 +119,8 @@ def test_problems_are_warnings_or_reported(tmp_path: Path) -> None:
 def test_what_cannot_be_asked_is_said() -> None:
     with pytest.raises(UsageError, match="there is no option 'topcis'; the options are"):
         offdecode.decode(LOG, topcis=["orders"])
+    with pytest.raises(UsageError, match="there is no option 'since'; the options are as_log_partition, coordinator,"):
+        offdecode.groups(LOG, since=0)  # which other questions take
     with pytest.raises(UsageError, match="coordinator: 'newest' is not one of new, old-live, old-load"):
         offdecode.state(LOG, coordinator="newest")
     with pytest.raises(UsageError, match="there is no row type"):

@@ -7,6 +7,7 @@ import random
 import shutil
 import struct
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,11 @@ def copy_of(folder: Path, name: str, *batches: bytes, first: int = 0) -> Path:
     return folder / name
 
 
-def rows_of(*paths: Path, **options: Any) -> tuple[list[Row], list[offdecode.Problem]]:
+def rows_of(*paths: Path, chunk_bytes: int = 0, **options: Any) -> tuple[list[Row], list[offdecode.Problem]]:
     problems: list[offdecode.Problem] = []
-    return list(offdecode.decode(list(paths), on_problem=problems.append, **options).rows()), problems
+    answer = offdecode.decode(list(paths), on_problem=problems.append, **options)
+    answer._request = replace(answer._request, reading=Reading(chunk_bytes=chunk_bytes))
+    return list(answer.rows()), problems
 
 
 def offsets(rows: list[Row]) -> list[int]:
