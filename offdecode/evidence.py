@@ -28,7 +28,7 @@ from offdecode.log.records import Records
 from offdecode.log.records_once import iter_records_once
 from offdecode.log.transactions import undecided
 from offdecode.logs import NOT_OFFSETS, Copies, iter_log, offset_map
-from offdecode.model import Coverage, DecodedChunk, Mask, Problem, Vector
+from offdecode.model import Coverage, DecodedChunk, Gaps, Mask, Problem, Vector
 from offdecode.options import Filter, Source
 from offdecode.request import Meter, Report, Request, Stats, unmetered
 from offdecode.sources.checkpoints import broker_id, cluster_id
@@ -67,8 +67,8 @@ class Step:
     size: bytes of evidence. log: None where the step is of no log. frames, status: batches of the log, and the
     transaction status of each. records: what stands there instead where the input has no batches; status then is of
     what stands for their batches. first_offset: a batch may begin before what was asked for; its records before this
-    offset are left out. first_gap: the first offset that the log lacks as far as it was read. coverage: where the log
-    ends with this step, what there is of it.
+    offset are left out. gaps: what the log lacks as far as it was read. coverage: where the log ends with this step,
+    what there is of it.
     """
 
     problems: tuple[Problem, ...]
@@ -78,7 +78,7 @@ class Step:
     status: Vector = field(default_factory=lambda: np.empty(0, np.int64))
     records: tuple[Records, ...] = ()
     first_offset: int | None = None
-    first_gap: int | None = None
+    gaps: Gaps = field(default_factory=Gaps)
     coverage: Coverage | None = None
 
     @property
@@ -378,10 +378,10 @@ def _log_steps(copies: Copies, chunk_bytes: int) -> Iterator[Step]:
     for frames, status in iter_log(copies, offsets, chunk_bytes):
         size, lost, problems = frames.size, frames.lost, frames.problems
         frames = replace(frames, lost=None)
-        yield Step(problems, size, name, frames, status, first_gap=offsets.first_gap)
+        yield Step(problems, size, name, frames, status, gaps=offsets.gaps)
         if lost is not None:
-            yield Step((), 0, name, lost, undecided(lost), first_gap=offsets.first_gap)
-    yield Step((), log=name, first_gap=offsets.first_gap, coverage=offsets.coverage)
+            yield Step((), 0, name, lost, undecided(lost), gaps=offsets.gaps)
+    yield Step((), log=name, gaps=offsets.gaps, coverage=offsets.coverage)
 
 
 class ExportedEvidence(Evidence):
@@ -406,7 +406,7 @@ class ExportedEvidence(Evidence):
                     logs[step.log] = None
                 yield step
         for log in logs:
-            yield Step((), log=log, first_gap=0, coverage=Coverage(log.partition, exported=True))
+            yield Step((), log=log, gaps=Gaps(0), coverage=Coverage(log.partition, exported=True))
 
     def _transactions(self) -> DumpedTransactions:
         """What all dumps tell of the ends of transactions."""
@@ -431,7 +431,7 @@ class ExportedEvidence(Evidence):
             if judged is False:
                 raise SourceError(name, NOT_OFFSETS)
             status = undecided(records.frames) if told is None else told.decide(records.frames)
-            yield Step((), size, LogId("", partition), status=status, records=(records,), first_gap=0)
+            yield Step((), size, LogId("", partition), status=status, records=(records,), gaps=Gaps(0))
 
 
 def _records_of(path: Path, exports: Exports) -> Iterator[tuple[int, Records | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any
@@ -276,10 +276,10 @@ def plain_lists(column: pa.ListArray) -> pa.ListArray:
 
 def plain_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     """A batch whose lists are all plain."""
-    for index, field in enumerate(batch.schema):
-        if is_coded(field.type):
+    for index, item in enumerate(batch.schema):
+        if is_coded(item.type):
             column = plain_lists(batch.column(index))
-            batch = batch.set_column(index, field.with_type(column.type), column)
+            batch = batch.set_column(index, item.with_type(column.type), column)
     return batch
 
 
@@ -401,6 +401,17 @@ class Coverage:
     def gaps(self) -> tuple[Span, ...]:
         """The ranges of offsets whose records are not all here."""
         return tuple(span for span in self.spans if span.state is not SpanState.COMPLETE)
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """What a log lacks as far as it was read. first: the first offset that is not here, None where there is none.
+
+    lost: offsets, rising, at which records are gone that nothing shows to be the log cleaner's work.
+    """
+
+    first: int | None = None
+    lost: Vector = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 # Vectors gather up to 16 bytes at a position that may be a buffer's last: every buffer ends in zeros of its own.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from offdecode.evidence import UNWATCHED, Evidence, LogId, StepReader, Watch, open_evidence
-from offdecode.model import Coverage, DecodedChunk
+from offdecode.model import Coverage, DecodedChunk, Gaps
 from offdecode.options import ALL_ROWS, ExplainOptions, Filter
 from offdecode.request import Meter, Report, Request, Stats, unmetered
 from offdecode.schemas.rows import RowOptions
@@ -18,14 +18,14 @@ _LARGEST_THRESHOLD = 32 << 20
 
 
 class LogRows(NamedTuple):
-    """Rows of a log. first_gap: the first offset that the log lacks as far as it was read, None where there is none.
+    """Rows of a log. gaps: what the log lacks as far as it was read.
 
     lost: they are of a branch of the log that did not stand.
     """
 
     log: LogId
     chunk: DecodedChunk
-    first_gap: int | None
+    gaps: Gaps
     lost: bool = False
 
 
@@ -99,7 +99,7 @@ class Run:
             for chunk in reader.read_reporting(step, self.report):
                 rows += chunk.row_count
                 if step.log is not None and lost >= step.lost:
-                    yield LogRows(step.log, chunk, step.first_gap, step.lost)
+                    yield LogRows(step.log, chunk, step.gaps, step.lost)
             if step.log is not None and step.coverage is not None:
                 yield LogEnd(step.log, step.coverage)
             self.meter(step.size, rows)

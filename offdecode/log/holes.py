@@ -103,18 +103,18 @@ class Cleaning:
 
     checkpoint: the first offset that was never cleaned, where the data directory tells. Signs of cleaning beyond it
     show that it is older than the segments. served: the offset before which a running broker serves the log, which
-    lacks nothing but what its cleaner has removed. border: below it, holes are the cleaner's work. shown: whether
-    there are signs at or above the checkpoint, or any where there is none.
+    lacks nothing but what its cleaner has removed. border: below it, holes are the cleaner's work; told: the border
+    by these two alone. shown: whether there are signs at or above the checkpoint, or any where there is none.
     """
 
     def __init__(self, checkpoint: int | None = None, served: int = 0) -> None:
         self.checkpoint = checkpoint
         self.served = served
-        self.border = self._least = max(checkpoint or 0, served)
+        self.border = self.told = max(checkpoint or 0, served)
         self.shown = False
 
     def add(self, passage: Passage) -> None:
-        signs = passage.last[passage.cleaned & (passage.base >= self._least)]
+        signs = passage.last[passage.cleaned & (passage.base >= self.told)]
         if len(signs):
             self.shown = True
             self.border = max(self.border, int(signs.max()) + 1)

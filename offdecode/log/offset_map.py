@@ -16,7 +16,7 @@ import numpy as np
 from offdecode.log.batches import Frames
 from offdecode.log.holes import Cleaning, Passage, Reached, pass_over
 from offdecode.log.transactions import Status
-from offdecode.model import Coverage, Problem, Span, SpanState, Vector
+from offdecode.model import Coverage, Gaps, Problem, Span, SpanState, Vector
 
 _MOST_WAITING = 1000  # problems of holes that a later sign of cleaning may still explain
 _MOST_SPANS = 100_000  # that a later sign of cleaning may still change; memory must not grow with the log
@@ -166,6 +166,8 @@ class OffsetMap:
         self._waiting: list[Problem] = []
         self._more = 0
         self.first_gap: int | None = None  # the first offset so far that is not here, or where records are gone
+        self._losses = np.empty(0, np.int64)
+        self._signs = False  # whether a batch so far shows cleaning
 
     def add(self, frames: Frames, status: Vector) -> tuple[Problem, ...]:
         """The next frames, and the status of each: the problems of their offsets.
@@ -193,6 +195,11 @@ class OffsetMap:
         for one in (Status.OPEN, Status.UNKNOWN):
             self._note_undecided(one, frames, np.flatnonzero((status == one) & frames.crc_valid))
         return tuple(problems)
+
+    @property
+    def gaps(self) -> Gaps:
+        """What is not here, as far as this was read."""
+        return Gaps(self.first_gap, self._losses)
 
     def finish(self) -> tuple[Problem, ...]:
         """The problems that no later frame explained, when the log is through."""
@@ -276,6 +283,12 @@ class OffsetMap:
         places = [passage.before[passage.hole[:1]] + 1, passage.base[np.flatnonzero(passage.cleaned)[:1]]]
         self.first_gap = min(np.concatenate(places).tolist() + ([] if self.first_gap is None else [self.first_gap]),
                              default=None)  # fmt: skip
+        signs = np.cumsum(np.concatenate(([self._signs], passage.cleaned)))
+        cleaners = (passage.base[passage.hole] <= self.cleaning.told) | (signs[passage.hole] > 0)
+        lost = passage.hole[passage.broken | ~cleaners]
+        if len(lost):
+            self._losses = np.concatenate((self._losses, passage.before[lost] + 1))
+        self._signs = bool(signs[-1])
 
     def _cleaned_in(self, passage: Passage) -> int:
         """The offset after the last place in the passage where the cleaner removed something; 0 if nowhere."""

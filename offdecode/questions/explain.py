@@ -78,7 +78,7 @@ class _Explained(LogAnswer):
         self._explanation = Explanation(asking.retention_ms, names, asking.coordinator)
 
     def take(self, rows: LogRows) -> Iterator[DecodedChunk]:
-        return self._wanted(self._explanation.rows(rows.chunk, rows.first_gap))
+        return self._wanted(self._explanation.rows(rows.chunk, rows.gaps))
 
     def end(self, coverage: Coverage) -> Iterator[DecodedChunk]:
         yield from self._wanted(self._explanation.finish())

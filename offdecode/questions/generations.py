@@ -56,7 +56,7 @@ class _Generations(LogAnswer):
         self._rows = GenerationRows(names)
 
     def take(self, rows: LogRows) -> Iterator[DecodedChunk]:
-        self._replay.records_missing = rows.first_gap is not None
+        self._replay.records_missing = rows.gaps.first is not None
         self._replay.apply(rows.chunk)
         yield from self._wanted()
 

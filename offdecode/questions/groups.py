@@ -52,7 +52,7 @@ class _Groups(LogAnswer):
         self._asked = asked
 
     def take(self, rows: LogRows) -> Iterable[DecodedChunk]:
-        self.overview.take(rows.chunk, self._moves.take_steps(rows.chunk, rows.first_gap))
+        self.overview.take(rows.chunk, self._moves.take_steps(rows.chunk, rows.gaps))
         return ()
 
     def end(self, coverage: Coverage) -> Iterable[DecodedChunk]:

@@ -15,7 +15,7 @@ from offdecode.history.groups.images import Generation, is_rebalance
 from offdecode.history.movements.movement import Columns, Held, MovementKind, Steps, is_progress
 from offdecode.history.movements.moves import Moves
 from offdecode.history.overview import Overview
-from offdecode.model import ABSENT, Coverage, DecodedChunk, Mask, Vector, arrow, stable_order
+from offdecode.model import ABSENT, Coverage, DecodedChunk, Gaps, Mask, Vector, arrow, stable_order
 from offdecode.options import GROUPS, Filter
 from offdecode.reporting.counts import Counts
 from offdecode.reporting.marks import LOG
@@ -63,9 +63,9 @@ class LogWalk:
         self._latest: dict[str, int] = {}  # by group the number of its latest generation
         moves.owners.on_generation.append(self._note_generation)
 
-    def take(self, chunk: DecodedChunk, first_gap: int | None) -> None:
-        """The next rows, which have sizes. first_gap: the first offset that the log lacks, if any."""
-        steps = self.moves.take_steps(chunk, first_gap)
+    def take(self, chunk: DecodedChunk, gaps: Gaps) -> None:
+        """The next rows, which have sizes. gaps: what the log lacks."""
+        steps = self.moves.take_steps(chunk, gaps)
         self._note_steps(steps)
         self._count_generations()
         self._generations.end_chunk()

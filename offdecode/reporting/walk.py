@@ -148,7 +148,7 @@ class _Walk:
         for item in self._run.rows_by_log(pushed(self._run.request.rows, ("until",)), columns, watch=watch):
             log = self.logs.get(item.log) or self._begin(item.log)
             if isinstance(item, LogRows):
-                log.take(item.chunk, item.first_gap)
+                log.take(item.chunk, item.gaps)
             else:
                 log.finish(item.coverage)
         for held, chunk in self._deletions.weighed(self._deletions.noted):

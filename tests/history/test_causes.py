@@ -9,6 +9,7 @@ import pytest
 
 from offdecode.history.movements.explanation import Explanation
 from offdecode.history.topic_names import TopicNames
+from offdecode.model import Gaps
 from tests.asking import a_request, explain
 from tests.chunks import chunk_of
 from tests.segment_builder import BASE_TIME_MS, Header, batch
@@ -32,7 +33,7 @@ def commit(log_offset: int, topic: str = "t", offset: int | None = 7, **more: An
 
 def told(*rows: Row, retention_ms: int | None = None, first_gap: int | None = None) -> list[Row]:
     explanation = Explanation(retention_ms, TopicNames({}))
-    chunks = [*explanation.rows(chunk_of(rows), first_gap), *explanation.finish()]
+    chunks = [*explanation.rows(chunk_of(rows), Gaps(first_gap)), *explanation.finish()]
     return [row for chunk in chunks for _, batch in chunk for row in batch.to_pylist()]
 
 

@@ -12,7 +12,7 @@ import pytest
 from offdecode.history.movements.explanation import Explanation
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.topic_names import TopicNames
-from offdecode.model import DecodedChunk
+from offdecode.model import DecodedChunk, Gaps
 from tests.asking import a_request, explain, state
 from tests.chunks import chunk_of
 from tests.history.test_offsets import Key, PlainCoordinator, pieces, random_log
@@ -47,7 +47,7 @@ def states(rows: list[Row], coordinator: Coordinator) -> Iterator[dict[Key, int]
 
 def movements(chunks: list[DecodedChunk], coordinator: Coordinator) -> list[Row]:
     told = Explanation(None, TopicNames({}), coordinator)
-    found = [made for chunk in chunks for made in told.rows(chunk, None)]
+    found = [made for chunk in chunks for made in told.rows(chunk, Gaps())]
     found += told.finish()
     return [row for chunk in found for _, batch in chunk for row in batch.to_pylist()]
 

@@ -8,10 +8,12 @@ signals suffice.
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +24,7 @@ from offdecode.errors import UsageError
 from offdecode.model import rows_of
 from tests.acts import Act, acts
 from tests.asking import a_request, explain
+from tests.damage import batch_ranges
 from tests.truth import LogSet, log_sets, set_id
 
 Row = dict[str, Any]
@@ -291,3 +294,35 @@ def test_kinds_choose_among_the_same_rows(log_set: LogSet) -> None:
 def test_a_kind_that_there_is_not() -> None:
     with pytest.raises(UsageError, match="kinds: 'reset' is not one of first, "):
         offdecode.explain(SETS[0].log, kinds=["reset"])
+
+
+@pytest.mark.parametrize("chunk_bytes", [4096, 0])
+def test_an_offset_before_a_commit_is_doubted_where_records_between_are_lost(tmp_path: Path, chunk_bytes: int) -> None:
+    """Some batches are damaged: who is told another offset than without damage is doubted; before it nobody is."""
+    log_set = next(log_set for log_set in SETS if "all-groups" in set_id(log_set))
+    whole = {
+        (row["log_partition"], row["log_offset"]): row["before"] for row in all_movements(log_set.log, chunk_bytes)
+    }
+    damaged = tmp_path / "log"
+    shutil.copytree(log_set.log, damaged)
+    for segment in damaged.rglob("*.log"):
+        data = bytearray(segment.read_bytes())
+        for start, end in batch_ranges(bytes(data))[20::40]:
+            data[(start + end) // 2] ^= 0xFF
+        segment.write_bytes(data)
+    wrong = doubted = 0
+    for row in all_movements(damaged, chunk_bytes):
+        lost = "earlier_records_missing" in row["signals"]
+        doubted += lost
+        place = row["log_partition"], row["log_offset"]
+        if place in whole and row["before"] != whole[place]:  # else it began a movement here only
+            wrong += 1
+            assert lost, row
+            assert row["confidence"] == "low" or row["kind"] == "tombstone"
+    assert 20 < wrong < doubted < len(whole) / 2
+
+
+def all_movements(log: Path, chunk_bytes: int) -> list[Row]:
+    chunks = explain(a_request(log, chunk_bytes=chunk_bytes), lambda problem: None)
+    batches = [chunk.batches["movement"] for chunk in chunks if "movement" in chunk.batches]
+    return [row for batch in batches for row in rows_of(batch, batch.schema.names)]

@@ -14,7 +14,7 @@ from offdecode.history.movements.moves import Moves
 from offdecode.history.movements.tombstones import Cause
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.topic_names import TopicNames
-from offdecode.model import DecodedChunk, repeated
+from offdecode.model import DecodedChunk, Gaps, repeated
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
 
@@ -28,9 +28,9 @@ class Explanation:
         self._moves = Moves(retention_ms, topic_names, coordinator)
         self._rows = MovementRows(self._moves)
 
-    def rows(self, chunk: DecodedChunk, first_gap: int | None) -> Iterator[DecodedChunk]:
-        """The movements that came to an end in the chunk. first_gap: the first offset that the log lacks, if any."""
-        return self._rows.chunk(self._moves.take(chunk, first_gap))
+    def rows(self, chunk: DecodedChunk, gaps: Gaps) -> Iterator[DecodedChunk]:
+        """The movements that came to an end in the chunk. gaps: what the log lacks."""
+        return self._rows.chunk(self._moves.take(chunk, gaps))
 
     def finish(self) -> Iterator[DecodedChunk]:
         """The movements still going on where the log ends."""

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from offdecode.growing import make_room
 from offdecode.history.movements.commit_columns import CommitColumns, CommitKeys, commit_columns
 from offdecode.history.movements.effects import Effects, Events
-from offdecode.history.movements.movement import MOVEMENT, Columns, Confidence, Held, Movement, Movements, Signal, Steps
+from offdecode.history.movements.movement import (
+    MOVEMENT,
+    Confidence,
+    Held,
+    Movement,
+    MovementKind,
+    Movements,
+    Signal,
+    Steps,
+)
 from offdecode.history.movements.owners import Owners
 from offdecode.history.movements.tombstones import Tombstones
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.topic_names import TopicNames
-from offdecode.model import ABSENT, DecodedChunk, Vector
+from offdecode.model import ABSENT, DecodedChunk, Gaps, Mask, Vector
 
 
 class Moves:
@@ -30,23 +40,24 @@ class Moves:
         self.log_partition: int | None = None
         self._effects = Effects(self.keys, coordinator)
         self._movement = Movement(coordinator)
-        self._first_gap: int | None = None
+        self._gaps = Gaps()
+        self._losses = np.empty(0, np.int64)  # by key, how many places of lost records its latest commit lies behind
         self._tombstones = Tombstones(self.keys, self.owners.members, retention_ms)
 
-    def take(self, chunk: DecodedChunk, first_gap: int | None) -> Movements:
-        """The movements that came to an end in the chunk. first_gap: the first offset that the log lacks, if any."""
-        return self._merged(self.take_steps(chunk, first_gap))
+    def take(self, chunk: DecodedChunk, gaps: Gaps) -> Movements:
+        """The movements that came to an end in the chunk. gaps: what the log lacks."""
+        return self._merged(self.take_steps(chunk, gaps))
 
-    def take_steps(self, chunk: DecodedChunk, first_gap: int | None) -> Steps | None:
+    def take_steps(self, chunk: DecodedChunk, gaps: Gaps) -> Steps | None:
         """The same, each commit as a movement of its own, which never merge then; None where there is none."""
         for batch in chunk.coded.values():
             if len(batch):
                 self.log_partition = batch.column("log_partition")[0].as_py()
         self.commits = commits = commit_columns(chunk, self.keys)
-        self.owners.replay.records_missing = first_gap is not None
+        self.owners.replay.records_missing = gaps.first is not None
         joined = self.owners.join(chunk, commits)
-        self._first_gap = first_gap
-        return self._steps(self._effects.take(chunk, commits, joined, cleaned=first_gap is not None))
+        self._gaps = gaps
+        return self._steps(self._effects.take(chunk, commits, joined, cleaned=gaps.first is not None))
 
     def finish(self) -> Movements:
         """The movements still going on where the log ends."""
@@ -80,9 +91,37 @@ class Moves:
             steps, events, self.owners.ended, self.owners.turned, lambda: self._oldest_idle(latest)
         )  # fmt: skip
         steps.movement["owner"] = self.owners.first_numbers(steps.movement["owner"])
-        if self._first_gap is not None:
-            _doubt(steps.movement, self._first_gap)
+        self._doubt(steps)
         return steps
+
+    def _doubt(self, steps: Steps) -> None:
+        """The offset before a commit may not be the one that was in force where records between are missing."""
+        if self._gaps.first is None:
+            return
+        movement = steps.movement
+        written = movement["log_offset"] != ABSENT
+        none = written & (movement["before"] == ABSENT) & (movement["log_offset"] >= self._gaps.first)
+        behind = written & self._behind_losses(steps)
+        movement["signals"][none | behind] |= int(Signal.EARLIER_RECORDS_MISSING)
+        # What deleted an offset does not depend on what it was.
+        movement["confidence"][none | behind & (movement["kind"] != MovementKind.TOMBSTONE)] = Confidence.LOW
+
+    def _behind_losses(self, steps: Steps) -> Mask:
+        """Which commits are the first of their keys behind a place where records are lost."""
+        key = steps.movement["key"]
+        if not len(self._gaps.lost):
+            return np.zeros(len(key), np.bool_)
+        self._losses = make_room(self._losses, len(self.keys))
+        count = np.searchsorted(self._gaps.lost, steps.movement["log_offset"])
+        latest = np.maximum.accumulate(np.where(steps.effective, np.arange(len(key)), -1))
+        before = np.concatenate(([-1], latest[:-1]))
+        inside = (before >= 0) & (key[before] == key)
+        known = np.where(inside, count[before], self._losses[key])
+        ends = np.append(key[1:] != key[:-1], True)
+        last = latest[ends]
+        moved = last[(last >= 0) & (key[last] == key[ends])]
+        self._losses[key[moved]] = count[moved]
+        return np.asarray(count > known)
 
     def _merged(self, steps: Steps | None) -> Movements:
         return np.empty(0, MOVEMENT) if steps is None else self._movement.merged(steps)
@@ -93,11 +132,3 @@ class Moves:
         mine = held.live & (held.expires < 0)
         since = np.maximum(held.committed[mine], self.owners.idle_since(self.groups_of(held.key[mine])))
         return now - int(since.min(initial=now))
-
-
-def _doubt(movements: Columns, first_gap: int) -> None:
-    """What has no offset before it in the evidence may have had one, where records before it are missing."""
-    alone = (movements["before"] == ABSENT) & (movements["log_offset"] != ABSENT)
-    doubtful = np.flatnonzero(alone & (movements["log_offset"] >= first_gap))
-    movements["signals"][doubtful] |= int(Signal.EARLIER_RECORDS_MISSING)
-    movements["confidence"][doubtful] = Confidence.LOW
