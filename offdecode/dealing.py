@@ -29,7 +29,7 @@ from offdecode.request import Report, Stats
 from offdecode.run import Run
 from offdecode.sinks.carried import Carried, CarryingSink, packed, unpacked
 from offdecode.sinks.parquet import ParquetSink
-from offdecode.writing import Answer, ProblemLines, Sink, answer_sink, line_sink, opened, write_answer
+from offdecode.writing import Answer, ProblemLines, Sink, answer_sink, end, line_sink, opened, write_answer
 
 _MOST_IN_MEMORY = 1 << 20  # bytes of a log's answer that are held back; more of it is in a temporary file
 _SENT_BYTES = 1 << 20
@@ -124,6 +124,8 @@ def write_by_log(answer: Answer, run: Run, output: Output, problems: BinaryIO) -
                 log_jobs(output.jobs, evidence), _Worker(run, evidence, question, answer, output, target), deal.take
             )
         writer.finish()
+        run.stats.answered = writer.wrote
+        end(sink)
 
 
 def _can_be_shared(evidence: Evidence, output: Output) -> bool:
@@ -253,6 +255,7 @@ class _Writer:
         self._sink = sink
         self._problems = problems
         self._together = together
+        self.wrote = False  # a row
 
     def write(self, made: _Rows | _Problems) -> None:
         if isinstance(made, _Problems):
@@ -262,9 +265,11 @@ class _Writer:
         elif isinstance(made, Carried):
             assert isinstance(self._target, ParquetSink)
             made.write_to(self._target)
+            self.wrote = True
         else:
             assert not isinstance(self._target, ParquetSink)
             self._target.write(made.data)
+            self.wrote = True
 
     def finish(self) -> None:
         self._write_chunks(self._together.finish())
@@ -272,6 +277,7 @@ class _Writer:
     def _write_chunks(self, chunks: Iterable[DecodedChunk]) -> None:
         for chunk in chunks:
             self._sink.write(chunk)
+            self.wrote |= chunk.row_count > 0
 
 
 class _Held:

@@ -34,6 +34,14 @@ class Request:
     columns: RowOptions = DEFAULT_OPTIONS
     reading: Reading = DEFAULT_READING
 
+    def __post_init__(self) -> None:
+        """Raises UsageError where limits are the wrong way round, so that nothing could be between them."""
+        rows = self.rows
+        if rows.since is not None and rows.until is not None and rows.since > rows.until:
+            raise UsageError("since is later than until: no time is between them")
+        if rows.first_offset is not None and rows.last_offset is not None and rows.first_offset > rows.last_offset:
+            raise UsageError("the first offset is greater than the last one: none is between them")
+
     def selection(self) -> Selection:
         """What the engines are told of it."""
         rows = self.rows
@@ -77,6 +85,7 @@ class Stats:
     by_codec: Counter[str] = field(default_factory=Counter)
     by_version: Counter[tuple[str, int | None]] = field(default_factory=Counter)
     met: set[Name] = field(default_factory=set)  # of the names that were asked for
+    answered: bool = False  # whether a question had a row for its answer
     first_time: int | None = None  # of the batches, by their headers, in milliseconds
     last_time: int | None = None
 

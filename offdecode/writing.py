@@ -83,6 +83,8 @@ def write_answer(answer: Answer, run: Run, output: Output) -> None:
         sink = answer_sink(target, answer, run, output)
         for chunk in answer.chunks(run):
             sink.write(chunk)
+            run.stats.answered |= chunk.row_count > 0
+        end(sink)
 
 
 def answer_sink(target: ParquetSink | BinaryIO, answer: Answer, run: Run, output: Output) -> Sink:
@@ -123,6 +125,12 @@ def begun(sink: LineSink) -> LineSink:
     return sink
 
 
+def end(sink: Sink) -> None:
+    """Write what stands behind all rows."""
+    if isinstance(sink, LineSink):
+        sink.end()
+
+
 def write_rows(run: Run, output: Output, problems: BinaryIO) -> None:
     """Write the decoded rows of a run; several processes share the work where they can."""
     jobs = 1
@@ -149,6 +157,7 @@ def _write_alone(run: Run, output: Output) -> None:
         reader = StepReader(request, run.stats)
         for step in run.evidence.steps(run.stats):
             run.meter(step.size, _write_step(step, reader, sink, run.report))
+        end(sink)
 
 
 def _write_shared(run: Run, output: Output, problems: BinaryIO, jobs: int) -> None:

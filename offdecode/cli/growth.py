@@ -22,13 +22,12 @@ def command(source: Source, rows: Filter, asked: GrowthOptions, reading: Reading
     from offdecode.cli.run import run_answer
     from offdecode.questions.growth import growth, growth_by_log, growth_request
     from offdecode.schemas.growth_rows import GROWTH_ROW, GROWTH_ROW_TYPES
-    from offdecode.sinks.text.growth import growth_lines
-    from offdecode.sinks.text.lines import TableSink
+    from offdecode.sinks.text.growth import GrowthSink
     from offdecode.writing import Answer
 
     row_types = (GROWTH_ROW,) if output.one_type else GROWTH_ROW_TYPES
     answer = Answer(
-        row_types, partial(growth, asked=asked), {"table": partial(TableSink, lines=growth_lines)},
+        row_types, partial(growth, asked=asked), {"table": GrowthSink},
         partial(growth_by_log, asked=asked),
     )  # fmt: skip
     return run_answer(answer, growth_request(source, rows, reading), output)

@@ -35,12 +35,19 @@ def once(run: Run) -> int:
 
 def run_decode(request: Request, output: Output) -> int:
     """Write the rows of a request; the exit status."""
-    return _run(request, output, lambda run, problems: write_rows(run, output, problems))
+
+    def write(run: Run, problems: BinaryIO) -> None:
+        write_rows(run, output, problems)
+        run.stats.answered = run.stats.rows > 0
+
+    return _run(request, output, write, asks=True)
 
 
 def run_answer(answer: Answer, request: Request, output: Output, as_of: int | None = None) -> int:
     """Write the rows that a question makes; the exit status. as_of: the moment that is asked about, if one is."""
-    return _run(request, output, lambda run, problems: write_by_log(answer, run, output, problems), as_of=as_of)
+    return _run(
+        request, output, lambda run, problems: write_by_log(answer, run, output, problems), as_of=as_of, asks=True
+    )
 
 
 def run_writing(
@@ -56,7 +63,10 @@ def _run(
     write: Callable[[Run, BinaryIO], None],
     readings: Callable[[Run], int] = once,
     as_of: int | None = None,
+    *,
+    asks: bool = False,
 ) -> int:
+    """asks: whether there should be rows, and it is to be said where there are none."""
     start = time.monotonic()
     keep_off_the_evidence(request.source.paths, output)
     stats = Stats()
@@ -68,10 +78,12 @@ def _run(
     for problem in run.evidence.missing:
         click.echo(f"offdecode: {printable(f'{problem.source}: {problem.message}')}", err=True)
     with local_times(output.timestamps == "local"):
-        for words in _times_beside(run, as_of):
-            click.echo(f"offdecode: {words}", err=True)
-    for missing in missing_names(run):
-        click.echo(f"offdecode: {printable(missing.words(name_words))}{_place_words(missing, run)}", err=True)
+        notes = [*_times_beside(run, as_of)]
+    notes += [f"{printable(missing.words(name_words))}{_place_words(missing, run)}" for missing in missing_names(run)]
+    if asks and not stats.answered and not notes:
+        notes.append(_nothing_words(stats.rows))
+    for words in notes:
+        click.echo(f"offdecode: {words}", err=True)
     if output.show_stats:
         print_stats(stats, time.monotonic() - start)
     return DAMAGED if stats.problems else 0
@@ -87,9 +99,6 @@ def for_a_person(output: Output) -> Iterator[None]:
 def _times_beside(run: Run, as_of: int | None) -> Iterator[str]:
     """That what is asked for lies before or behind all times of the evidence: a clock, a zone, or seconds, perhaps."""
     rows, first, last = run.request.rows, run.stats.first_time, run.stats.last_time
-    if rows.since is not None and rows.until is not None and rows.since > rows.until:
-        yield f"--since {time_words(rows.since)} is later than --until {time_words(rows.until)}"
-        return
     if first is None or last is None:
         return
     for option, limit in (("--as-of", as_of), ("--until", rows.until)):
@@ -99,10 +108,18 @@ def _times_beside(run: Run, as_of: int | None) -> Iterator[str]:
         yield f"--since {time_words(rows.since)} is after all records here: the last is of {time_words(last)}"
 
 
+def _nothing_words(records: int) -> str:
+    if not records:
+        return "nothing found: no record that was asked for is here"
+    read = "1 record was" if records == 1 else f"{records:,} records were"
+    return f"nothing found: {read} read, and no row answers this"
+
+
 def _place_words(missing: Missing, run: Run) -> str:
     """That a group may lie in a partition that was not read, or of which there is no log."""
     if missing.what != "row type" and run.request.source.log_partitions:
-        return " (only what --log-partition names was read)"
+        numbers = ", ".join(map(str, sorted(run.request.source.log_partitions)))
+        return f" (of the offsets topic only partition {numbers} was read)"
     absent = {problem.log_partition for problem in run.evidence.missing} - {None}
     if missing.what != "group" or not absent:
         return ""

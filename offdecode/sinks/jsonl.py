@@ -37,10 +37,13 @@ class Writable(Protocol):
 
 
 class LineSink(ABC):
-    """Writes rows to a stream, once what stands before all of them is there."""
+    """Writes rows to a stream, between what stands before all of them and what stands behind."""
 
     def begin(self) -> None:  # noqa: B027 - most have nothing there
         """Write what stands before all rows: nothing, where a sink does not say more."""
+
+    def end(self) -> None:  # noqa: B027 - most have nothing there either
+        """Write what stands behind all rows: nothing, where a sink does not say more."""
 
     @abstractmethod
     def write(self, chunk: DecodedChunk) -> None:

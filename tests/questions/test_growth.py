@@ -210,6 +210,22 @@ def test_a_group_alone_and_one_that_is_not_there(tmp_path: Path) -> None:
     lines = run("growth", folder, "--format", "table").stdout.decode().splitlines()
     assert lines[0].startswith("partition 0: ")
     assert [line.split()[0] for line in lines[3:6]] == ["GROUP", "g", "h"]
+    share = run("growth", folder, "--format", "table", "--group", "h").stdout.decode().splitlines()[4]
+    assert share.split()[:5] == next(line.split()[:5] for line in lines if line.split()[:1] == ["h"])  # of the log
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_table_of_several_logs_ends_with_the_sum(tmp_path: Path, jobs: str) -> None:
+    for partition, log in enumerate((commits(0, 10), commits(0, 5) + marker(5, 7, commit=True))):
+        directory = tmp_path / f"__consumer_offsets-{partition}"
+        directory.mkdir()
+        (directory / f"{0:020}.log").write_bytes(log)
+    rows = growth_of(tmp_path, by=("type",))
+    done = run("growth", tmp_path, "--format", "table", "--by", "type", "--jobs", jobs)
+    title, left, _, *table = done.stdout.decode().splitlines()[-5:]
+    assert title == f"all 2 logs: {sum(row['bytes'] for row in rows):,} bytes, 16 records in 2 segments"
+    assert left.startswith("  cleaning now would leave ")
+    assert [line.split()[:2] for line in table] == [["offset_commit", "15"], ["transaction_marker", "1"]]
 
 
 @pytest.mark.parametrize("seed", range(8))
