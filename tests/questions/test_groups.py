@@ -122,6 +122,7 @@ def test_generations_are_those_of_generations(log_set: LogSet) -> None:
             continue
         told = summary[name]
         assert row["generations"] == told["rebalances"]
+        assert row["generations_per_hour"] == pytest.approx(told["rebalances_per_hour"])
         lives_on = told["state"] == "Dead" and (row["offsets"] or row["pending"])  # it committed after its end
         assert (row["group_type"], row["state"]) == (
             ("simple", "Empty") if lives_on else (told["group_type"], told["state"])

@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+import offdecode
 from offdecode.errors import SourceError
 from offdecode.history.offsets.moment import AsOf, Cut
 from offdecode.schemas.rows import row_type
@@ -159,10 +160,15 @@ def test_an_undecided_transaction_concerns_its_groups_only(tmp_path: Path) -> No
 
 
 def test_an_open_transaction_at_a_moment_may_be_decided_behind_it(tmp_path: Path) -> None:
-    waits = batch([commit("g", offset=9)], Header(0, TRANSACTIONAL, 5, 0))
+    waits = batch([commit("g", offset=9)], Header(0, TRANSACTIONAL, 5, 0, BASE_TIME_MS - 1000))
     data = data_directory(tmp_path, [waits, marker(1, 5, commit=True)])
-    assert [row["type"] for row in state(data, "--as-of-offset", "0:0")] == ["group", "pending_offset"]
+    group, pending = state(data, "--as-of-offset", "0:0")
+    assert (group["type"], pending["type"], pending["transaction"]) == ("group", "pending_offset", "open")
     assert [row["type"] for row in state(data)] == ["group", "committed_offset"]
+    (then,) = offdecode.explain(data, until=BASE_TIME_MS - 1).rows()
+    assert (then["kind"], then["transaction"], then["signals"]) == (
+        "pending", "open", ["group_unknown", "transaction_open"]
+    )  # fmt: skip
 
 
 def test_a_record_of_key_type_0_may_have_outlived_its_deletion(tmp_path: Path) -> None:

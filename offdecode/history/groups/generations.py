@@ -264,6 +264,7 @@ class GenerationSummary:
     def __init__(self) -> None:
         self._groups: dict[tuple[int | None, str], _Numbers] = {}
         self._had_members: set[tuple[int | None, str]] = set()
+        self._between: dict[tuple[int | None, str], tuple[int, int]] = {}  # first and last time of rebalances
 
     def add(self, chunk: DecodedChunk) -> None:
         """Take a chunk of generations."""
@@ -292,7 +293,11 @@ class GenerationSummary:
         if row["generation"] is not None:
             if numbers.first_generation is None:
                 numbers.first_generation = row["generation"]
-            numbers.rebalances += is_rebalance(row["generation"], numbers.last_generation)
+            if is_rebalance(row["generation"], numbers.last_generation):
+                numbers.rebalances += 1
+                if row["log_timestamp"] is not None:
+                    first, _ = self._between.get(key, (row["log_timestamp"], 0))
+                    self._between[key] = first, row["log_timestamp"]
             numbers.last_generation = row["generation"]
         numbers.missing += row["missing_before"]
         numbers.joins += row["joined"]
@@ -304,7 +309,8 @@ class GenerationSummary:
         return [self._row(key, numbers) for key, numbers in sorted(self._groups.items(), key=_by_partition)]
 
     def _row(self, key: tuple[int | None, str], numbers: _Numbers) -> Row:
-        lasted = difference(numbers.last_timestamp, numbers.first_timestamp)
+        first, last = self._between.get(key, (None, None))
+        lasted = difference(last, first)
         changes = numbers.joins + numbers.leaves
         fields = {name: getattr(numbers, name) for name in _Numbers.__slots__}
         return {

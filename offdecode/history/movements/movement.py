@@ -313,6 +313,7 @@ class Movement:
         decided = movement["decided_offset"] != ABSENT
         kind[late] = np.where(decided, MovementKind.OVERTAKEN, MovementKind.PENDING)[late]
         signals[late] |= np.where(decided, int(Signal.LATER_RECORD_IN_FORCE), int(Signal.TRANSACTION_OPEN))[late]
+        movement["transaction"][late & ~decided] = TRANSACTIONS.index("open")  # its end is behind what is asked about
         movement["kind"], movement["signals"], movement["confidence"] = kind, signals, confidence
 
     def _again(self, first: Mask, events: Events, effective: Mask, start: Vector) -> Mask:

@@ -142,6 +142,8 @@ def _offset_batch(name: str, rows: pa.Table, now: int | None) -> pa.RecordBatch:
     own = {"type": repeated(name, schema.field("type").type, len(rows))}
     if "age_ms" in schema.names:
         own["age_ms"] = _age(rows.column("log_timestamp").cast(pa.int64()), now)
+    if name == PENDING_ROW and "transaction" in rows.column_names:
+        own["transaction"] = _not_ended(rows.column("transaction"), schema.field("transaction").type)
     columns = []
     for field in schema:
         if field.name in own:
@@ -151,6 +153,13 @@ def _offset_batch(name: str, rows: pa.Table, now: int | None) -> pa.RecordBatch:
         else:  # what the log does not tell: who asks may know it
             columns.append(pa.nulls(len(rows), field.type))
     return pa.table(columns, schema=schema).combine_chunks().to_batches()[0]
+
+
+def _not_ended(transaction: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """What transactions were at the moment that is asked about: those that ended later were open."""
+    told = transaction.cast(pa.string())
+    ended = pc.is_in(told, value_set=pa.array(["committed", "aborted"]))
+    return pc.if_else(ended, "open", told).cast(kind)
 
 
 def _age(written: pa.ChunkedArray, now: int | None) -> pa.ChunkedArray | pa.Array:

@@ -84,9 +84,11 @@ def _offset_cells(row: Row) -> Sequence[str]:
         transaction = f"{transaction}{age}, producer {row['producer_id']}"
     metadata = "null" if row["metadata"] is None else name_words(row["metadata"]) if row["metadata"] else "-"
     place = place_words(row)
+    # The time that --as-of goes by; messages of format 0 have none.
+    written = row["commit_timestamp"] if row["log_timestamp"] is None else row["log_timestamp"]
     return (
-        name_words(row["topic"]), str(row["partition"]), str(row["offset"]), time_words(row["commit_timestamp"]),
-        place, transaction, metadata,
+        name_words(row["topic"]), str(row["partition"]), str(row["offset"]), time_words(written), place, transaction,
+        metadata,
     )  # fmt: skip
 
 
