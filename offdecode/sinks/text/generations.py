@@ -46,8 +46,9 @@ def summary_lines(row: Row) -> Iterator[str]:
     """The numbers of one group."""
     rate = "" if row["rebalances_per_hour"] is None else f" ({row['rebalances_per_hour']:.1f} an hour)"
     stable = row["longest_stable_ms"]
+    rebalances = "1 rebalance" if row["rebalances"] == 1 else f"{row['rebalances']} rebalances"
     yield (
-        f"{name_words(row['group'])}  {row['group_type']}, {row['state']}: {row['rebalances']} rebalances{rate}, "
+        f"{name_words(row['group'])}  {row['group_type']}, {row['state']}: {rebalances}{rate}, "
         f"{row['joins']} joined, {row['leaves']} left, {row['replacements']} static restarts, "
         f"at most {row['most_members']} at a time"
         f"{'' if stable is None else ', longest stable ' + duration_words(stable)}"

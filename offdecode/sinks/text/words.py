@@ -96,11 +96,16 @@ def range_words(numbers: Iterable[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
 
 
+def _assigned_words(item: Mapping[str, Any]) -> str:
+    if item["topic"] is not None:
+        return name_words(item["topic"])
+    if item["topic_id"] is not None:
+        return f"topic id {item['topic_id']}"
+    return f"subtopology {name_words(item['subtopology'])}"
+
+
 def assignment_words(assignment: Iterable[Mapping[str, Any]]) -> str:
     """Partitions by topic: orders 0-3, payments 1."""
     return ", ".join(
-        f"{name_words(item['topic'] or item['topic_id'] or 'subtopology ' + str(item['subtopology']))} "
-        f"{range_words(item['partitions'])}"
-        for item in assignment
-        if item["partitions"]
+        f"{_assigned_words(item)} {range_words(item['partitions'])}" for item in assignment if item["partitions"]
     )
