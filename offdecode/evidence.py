@@ -89,7 +89,7 @@ class Step:
     def to_be_read(self) -> Step:
         """Only what a StepReader needs, for another process."""
         frames = None if self.frames is None else self.frames.without_tail()
-        return replace(self, frames=frames, coverage=None)
+        return replace(self, frames=frames, coverage=None, gaps=Gaps())
 
 
 class Watch:

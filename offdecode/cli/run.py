@@ -118,8 +118,9 @@ def _nothing_words(records: int) -> str:
 def _place_words(missing: Missing, run: Run) -> str:
     """That a group may lie in a partition that was not read, or of which there is no log."""
     if missing.what != "row type" and run.request.source.log_partitions:
-        numbers = ", ".join(map(str, sorted(run.request.source.log_partitions)))
-        return f" (of the offsets topic only partition {numbers} was read)"
+        numbers = [str(number) for number in sorted(set(run.request.source.log_partitions))]
+        read = f"partition {numbers[0]} was" if len(numbers) == 1 else f"partitions {', '.join(numbers)} were"
+        return f" (of the offsets topic only {read} read)"
     absent = {problem.log_partition for problem in run.evidence.missing} - {None}
     if missing.what != "group" or not absent:
         return ""

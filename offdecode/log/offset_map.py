@@ -167,7 +167,7 @@ class OffsetMap:
         self._more = 0
         self.first_gap: int | None = None  # the first offset so far that is not here, or where records are gone
         self._losses = np.empty(0, np.int64)
-        self._signs = False  # whether a batch so far shows cleaning
+        self._signs = False  # whether a batch so far shows cleaning that checkpoints do not tell of
 
     def add(self, frames: Frames, status: Vector) -> tuple[Problem, ...]:
         """The next frames, and the status of each: the problems of their offsets.
@@ -283,7 +283,8 @@ class OffsetMap:
         places = [passage.before[passage.hole[:1]] + 1, passage.base[np.flatnonzero(passage.cleaned)[:1]]]
         self.first_gap = min(np.concatenate(places).tolist() + ([] if self.first_gap is None else [self.first_gap]),
                              default=None)  # fmt: skip
-        signs = np.cumsum(np.concatenate(([self._signs], passage.cleaned)))
+        shown = passage.cleaned & (passage.base >= self.cleaning.told)
+        signs = np.cumsum(np.concatenate(([self._signs], shown)))
         cleaners = (passage.base[passage.hole] <= self.cleaning.told) | (signs[passage.hole] > 0)
         lost = passage.hole[passage.broken | ~cleaners]
         if len(lost):

@@ -22,9 +22,11 @@ import pytest
 import offdecode
 from offdecode.errors import UsageError
 from offdecode.model import rows_of
+from tests import segment_builder as built
 from tests.acts import Act, acts
 from tests.asking import a_request, explain
 from tests.damage import batch_ranges
+from tests.log.test_copies import cleaned as cleaned_batch
 from tests.truth import LogSet, log_sets, set_id
 
 Row = dict[str, Any]
@@ -326,3 +328,20 @@ def all_movements(log: Path, chunk_bytes: int) -> list[Row]:
     chunks = explain(a_request(log, chunk_bytes=chunk_bytes), lambda problem: None)
     batches = [chunk.batches["movement"] for chunk in chunks if "movement" in chunk.batches]
     return [row for batch in batches for row in rows_of(batch, batch.schema.names)]
+
+
+@pytest.mark.parametrize("sign", [True, False], ids=["cleaned below it", "not cleaned"])
+def test_an_offset_is_doubted_behind_a_batch_that_is_missing_above_the_checkpoint(tmp_path: Path, sign: bool) -> None:
+    log = tmp_path / "__consumer_offsets-0"
+    log.mkdir()
+    head = cleaned_batch(0, [0, 2], 5) if sign else built.batch([built.commit("g", offset=1)] * 5, built.Header(0))
+    kept = b"".join(
+        built.batch([built.commit("x", offset=offset)], built.Header(at)) for at, offset in ((6, 8), (7, 100), (9, 3))
+    )
+    (log / f"{0:020}.log").write_bytes(head + built.batch([built.commit("x", offset=7)], built.Header(5)))
+    (log / f"{6:020}.log").write_bytes(kept)
+    (tmp_path / "cleaner-offset-checkpoint").write_text("0\n1\n__consumer_offsets 0 6\n")
+    rows = offdecode.explain(tmp_path, groups=["x"], on_problem=lambda problem: None).rows()
+    found = {row["log_offset"]: row for row in rows if row["type"] == "movement"}
+    assert (found[9]["before"], found[9]["confidence"]) == (100, "low")
+    assert [at for at, row in found.items() if "earlier_records_missing" in row["signals"]] == [5] * sign + [9]

@@ -159,12 +159,13 @@ def test_an_undecided_transaction_concerns_its_groups_only(tmp_path: Path) -> No
     assert later["age_ms"] == 60_000
 
 
-def test_an_open_transaction_at_a_moment_may_be_decided_behind_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("committed", [True, False])
+def test_an_open_transaction_at_a_moment_may_be_decided_behind_it(tmp_path: Path, committed: bool) -> None:
     waits = batch([commit("g", offset=9)], Header(0, TRANSACTIONAL, 5, 0, BASE_TIME_MS - 1000))
-    data = data_directory(tmp_path, [waits, marker(1, 5, commit=True)])
+    data = data_directory(tmp_path, [waits, marker(1, 5, commit=committed)])
     group, pending = state(data, "--as-of-offset", "0:0")
     assert (group["type"], pending["type"], pending["transaction"]) == ("group", "pending_offset", "open")
-    assert [row["type"] for row in state(data)] == ["group", "committed_offset"]
+    assert [row["type"] for row in state(data)] == ["group", "committed_offset"] * committed
     (then,) = offdecode.explain(data, until=BASE_TIME_MS - 1).rows()
     assert (then["kind"], then["transaction"], then["signals"]) == (
         "pending", "open", ["group_unknown", "transaction_open"]

@@ -298,6 +298,11 @@ class Movement:
             if mask.any():
                 signals[mask] |= int(signal)
         kind[reset] = MovementKind.RESET_LIKE
+        decided = movement["decided_offset"] != ABSENT
+        # Their end lies behind what is asked about.
+        ends_later = (movement["transaction"] > PLAIN) & ~effective & ~decided & ~tombstone
+        ends_later &= movement["transaction"] <= TRANSACTIONS.index("aborted")
+        movement["transaction"][ends_later] = TRANSACTIONS.index("open")
         confidence = np.full(len(kind), Confidence.HIGH, np.int64)
         confidence[jump] = Confidence.MEDIUM
         confidence[reset] = np.where(many | back, Confidence.HIGH, Confidence.MEDIUM)[reset]
@@ -310,10 +315,8 @@ class Movement:
             kind[mine] = name
             signals[mine] |= int(signal)
         late = (movement["transaction"] == COMMITTED) & ~effective
-        decided = movement["decided_offset"] != ABSENT
         kind[late] = np.where(decided, MovementKind.OVERTAKEN, MovementKind.PENDING)[late]
         signals[late] |= np.where(decided, int(Signal.LATER_RECORD_IN_FORCE), int(Signal.TRANSACTION_OPEN))[late]
-        movement["transaction"][late & ~decided] = TRANSACTIONS.index("open")  # its end is behind what is asked about
         movement["kind"], movement["signals"], movement["confidence"] = kind, signals, confidence
 
     def _again(self, first: Mask, events: Events, effective: Mask, start: Vector) -> Mask:

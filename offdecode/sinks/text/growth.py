@@ -37,7 +37,9 @@ class GrowthSink(TableSink):
         for row in rows.get(GROWTH_ROW, ()):
             if row["group"] is None:
                 self._add(row)
-        return _log_lines(rows, self._log_bytes)
+        # An export has no log, and so no row of one.
+        total = self._log_bytes if self._logs else sum(row["bytes"] for row in rows.get(GROWTH_ROW, ()))
+        return _log_lines(rows, total)
 
     def _add(self, row: Row) -> None:
         key = tuple(row[name] for name in _DIMENSIONS)
