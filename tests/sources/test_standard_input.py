@@ -58,7 +58,8 @@ def test_no_standard_input() -> None:
 
 def test_nothing_comes() -> None:
     done = shell('"$@" < /dev/null', "decode", "-")
-    assert (done.status, done.stdout, done.stderr) == (0, b"", "")
+    assert (done.status, done.stdout) == (0, b"")
+    assert done.words == "offdecode: nothing found: no record that was asked for is here"
 
 
 EXPORTS = FIXTURES.parent / "printed"
