@@ -123,7 +123,8 @@ class Steps:
     """A chunk's events beside what their keys were left at; sorted by key, within it as they take effect.
 
     index: of the event; group: its number; movement: its movement for itself, a vector for each field; effective:
-    whether it moved the offset; committed, expires: commit and expire timestamp of the offset before it, ABSENT = not
+    whether it moved the offset; previous: the place here of the effective one of its key before it, where that is not
+    before its key's `start`; committed, expires: commit and expire timestamp of the offset before it, ABSENT = not
     known; leftover: whether that offset may have outlived its deletion.
     """
 
@@ -131,6 +132,8 @@ class Steps:
     group: Vector
     movement: Columns
     effective: Mask
+    previous: Vector
+    start: Vector
     committed: Vector
     expires: Vector
     leftover: Mask
@@ -217,7 +220,9 @@ class Movement:
         leftover = np.zeros(len(key), np.bool_)
         if self._any_leftover:
             leftover = before(events["leftover"], "leftover") == 1
-        found = Steps(order, events["group"], movement, effective, committed, expires, leftover)
+        found = Steps(
+            order, events["group"], movement, effective, previous, start, committed, expires, leftover
+        )  # fmt: skip
         ends = np.append(starts[1:], len(key)) - 1
         last = latest[ends]
         moved = last >= starts

@@ -113,14 +113,8 @@ class Moves:
             return np.zeros(len(key), np.bool_)
         self._losses = make_room(self._losses, len(self.keys))
         count = np.searchsorted(self._gaps.lost, steps.movement["log_offset"])
-        latest = np.maximum.accumulate(np.where(steps.effective, np.arange(len(key)), -1))
-        before = np.concatenate(([-1], latest[:-1]))
-        inside = (before >= 0) & (key[before] == key)
-        known = np.where(inside, count[before], self._losses[key])
-        ends = np.append(key[1:] != key[:-1], True)
-        last = latest[ends]
-        moved = last[(last >= 0) & (key[last] == key[ends])]
-        self._losses[key[moved]] = count[moved]
+        known = np.where(steps.previous < steps.start, self._losses[key], count[steps.previous])
+        self._losses[key[steps.effective]] = count[steps.effective]  # of several of a key the last one
         return np.asarray(count > known)
 
     def _merged(self, steps: Steps | None) -> Movements:
