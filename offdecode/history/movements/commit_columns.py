@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import filterfalse
+from itertools import chain, filterfalse
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,14 @@ class CommitKeys:
     def keys(self, pair: Vector, partition: Vector) -> Vector:
         """The numbers of keys."""
         return self._keys.find(pair << 32 | partition & _PARTITION_MASK)
+
+    def of_lists(self, group: Vector, topics: Sequence[str], partitions: Sequence[Sequence[int]]) -> Vector:
+        """The numbers of the keys of some partitions of a topic of a group each, one list after the other."""
+        places = {topic: place for place, topic in enumerate(dict.fromkeys(topics))}
+        topic = np.array([places[name] for name in topics], np.int64)
+        pair = self.all_pairs(group, list(places), topic)
+        sizes = np.array(list(map(len, partitions)), np.int64)
+        return self.keys(np.repeat(pair, sizes), np.fromiter(chain.from_iterable(partitions), np.int64))
 
     def pairs_of(self, key: Vector) -> Vector:
         """The pairs of these keys."""

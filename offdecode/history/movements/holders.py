@@ -16,11 +16,13 @@ import numpy as np
 from offdecode.growing import make_room
 from offdecode.history.groups.images import Assignment, Holding
 from offdecode.history.movements.commit_columns import CommitKeys
+from offdecode.history.movements.key_lists import KeyLists
 from offdecode.history.movements.timeline import Timeline
 from offdecode.history.topic_names import TopicNames
-from offdecode.model import ABSENT, Mask, Vector, bounds, stable_order, within
+from offdecode.model import ABSENT, Mask, Vector, distinct, stable_order
 
 _MOST_KNOWN = 1 << 16  # of what was held, beside twice what is
+_KEY = (1 << 32) - 1
 _USUAL_KEYS = 16  # of what a member holds; more of them count for several
 
 Subtopologies = dict[str, tuple[str, ...]]  # topics of each
@@ -117,7 +119,7 @@ class Holders:
         changed = np.flatnonzero((before != now) & (before != _NOTHING))
         had, given_up_by = self._held.keys_of(before[changed])
         given_up_by = changed[given_up_by]
-        left = ~_are_among(given_up_by << 32 | had, claim_of << 32 | claimed)
+        left = ~np.isin(given_up_by << 32 | had, (claim_of << 32 | claimed)[np.isin(claim_of, changed)])
         had, given_up_by = had[left], given_up_by[left]
         key, change = np.concatenate((claimed, had)), np.concatenate((claim_of, given_up_by))
         claims = np.arange(len(key)) < len(claimed)
@@ -190,13 +192,11 @@ class _HeldKeys:
         self._changes = self._names.changes
         self._numbers: dict[tuple[int, ...], int] = {}  # by the group and by identity
         self._new: list[list[tuple[str, Sequence[int]]]] = []  # topics and partitions of those not yet looked up
-        self._first, self._count = np.zeros(1, np.int64), np.zeros(1, np.int64)  # by number, which of the keys
-        self._looked_up = 1
-        self._held = np.empty(0, np.int64)
-        self._held_count = 0
+        self._held = KeyLists()  # by number
+        self._held.add(np.empty(0, np.int64), np.zeros(1, np.int64))
 
     def __len__(self) -> int:
-        return max(len(self.parts), self._held_count // _USUAL_KEYS)
+        return max(len(self.parts), self._held.size // _USUAL_KEYS)
 
     @property
     def key_count(self) -> int:
@@ -238,64 +238,33 @@ class _HeldKeys:
         """The keys of these numbers one after the other, and for each the place of its number among them."""
         if self._new:
             self._look_up()
-        count = self._count[numbers]
-        keys = self._held[np.repeat(self._first[numbers], count) + within(count)]
+        keys, count = self._held.of(numbers)
         return keys, np.repeat(np.arange(len(numbers)), count)
 
     def _look_up(self) -> None:
-        start, end = self._looked_up, len(self.parts)
+        start = len(self._held)
         items = list(chain.from_iterable(self._new))
-        group = np.repeat([parts.group for parts in self.parts[start:end]], list(map(len, self._new)))
-        topics = dict.fromkeys(topic for topic, _ in items)
-        places = dict(zip(topics, range(len(topics)), strict=True))
-        topic = np.array([places[topic] for topic, _ in items], np.int64)
-        pair = self._keys.all_pairs(group.astype(np.int64), list(topics), topic)
-        sizes = np.array([len(partitions) for _, partitions in items], np.int64)
-        partition = np.fromiter(chain.from_iterable(partitions for _, partitions in items), np.int64)
-        keys = self._keys.keys(np.repeat(pair, sizes), partition)
-        number = np.repeat(np.repeat(np.arange(end - start), list(map(len, self._new))), sizes)
-        keys, number = _once(keys, number)
-        self._first, self._count = make_room(self._first, end), make_room(self._count, end)
-        self._count[start:end] = np.bincount(number, minlength=end - start)
-        self._first[start:end] = self._held_count + bounds(self._count[start:end])[:-1]
-        count = self._held_count + len(keys)
-        self._held = make_room(self._held, count)
-        self._held[self._held_count : count] = keys
-        self._held_count, self._looked_up = count, end
+        which = np.repeat(np.arange(len(self._new)), list(map(len, self._new)))
+        group = np.array([parts.group for parts in self.parts[start:]], np.int64)[which]
+        topics, partitions = [topic for topic, _ in items], [partitions for _, partitions in items]
+        keys = self._keys.of_lists(group, topics, partitions)
+        # Some list a partition twice.
+        once = distinct(np.repeat(which, list(map(len, partitions))) << 32 | keys)
+        self._held.add(once & _KEY, np.bincount(once >> 32, minlength=len(self._new)))
         self._new.clear()
 
     def keep(self, numbers: Iterable[int]) -> dict[int, int]:
         """Forget all but these numbers: the new ones of each."""
         kept = list(dict.fromkeys(numbers))
         parts, unnamed = [self.parts[number] for number in kept], [self.unnamed[number] for number in kept]
-        held, of = self.keys_of(np.array(kept, np.int64))
+        if self._new:
+            self._look_up()
+        keys, count = self._held.of(np.array(kept, np.int64))
         current = self._changes == self._names.changes
         known = {number: identity for identity, number in self._numbers.items()} if current else {}
         self._begin()
         self.parts += parts
         self.unnamed += unnamed
-        end = len(self.parts)
         self._numbers = {known[number]: new for new, number in enumerate(kept, 1) if number in known}
-        self._count = np.concatenate((np.zeros(1, np.int64), np.bincount(of, minlength=len(kept))))
-        self._first = bounds(self._count)[:-1]
-        self._held, self._held_count, self._looked_up = held, len(held), end
-        return dict(zip(kept, range(1, end), strict=True))
-
-
-def _are_among(values: Vector, others: Vector) -> Mask:
-    """Which of the values there are among the others."""
-    if not len(values) or not len(others):
-        return np.zeros(len(values), np.bool_)
-    ordered = np.sort(others)
-    found: Mask = ordered[np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)] == values
-    return found
-
-
-def _once(keys: Vector, number: Vector) -> tuple[Vector, Vector]:
-    """Each key of each number once: some list a partition twice."""
-    order = stable_order(keys, number)
-    twice = (keys[order][1:] == keys[order][:-1]) & (number[order][1:] == number[order][:-1])
-    if not twice.any():
-        return keys, number
-    left = np.sort(order[np.append(True, ~twice)])
-    return keys[left], number[left]
+        self._held.add(keys, count)
+        return dict(zip(kept, range(1, len(self.parts)), strict=True))

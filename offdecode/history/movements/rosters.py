@@ -16,9 +16,10 @@ import numpy as np
 from offdecode.growing import make_room
 from offdecode.history.groups.images import Assigned, ClassicHolding, Member, Who
 from offdecode.history.movements.commit_columns import CommitKeys
+from offdecode.history.movements.key_lists import KeyLists
 from offdecode.history.movements.timeline import Timeline
 from offdecode.history.numbers import Numbers
-from offdecode.model import ABSENT, Vector, bounds, stable_order, within
+from offdecode.model import ABSENT, Vector, bounds, stable_order
 
 _MOST_KNOWN = 1 << 16  # members that are kept
 
@@ -58,9 +59,8 @@ class Rosters:
     def _begin(self, book: int) -> None:
         self._book = book
         self._known = Numbers()  # members of groups, by number of the group and the book's of the member
-        self._owner = self._first = self._count = np.empty(0, np.int64)  # by number of these
-        self._held = np.empty(0, np.int64)  # keys of all of them
-        self._held_count = 0
+        self._owner = np.empty(0, np.int64)  # by number of these
+        self._held = KeyLists()  # by the same
 
     def add(self, group: int, holding: ClassicHolding, place: int) -> None:
         """Take a generation."""
@@ -128,31 +128,18 @@ class Rosters:
             at[known[unknown] - count_known] = unknown  # one of each
             members = list(chain.from_iterable(one.holding.members for one in new))
             self._learn(count_known, group[at], [members[index] for index in at.tolist()])
-        count = self._count[known]
-        key = self._held[np.repeat(self._first[known], count) + within(count)]
+        key, count = self._held.of(known)
         return key, np.repeat(self._owner[known], count), np.diff(bounds(count)[bounds(sizes)])
 
     def _learn(self, start: int, group: Vector, members: Sequence[Member]) -> None:
         """Look up what the members of groups hold. start: the number of the first one."""
         end = start + len(members)
         self._owner = make_room(self._owner, end)
-        self._first = make_room(self._first, end)
-        self._count = make_room(self._count, end)
         self._owner[start:end] = [self._number_of(member.who) for member in members]
         assignments: list[Sequence[Assigned]] = [member.assignment or () for member in members]
         items = list(chain.from_iterable(assignments))
         lengths = np.array(list(map(len, assignments)), np.int64)
-        topics = dict.fromkeys(item.topic or "" for item in items)
-        places = dict(zip(topics, range(len(topics)), strict=True))
-        topic = np.array([places[item.topic or ""] for item in items], np.int64)
-        pair = self._keys.all_pairs(np.repeat(group, lengths), list(topics), topic)
-        sizes = np.array([len(item.partitions) for item in items], np.int64)
-        partitions = np.fromiter(chain.from_iterable(item.partitions for item in items), np.int64)
-        keys = self._keys.keys(np.repeat(pair, sizes), partitions)
-        first = self._held_count
-        self._held_count += len(keys)
-        self._held = make_room(self._held, self._held_count)
-        self._held[first : self._held_count] = keys
-        of_member = bounds(sizes)[bounds(lengths)]
-        self._first[start:end] = first + of_member[:-1]
-        self._count[start:end] = np.diff(of_member)
+        partitions = [item.partitions for item in items]
+        keys = self._keys.of_lists(np.repeat(group, lengths), [item.topic or "" for item in items], partitions)
+        sizes = np.array(list(map(len, partitions)), np.int64)
+        self._held.add(keys, np.diff(bounds(sizes)[bounds(lengths)]))
