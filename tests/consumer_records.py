@@ -6,11 +6,14 @@ References: the definitions of ConsumerGroup*Value and OffsetCommitValue in Kafk
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tests.segment_builder import BASE_TIME_MS, Pair, text
 
 _NO_TAGS = b"\0"
+
+Partitions = Mapping[str, Sequence[int]]  # by topic id, as 32 hexadecimal digits
+NOTHING: Partitions = {}
 
 
 def _compact(value: str) -> bytes:
@@ -24,7 +27,11 @@ def _array(items: Iterable[bytes]) -> bytes:
 
 
 def _record(key_type: int, names: Sequence[str], value: bytes) -> Pair:
-    return struct.pack(">h", key_type) + b"".join(map(text, names)), struct.pack(">h", 0) + value + _NO_TAGS
+    return _key(key_type, names), struct.pack(">h", 0) + value + _NO_TAGS
+
+
+def _key(key_type: int, names: Sequence[str]) -> bytes:
+    return struct.pack(">h", key_type) + b"".join(map(text, names))
 
 
 def epoch(group: str, number: int) -> Pair:
@@ -40,20 +47,36 @@ def topics(group: str, names: dict[str, str]) -> Pair:
     return _record(4, [group], _array(items))
 
 
-def member(group: str, member_id: str) -> Pair:
-    """Without instance id, rack and classic protocol; subscribed to nothing by name."""
-    client = _compact("client") + _compact("/host") + _array([]) + b"\0" + struct.pack(">i", 1000) + b"\0"
-    return _record(5, [group, member_id], b"\0\0" + client)
+def target_epoch(group: str, number: int) -> Pair:
+    return _record(6, [group], struct.pack(">i", number))
 
 
-def held(group: str, member_id: str, member_epoch: int, partitions: dict[str, Sequence[int]]) -> Pair:
-    """What a stable member holds, by topic id."""
-    items = (
+def member(group: str, member_id: str, subscribed: Iterable[str] = ()) -> Pair:
+    """Without instance id, rack and classic protocol. subscribed: to these topics by name."""
+    client = _compact("client") + _compact("/host") + _array(map(_compact, subscribed))
+    return _record(5, [group, member_id], b"\0\0" + client + b"\0" + struct.pack(">i", 1000) + b"\0")
+
+
+def target(group: str, member_id: str, partitions: Partitions) -> Pair:
+    return _record(7, [group, member_id], _by_topic(partitions))
+
+
+def held(group: str, member_id: str, member_epoch: int, partitions: Partitions, revoking: Partitions = NOTHING) -> Pair:
+    """What a member holds, and what it has to give up; stable where that is nothing."""
+    head = struct.pack(">iib", member_epoch, member_epoch - 1, 1 if revoking else 0)
+    return _record(8, [group, member_id], head + _by_topic(partitions) + _by_topic(revoking))
+
+
+def gone(group: str, member_id: str) -> list[Pair]:
+    """The tombstones of a member that leaves."""
+    return [(_key(key_type, [group, member_id]), None) for key_type in (8, 7, 5)]
+
+
+def _by_topic(partitions: Partitions) -> bytes:
+    return _array(
         bytes.fromhex(one) + _array(struct.pack(">i", number) for number in numbers) + _NO_TAGS
         for one, numbers in partitions.items()
     )
-    head = struct.pack(">iib", member_epoch, member_epoch - 1, 0)
-    return _record(8, [group, member_id], head + _array(items) + _array([]))
 
 
 def commit_4(group: str, topic: str, topic_id: str, partition: int, offset: int) -> Pair:
