@@ -15,6 +15,7 @@ from offdecode.log.copies import merged_from
 from offdecode.log.copy_readings import Copy
 from offdecode.log.foreign import redpanda_header
 from offdecode.log.holes import Cleaning, in_place
+from offdecode.log.lineage import Lineage
 from offdecode.log.offset_map import End, Marks, OffsetMap
 from offdecode.log.records import iter_records
 from offdecode.log.repeats import Repeats
@@ -99,12 +100,19 @@ def _frames_of(copies: Copies, chunk_bytes: int) -> FramesFrom:
     ends = [_end_of(log, chunk_bytes) for log in copies]
     found = [
         Copy(
-            log.directory.text, stream, end=end, cleaner=_cleaned_to(log),
+            log.directory.text, stream, end=end[1], cleaner=_cleaned_to(log), lineage=_lineage_of(log, end),
             broker=broker_id(log.directory.parent), start=log.segments[0].named_offset,
         )
-        for log, stream, (_, end) in zip(copies, streams, ends, strict=True)
+        for log, stream, end in zip(copies, streams, ends, strict=True)
     ]  # fmt: skip
-    return partial(merged_from, found, max(range(len(copies)), key=lambda at: (*ends[at], -at)))
+    stands = [(max(epoch, copy.lineage.last), last) for copy, (epoch, last) in zip(found, ends, strict=True)]
+    return partial(merged_from, found, max(range(len(copies)), key=lambda at: (*stands[at], -at)))
+
+
+def _lineage_of(log: PartitionLog, end: tuple[int, int]) -> Lineage:
+    """What its directory tells of a log's leader epochs, unless the log's end contradicts it."""
+    lineage = Lineage(log.leader_epochs)
+    return lineage if lineage.agrees(*end) else Lineage()
 
 
 def _cleaned_to(log: PartitionLog) -> int:

@@ -2,8 +2,9 @@
 
 Batches of the same bytes become one. A cleaned batch keeps its range of offsets: what other copies still hold of it
 is put in between (records_once). Where copies hold different records at one offset, the log has forked: the copy
-whose last batch has the highest leader epoch has the history that stood, for a leader that is behind truncates
-nobody; batches of an epoch that its own batches before and after exclude are of a lost branch.
+that has the highest leader epoch, by its last batch or its broker's note of epochs, has the history that stood, for
+a leader that is behind truncates nobody; batches of an epoch that its own batches before and after exclude, or that
+note, are of a lost branch.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from offdecode.log.batches import Frames, Origin
 from offdecode.log.copy_batches import Batches, Parts, contradictions, names_of, representatives, some_of
 from offdecode.log.copy_readings import Copy, CopyPlace, Reading, Taken, window_of
+from offdecode.log.lineage import Lineage
 from offdecode.log.transactions import Place
 from offdecode.model import LARGEST_INT64, Mask, Problem, Vector
 
@@ -64,6 +66,7 @@ class _Merge:
     def __init__(self, copies: Sequence[Copy], preferred: int, start: _MergedPlace) -> None:
         self._copies = copies
         self._preferred = preferred
+        self._lineage = copies[preferred].lineage
         self._epoch = start.epoch  # of the preferred copy's last batch so far
         self._last = start.last
 
@@ -101,7 +104,7 @@ class _Merge:
             lost.sort()
             branch = Parts(every, self._preferred, lost, apart=True).frames(self._copies, 0, lost=True)
             frames = replace(frames, lost=branch)
-            problems += _fork_problems(branch, whole)
+            problems += _fork_problems(branch, whole, self._lineage)
         breaks = self._breaks(frames, readings)
         good = frames.crc_valid
         self._last = max(self._last, int(frames.last_offset[good].max(initial=-1)))
@@ -131,8 +134,10 @@ class _Merge:
         high = np.concatenate((epochs, [after]))[np.searchsorted(bases, every.base, side="left")]
         if len(epochs):
             self._epoch = int(epochs[-1])
-        excluded = (every.epoch < low) | (every.epoch > high)
-        stands: Mask = ~(excluded & every.straight & (every.epoch >= 0) & (high >= 0))
+        excluded = ((every.epoch < low) | (every.epoch > high)) & (every.epoch >= 0) & (high >= 0)
+        held = (np.concatenate(([-1], bases))[where] == every.base) & (low == every.epoch)
+        noted = self._lineage.excludes(every.base, every.last, every.epoch) & ~held
+        stands: Mask = ~((excluded | noted) & every.straight)
         return stands
 
     def _breaks(self, frames: Frames, readings: Sequence[Reading]) -> tuple[int, ...]:
@@ -171,7 +176,7 @@ def _going_on(frames: Frames, readings: Sequence[Reading]) -> Vector:
     return found
 
 
-def _fork_problems(branch: Frames, stood: Frames) -> Iterator[Problem]:
+def _fork_problems(branch: Frames, stood: Frames, lineage: Lineage) -> Iterator[Problem]:
     """A problem for each run of batches of one segment and epoch that are of a lost branch."""
     assert branch.origin is not None
     segment, epoch = branch.origin.segment, branch.leader_epoch
@@ -182,6 +187,9 @@ def _fork_problems(branch: Frames, stood: Frames) -> Iterator[Problem]:
         low, high = int(branch.base_offset[first]), int(branch.last_offset[first:after].max())
         here = stood.leader_epoch[(stood.last_offset >= low) & (stood.base_offset <= high) & stood.crc_valid]
         other = f"the leader epoch there is {int(here.max())}" if len(here) else "the log that stood has none there"
+        noted = lineage.at(high)
+        if not len(here) and noted is not None and noted[0] > int(epoch[first]):
+            other = f"the broker of the log that stood has noted that leader epoch {noted[0]} began at {noted[1]}"
         if len(here) and int(here.max()) == int(epoch[first]):
             other = "of the same leader epoch: nothing tells which stood, and the copy that goes on further is taken"
         message = (

@@ -28,6 +28,7 @@ from offdecode.sources.names import (
     ARCHIVE_SUFFIX,
     COMPRESSED_SUFFIXES,
     IMAGE_NAME,
+    LEADER_EPOCHS,
     META_PROPERTIES,
     PARTITION_METADATA,
     SEGMENT_NAME,
@@ -120,7 +121,7 @@ class Archive:
         elif base in _SIDE_FILES:
             if size > _MOST_SIDE_BYTES:
                 return None
-        elif not SEGMENT_NAME.fullmatch(base) or (
+        elif not (SEGMENT_NAME.fullmatch(base) or base == LEADER_EPOCHS) or (
             _A_PARTITION.fullmatch(directory) and not partition_pattern(self.topic).fullmatch(directory)
         ):
             return None

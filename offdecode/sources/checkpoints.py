@@ -1,21 +1,26 @@
 """A data directory's checkpoint files to what the broker knew of one partition's offsets.
 
 Format of org.apache.kafka.server.common.CheckpointFile: a version line, a line with the number of entries, then
-`topic partition offset` a line. A file that is not there, or is damaged, tells nothing.
+`topic partition offset` a line; in a log's own directory `leader-epoch offset` a line, for each epoch its first
+offset (LeaderEpochCheckpointFile). A file that is not there, or is damaged, tells nothing.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from offdecode.model import LARGEST_INT64
 from offdecode.sources.locations import Location
-from offdecode.sources.names import META_PROPERTIES
+from offdecode.sources.names import LEADER_EPOCHS, META_PROPERTIES
 
 _ENTRY = re.compile(rb"(?m)^[ \t]*([^ \t\r\n]+)[ \t]+([0-9]{1,10})[ \t]+([0-9]+)[ \t\r]*$")
+_EPOCHS = re.compile(rb"0\s+([0-9]{1,10})((?:\s+[0-9]{1,10}[ \t]+[0-9]{1,19})*)\s*")
 _MOST_BYTES = 64 << 20  # a line a partition; no broker has a million
+_MOST_EPOCH_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,21 @@ def high_watermarks(data_directory: Location, topic: str) -> dict[int, int]:
     """{partition: high watermark} of those that the broker of a data directory had of a topic."""
     entries, name = _entries(data_directory, CHECKPOINT_FILES["high_watermark"]), os.fsencode(topic)
     return {number: offset for (of, number), offset in entries.items() if of == name}
+
+
+def leader_epochs(directory: Location) -> tuple[tuple[int, int], ...]:
+    """The leader epochs of the log in a directory, each with its first offset, both ascending; none = not known."""
+    found = _EPOCHS.fullmatch(directory.side_file(LEADER_EPOCHS, _MOST_EPOCH_BYTES) or b"")
+    if found is None:
+        return ()
+    numbers = [int(one) for one in found[2].split()]
+    epochs = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+    whole = len(epochs) == int(found[1]) and max(numbers, default=0) <= LARGEST_INT64
+    return epochs if whole and _ascends(epochs) else ()
+
+
+def _ascends(epochs: Iterable[tuple[int, int]]) -> bool:
+    return all(epoch < later and start < after for (epoch, start), (later, after) in pairwise(epochs))
 
 
 def broker_id(data_directory: Location) -> int | None:

@@ -22,6 +22,7 @@ LEFTOVER_DIRECTORY = r"\.[0-9a-f]{32}-(?:delete|stray|future)"
 PARTITION_DIRECTORY = re.compile(rf"(?P<topic>.+)-(?P<partition>\d{{1,10}})(?P<leftover>{LEFTOVER_DIRECTORY})?")
 META_PROPERTIES = "meta.properties"
 CARVED_NOTE = "carved.txt"  # in directories of segments that were carved out of images
+LEADER_EPOCHS = "leader-epoch-checkpoint"  # in a log's own directory
 PARTITION_METADATA = "partition.metadata"
 SNAPSHOT_SUFFIX = ".checkpoint"  # of the controllers' log
 

@@ -15,7 +15,13 @@ import numpy as np
 from offdecode.errors import SourceError
 from offdecode.model import LARGEST_INT32, PADDING, Chunk, Problem, path_text
 from offdecode.options import OFFSETS_TOPIC
-from offdecode.sources.checkpoints import CHECKPOINT_FILES, Checkpoints, high_watermarks, read_checkpoints
+from offdecode.sources.checkpoints import (
+    CHECKPOINT_FILES,
+    Checkpoints,
+    high_watermarks,
+    leader_epochs,
+    read_checkpoints,
+)
 from offdecode.sources.codecs import HEAD_BYTES, codec_of
 from offdecode.sources.containers import Containers, Live
 from offdecode.sources.locations import Location, is_standard_input, listed, local_path
@@ -80,6 +86,12 @@ class PartitionLog:
     def directory(self) -> Location:
         """The directory of its first segment."""
         return self.segments[0].location.parent
+
+    @property
+    def leader_epochs(self) -> tuple[tuple[int, int], ...]:
+        """What its directory tells of its leader epochs, which is not of segments that are left over there."""
+        left_over = any(LEFTOVER_SEGMENT.fullmatch(segment.location.name) for segment in self.segments)
+        return () if left_over else leader_epochs(self.directory)
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,6 +207,84 @@ def test_an_epoch_that_only_the_lost_copy_saw_does_not_win(tmp_path: Path) -> No
     assert [problem.kind for problem in problems] == ["forked_log"]
 
 
+def noted(copy: Path, *epochs: tuple[int, int]) -> None:
+    """Let the copy's broker have noted these leader epochs and their first offsets."""
+    lines = [f"{epoch} {offset}" for epoch, offset in epochs]
+    note = copy / "__consumer_offsets-3" / "leader-epoch-checkpoint"
+    note.write_text("\n".join(("0", str(len(epochs)), *lines, "")))
+
+
+@pytest.mark.parametrize("chunk_bytes", [100, 300, 0])
+@pytest.mark.parametrize("archived", [False, True])
+def test_a_branch_that_did_not_stand_is_told_by_the_note_of_epochs(
+    archived: bool, chunk_bytes: int, tmp_path: Path
+) -> None:
+    """What the new leader wrote from 10 on, in epoch 2, has been cleaned away up to 30."""
+    shared = [in_epoch(commits(0, 5), 0), in_epoch(commits(5, 5), 1)]
+    old = copy_of(tmp_path, "a", *shared, in_epoch(commits(10, 4, "lost"), 1), in_epoch(commits(14, 9, "lost"), 1))
+    new = copy_of(tmp_path, "b", *shared, in_epoch(cleaned(30, [1, 3], 5, "kept"), 2))
+    rows, problems = rows_of(old, new, chunk_bytes=chunk_bytes)
+    assert not any(row["lost_branch"] for row in rows), "nothing tells that"
+    noted(new, (0, 0), (1, 5), (2, 10))
+    if archived:
+        with tarfile.open(tmp_path / "b.tar", "w") as tar:
+            tar.add(new, "log")
+        new = tmp_path / "b.tar"
+    for paths in ((old, new), (new, old)):
+        rows, problems = rows_of(*paths, chunk_bytes=chunk_bytes)
+        assert [(row["group"], row["log_offset"]) for row in rows if row["lost_branch"]] == [
+            ("lost", at) for at in range(10, 23)
+        ]
+        assert offsets([row for row in rows if not row["lost_branch"]]) == [*range(10), 31, 33]
+        assert {problem.kind for problem in problems} == {"forked_log"}
+        assert problems[0].log_offset == 10
+        assert "has noted that leader epoch 2 began at 10" in problems[0].message
+        assert ask("state", *paths) == ask("state", new)
+
+
+def test_a_leader_that_has_written_nothing_yet_stands(tmp_path: Path) -> None:
+    """It noted its epoch as it was elected; the old leader's last batches, one across that offset too, are lost."""
+    shared = in_epoch(commits(0, 10), 4)
+    old = copy_of(tmp_path, "a", shared, in_epoch(commits(10, 4, "lost"), 4), in_epoch(commits(14, 9, "lost"), 4))
+    new = copy_of(tmp_path, "b", shared)
+    noted(old, (4, 0))
+    for start, stood in ((10, 10), (14, 14), (20, 14)):
+        noted(new, (4, 0), (5, start))
+        for paths in ((old, new), (new, old)):
+            rows, _ = rows_of(*paths)
+            assert offsets([row for row in rows if not row["lost_branch"]]) == list(range(stood))
+            assert offsets(sorted(rows, key=lambda row: row["log_offset"])) == list(range(23))
+
+
+@pytest.mark.parametrize("note", [
+    "", "0\n2\n4 0\n", "0\n1\n5 0\n", "0\n2\n4 0\n3 10\n", "0\n2\n4 0\n5 0\n", "1\n1\n5 0\n", "0\n1\n4\n",
+    "0\n2\n4 0\n5 10 7\n", "0\n1\n-5 0\n", f"0\n2\n4 0\n5 1{'0' * 18}\n", f"0\n2\n4 0\n5 9{'9' * 18}\n", "0\n0\n",
+    "\xff" * 99,
+])  # fmt: skip
+def test_a_note_of_epochs_that_is_damaged_or_not_of_this_log_tells_nothing(note: str, tmp_path: Path) -> None:
+    one = copy_of(tmp_path, "a", in_epoch(commits(0, 10), 4))
+    other = copy_of(tmp_path, "b", in_epoch(commits(0, 10), 4), in_epoch(commits(10, 4), 4))
+    (one / "__consumer_offsets-3" / "leader-epoch-checkpoint").write_text(note, "latin-1")
+    rows, problems = rows_of(one, other)
+    assert [row["copies"] for row in rows] == [2] * 10 + [1] * 4
+    assert not any(row["lost_branch"] for row in rows)
+    assert problems == []
+
+
+def test_an_older_note_of_epochs_tells_of_what_it_knew(tmp_path: Path) -> None:
+    """The file was copied before the log went on in epoch 7; a batch in the middle contradicts it, and stays."""
+    stood = [in_epoch(commits(0, 5), 0), in_epoch(commits(20, 5), 2), in_epoch(commits(30, 5), 7)]
+    new = copy_of(tmp_path, "a", *stood)
+    old = copy_of(
+        tmp_path, "b", stood[0], in_epoch(commits(5, 5, "lost"), 0), in_epoch(commits(10, 2, "x"), 1), stood[1]
+    )
+    noted(new, (0, 0), (1, 5), (3, 12))
+    rows, _ = rows_of(new, old)
+    assert offsets([row for row in rows if row["lost_branch"]]) == list(range(5, 10))
+    assert [row["copies"] for row in rows if row["log_offset"] in range(20, 25)] == [2] * 5
+    assert {row["group"] for row in rows if row["log_offset"] in (10, 11)} == {"x"}
+
+
 @pytest.mark.parametrize("chunk_bytes", [100, 0])
 @pytest.mark.parametrize("segments", [1, 2])
 def test_what_is_gone_elsewhere_does_not_depend_on_where_files_and_chunks_end(

@@ -99,14 +99,30 @@ def test_replicas_that_were_cleaned_at_different_times(
     assert {tuple(copy["broker"] for copy in item["copies"]) for item in checked if "copies" in item} == {(1, 2, 3)}
 
 
-def test_an_unclean_election(start_broker: StartBroker) -> None:
-    """What only the old leader had is shown, marked, and in no state; what the new one wrote there stands."""
-    common = {"offsets.topic.num.partitions": "1"}
+def wait_until_gone(broker: Broker, places: set[int]) -> None:
+    """Wait until a broker's log cleaner has removed all records at these offsets."""
+    deadline = time.monotonic() + _SECONDS
+    while places & {row["log_offset"] for row in rows_of(broker.data)[0]}:
+        assert time.monotonic() < deadline, "the log cleaner has not removed them"
+        time.sleep(0.5)
+
+
+@pytest.mark.parametrize("cleaned", [False, True])
+def test_an_unclean_election(cleaned: bool, start_broker: StartBroker) -> None:
+    """What only the old leader had is shown, marked, and in no state; what the new one wrote there stands.
+
+    cleaned: that is gone by now, and nothing but the new leader's note of epochs tells of it.
+    """
+    common = {"offsets.topic.num.partitions": "1", **(CLEANING if cleaned else {})}
     controller = start_broker(KAFKA_4, common)
     old = start_broker(KAFKA_4, common, joins=controller)
     new = start_broker(KAFKA_4, {**common, "node.id": "3"}, joins=controller)
     for topic, replicas, config in (
-        ("__consumer_offsets", "2:3", ("cleanup.policy=compact", "unclean.leader.election.enable=true")),
+        (
+            "__consumer_offsets",
+            "2:3",
+            ("cleanup.policy=compact", "unclean.leader.election.enable=true", "segment.ms=500"),
+        ),
         ("t", "1", ()),
     ):
         configs = [word for one in config for word in ("--config", one)]
@@ -119,6 +135,11 @@ def test_an_unclean_election(start_broker: StartBroker) -> None:
     old.kill()
     new.start()
     commit(controller, "only-new", 0)
+    if cleaned:
+        there = {row["log_offset"] for row in rows_of(old.data)[0] if row["group"].startswith("only-old")}
+        for _ in range(len(there) + 2):  # beyond the old leader's log
+            commit(controller, "only-new", 0)
+        wait_until_gone(new, there)
     asked = served(controller)
     assert {group for group, _, _ in asked} == {"both", "only-new"}
     new.stop()
