@@ -28,12 +28,15 @@ from offdecode.sources.names import (
     ARCHIVE_SUFFIX,
     COMPRESSED_SUFFIXES,
     IMAGE_NAME,
+    INDEX_SUFFIXES,
     LEADER_EPOCHS,
+    LEFTOVER_SEGMENT,
     META_PROPERTIES,
+    PARTITION_DIRECTORY,
     PARTITION_METADATA,
     SEGMENT_NAME,
+    SNAPSHOT_SUFFIX,
     is_packed,
-    partition_pattern,
 )
 from offdecode.sources.readers import Reader, WindowReader
 from offdecode.sources.spool import Spool, SpoolReader
@@ -42,7 +45,6 @@ SEPARATOR = "!/"
 
 _COMPRESSED_SUFFIX = re.compile(rf"(\.{ARCHIVE_SUFFIX}|{'|'.join(map(re.escape, COMPRESSED_SUFFIXES))})$")
 _SIDE_FILES = {*CHECKPOINT_FILES.values(), META_PROPERTIES, PARTITION_METADATA}
-_A_PARTITION = re.compile(r"(?s).+-\d{1,10}(\.[0-9a-f]{32}-(delete|future|stray))?")
 _MOST_SIDE_BYTES = 64 << 20
 _MOST_FILES = 200_000
 _MOST_DEPTH = 64
@@ -64,12 +66,15 @@ class _File:
 class Archive:
     """The members of an archive that may be evidence. problems: what is wrong with it.
 
-    any_image: whether all that is named like an image of a disk is, whatever it begins with.
+    topic: whose logs are; None = all topics', with their indexes. any_image: whether all that is named like an image
+    of a disk is, whatever it begins with. anew: the archive again, with the logs of another topic, and with nothing
+    that is packed in it; None where it is such a one.
     """
 
     outer: Location
-    topic: str
+    topic: str | None
     spool: Spool
+    anew: Callable[[str | None], Archive] | None = None
     size: int = 0
     files: dict[str, _File] = field(default_factory=dict)
     directories: dict[str, dict[str, None]] = field(default_factory=lambda: {"": {}})
@@ -115,15 +120,16 @@ class Archive:
         """A member's path, where it may be evidence. reason: why it cannot be used all the same."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         directory, base = "" if len(parts) < 2 else parts[-2], parts[-1] if parts else ""
+        self.see("/".join(parts[:-1]))
         if is_packed(base):
+            if self.anew is None:
+                return None
             if self.outer.text.count(SEPARATOR) >= _MOST_NESTED:
                 reason = "it is an archive or an image, in as many others as are looked into"
         elif base in _SIDE_FILES:
             if size > _MOST_SIDE_BYTES:
                 return None
-        elif not (SEGMENT_NAME.fullmatch(base) or base == LEADER_EPOCHS) or (
-            _A_PARTITION.fullmatch(directory) and not partition_pattern(self.topic).fullmatch(directory)
-        ):
+        elif not self._is_of_a_log(directory, base):
             return None
         if ".." in parts or len(parts) > _MOST_DEPTH:
             reason = "its name leads out of the archive" if ".." in parts else "it lies too deep"
@@ -134,10 +140,34 @@ class Archive:
             return None
         return "/".join(parts)
 
+    def _is_of_a_log(self, directory: str, base: str) -> bool:
+        """Whether a name is that of a segment, of one that is left over, or of what a log's directory tells of it."""
+        match = PARTITION_DIRECTORY.fullmatch(directory)
+        if match is None:
+            return SEGMENT_NAME.fullmatch(base) is not None
+        if self.topic not in (None, match["topic"]):
+            return False
+        found = any(name.fullmatch(base) for name in (SEGMENT_NAME, LEFTOVER_SEGMENT))
+        return found or base == LEADER_EPOCHS or base.endswith(SNAPSHOT_SUFFIX if self.topic else INDEX_SUFFIXES)
+
+    def see(self, directory: str) -> None:
+        """Note that a partition's directory is there, of whatever topic: a deleted one is evidence too."""
+        parts = [part for part in directory.split("/") if part not in ("", ".")]
+        path = "/".join(parts)
+        if not parts or not PARTITION_DIRECTORY.fullmatch(parts[-1]) or path in self.directories:
+            return
+        if ".." not in parts and len(parts) < _MOST_DEPTH and len(self.directories) < self.most_files:
+            self.directories[path] = {}
+            self._link(path)
+
     def add(self, path: str, file: _File) -> None:
         if path in self.files:
             self.unused(path, "a later member of the archive has the same name, and is read in its stead")
         self.files[path] = file
+        self._link(path)
+
+    def _link(self, path: str) -> None:
+        """Enter a path in the directories above it."""
         while path:
             directory, _, name = path.rpartition("/")
             self.directories.setdefault(directory, {})[name] = None
@@ -240,6 +270,14 @@ class MemberLocation(InsideLocation):
 
     def names(self) -> list[str]:
         return sorted(self._archive.directories[self._path])
+
+    def beside(self, topic: str | None) -> Location:
+        archive = self._archive
+        if archive.anew is None or not self.is_directory():
+            return self
+        topics = {match["topic"] for match in map(PARTITION_DIRECTORY.fullmatch, self.names()) if match}
+        there = topics - {archive.topic} if topic is None else topics & {topic}
+        return MemberLocation(archive.anew(topic), self._path) if there else self
 
     def open(self) -> Reader:
         archive, file = self._archive, self._archive.files[self._path]
@@ -345,7 +383,10 @@ def _read_tar(archive: Archive, stream: tar.Stream, reader: Reader | None) -> No
     members = tar.TarMembers(stream)
     for member in members:
         reason = None if member.kind == "file" else "it is a link or a special file, which are not followed"
-        path = None if member.kind == "directory" else archive.wanted(member.name, member.size, reason)
+        if member.kind == "directory":
+            archive.see(member.name)
+            continue
+        path = archive.wanted(member.name, member.size, reason)
         if path is not None and (short := member.size - _take(archive, path, member, stream, reader)):
             reason = f"the archive ends inside the member {printable(path)}; {short} bytes of it are not there"
             members.damaged.append(Damage(member.position, reason))
@@ -438,6 +479,7 @@ def read_zip(archive: Archive) -> Archive:
 def _take_zipped(archive: Archive, member: zip.ZipMember, reader: Reader) -> None:
     name = member.name.replace("\\", "/")
     if name.endswith("/"):
+        archive.see(name)
         return
     reason = "it is encrypted" if member.encrypted else "it is a link, which are not followed" if member.link else None
     if member.method != zip.STORED and member.method not in zip.CODECS:

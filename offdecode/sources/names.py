@@ -24,6 +24,7 @@ META_PROPERTIES = "meta.properties"
 CARVED_NOTE = "carved.txt"  # in directories of segments that were carved out of images
 LEADER_EPOCHS = "leader-epoch-checkpoint"  # in a log's own directory
 PARTITION_METADATA = "partition.metadata"
+INDEX_SUFFIXES = (".index", ".timeindex")
 SNAPSHOT_SUFFIX = ".checkpoint"  # of the controllers' log
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -181,6 +182,8 @@ def logs_of_topic(directories: Iterable[Location], topic: str) -> list[Partition
     search = _Search(topic, None, Containers(topic))
     pattern = partition_pattern(topic)
     for directory in directories:
+        with suppress(SourceError):
+            directory = directory.beside(topic)
         for name in listed(directory):
             if pattern.fullmatch(name):
                 _add_segments(search, directory.child(name))

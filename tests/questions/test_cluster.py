@@ -6,6 +6,7 @@ import asyncio
 import random
 import re
 import struct
+import tarfile
 import time
 import uuid
 from pathlib import Path
@@ -18,6 +19,7 @@ from offdecode.cluster import Cluster
 from offdecode.sources.locations import LocalLocation
 from tests.brokers import KAFKA_3, KAFKA_4, StartBroker
 from tests.command import run
+from tests.containers import ARCHIVES
 from tests.questions.test_state_broker import run_tool
 from tests.segment_builder import (
     BASE_TIME_MS,
@@ -67,6 +69,7 @@ def data_directory(folder: Path, **logs: bytes) -> Path:
     return folder
 
 
+WAITS = Header(2, TRANSACTIONAL, 71, 3)
 CREATED = batch([topic("orders", THERE), topic("left", GONE), setting(4, "", "a", "1")])
 METADATA = CREATED + batch([removed(GONE)], Header(3, timestamp=BASE_TIME_MS + 5000))
 
@@ -186,6 +189,47 @@ def test_the_cluster_says_when_offsets_expire(tmp_path: Path) -> None:
     assert row["expires"] == BASE_TIME_MS + 300_000
     (row,) = offdecode.groups(folder, offsets_retention_minutes=7).rows()
     assert row["expires"] == BASE_TIME_MS + 420_000
+
+
+@pytest.mark.parametrize("form", [*ARCHIVES, "zip in tar"])
+def test_an_archive_tells_what_its_directory_does(form: str, tmp_path: Path) -> None:
+    """Of the controllers' log with a snapshot, of producers, and of users' partitions beside the offsets log."""
+    left, _ = commit("g", topic="left")
+    folder = data_directory(
+        tmp_path / "data",
+        __cluster_metadata_at_0=METADATA + batch([setting(4, "", "offsets.retention.minutes", "5")], Header(4)),
+        __transaction_state_at_0=batch([transaction("billing", 71, 1)]),
+        __consumer_offsets_at_0=batch([commit("g", "orders"), commit("g", "left")]) + batch([commit("g")], WAITS)
+        + batch([(left, None)], Header(3, timestamp=BASE_TIME_MS + 6000)),
+        orders_at_0=batch([(b"k", b"v")] * 20), t_at_0=batch([(b"k", b"v")] * 5),
+    )  # fmt: skip
+    snapshot = batch([setting(4, "", "log.cleaner.min.cleanable.ratio", "0.2")])
+    (folder / "__cluster_metadata-0" / f"{3:020}-{1:010}.checkpoint").write_bytes(snapshot)
+    archive = tmp_path / "ticket.any"
+    archive.write_bytes(ARCHIVES["zip" if form == "zip in tar" else form](folder))
+    if form == "zip in tar":
+        archive.rename(tmp_path / "data.zip")
+        with tarfile.open(archive, "w") as tar:
+            tar.add(tmp_path / "data.zip", "data.zip")
+    asked: list[tuple[Any, dict[str, Any]]] = [
+        (offdecode.transactions, {}), (offdecode.explain, {}), (offdecode.lag, {}), (offdecode.groups, {}),
+        (offdecode.state, {"with_lag": True}), (offdecode.decode, {"with_transactional_id": True}),
+        (offdecode.lag, {"every": "1s"}),
+    ]  # fmt: skip
+    rows: dict[Path, list[list[Row]]] = {place: [] for place in (folder, archive)}
+    for place, found in rows.items():
+        for question, options in asked:
+            found.append(list(question(place, on_problem=unexpected, **options).rows()))
+    for from_folder, from_archive in zip(*rows.values(), strict=True):
+        assert from_folder
+        for row in (*from_folder, *from_archive):
+            row.pop("log", None)
+        assert from_archive == from_folder
+    transactions, explained, lag = rows[archive][:3]
+    assert transactions[0]["transactional_id"] == "billing"
+    assert "topic_deleted" in {row.get("cause") for row in explained}
+    assert {(row["topic"], row["log_end"]) for row in lag} == {("orders", 20)}
+    assert rows[archive][3][0]["expires"] is not None
 
 
 @pytest.mark.parametrize("seed", range(30))

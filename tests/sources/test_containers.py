@@ -127,6 +127,37 @@ def test_checkpoints_and_checksums(directory: Path, form: str, tmp_path: Path) -
     assert not any(isinstance(one, ContainerCheck) for one in check(directory))
 
 
+@pytest.mark.parametrize("form", ARCHIVES)
+def test_what_is_left_over_and_deleted_topics(form: str, tmp_path: Path) -> None:
+    """Older segments, a partition that was deleted, and topics of whose partitions only deleted ones are there."""
+    data = tmp_path / "data"
+    shutil.copytree(FIXTURES / "kafka-4.4.0-all-groups" / "log", data)
+    log = max(data.glob("__consumer_offsets-*/*.log"), key=lambda path: path.stat().st_size)
+    shutil.copy(log, log.with_name(f"{log.name}.deleted"))
+    log.write_bytes(log.read_bytes()[:1000])
+    shutil.copytree(log.parent, data / f"__consumer_offsets-49.{'a1' * 16}-stray")
+    shutil.rmtree(data / "dead-letters-0")
+    for name in ("dead-letters-0", "click_stream-1"):  # the other partition of the latter is still there
+        gone = data / f"{name}.{'b2' * 16}-delete"
+        gone.mkdir()
+        (gone / "00000000000000000000.log").write_bytes(b"")
+    archive = tmp_path / f"broker1.{form}"
+    archive.write_bytes(ARCHIVES[form](data))
+    for command in ("check --json", "check --json --leftovers", "decode --leftovers --with-batch", "state", "explain"):
+        wanted, problems = answer(command, data, tmp_path)
+        assert wanted
+        rows, found = answer(command, archive, tmp_path)
+        assert rows == wanted, command
+        assert found == problems, command
+        if command == "check --json":
+            left_over = [*data.glob("__consumer_offsets-*/*.log.*"), *data.glob("*-stray/*.log")]
+            assert wanted.count(b'"type":"leftover"') == len(left_over)
+        if command == "state":
+            assert {row["topic"] for row in map(json.loads, rows.splitlines()) if row.get("topic_deleted")} == {
+                "dead-letters"
+            }
+
+
 def container(path: object, data: bytes) -> Row:
     return {"type": "container", "path": str(path), "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
