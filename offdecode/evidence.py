@@ -43,6 +43,7 @@ from offdecode.sources.segments import (
     data_directories,
     find_logs,
     in_order,
+    loose_copies,
     missing_partitions,
 )
 from offdecode.sources.spool import watched
@@ -291,6 +292,7 @@ class SegmentEvidence(Evidence):
             more, unread = leftover_logs(found.logs, source.topic_name, source.log_partitions)
             self.logs = tuple(in_order((*found.logs, *more)))
             problems += unread
+        problems += loose_copies(self.logs)
         if source.copies_apart:
             problems += copies_apart(self.logs)
         self.histories = [(log,) for log in self.logs] if source.copies_apart else copies_together(self.logs)

@@ -31,7 +31,7 @@ from offdecode.sources.locations import Location
 from offdecode.sources.segments import PartitionLog, Segment
 
 NOTHING_MORE = CheckOptions()
-_TYPES = {"partition_copies": "copies", "missing_partition": "missing_partition"}
+_TYPES = {"partition_copies": "copies", "loose_copy": "copies", "missing_partition": "missing_partition"}
 _HASHED_AT_ONCE = 4 << 20
 _LISTED_PROBLEMS = 100_000  # a damaged disk image must not fill the memory
 

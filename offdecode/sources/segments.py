@@ -42,6 +42,7 @@ from offdecode.sources.unreadable import PatientReader
 
 _MOST_ARCHIVES = 1000
 MOST_COPIES = 62  # that are read as one log: a bit each
+_BEGIN_BYTES = 21  # of a batch, up to its checksum
 _NUMBERED = re.compile(r"(?s)\d{20}\.log.*")
 
 
@@ -49,13 +50,15 @@ _NUMBERED = re.compile(r"(?s)\d{20}\.log.*")
 class Segment:
     """One segment file. `size` is what it held when it was found: a live file may grow meanwhile.
 
-    base_offset: of its first batch; named_offset: that in its name, which cleaning leaves as it is.
+    base_offset: of its first batch; named_offset: that in its name, which cleaning leaves as it is. begins: the bytes
+    of its first batch up to the checksum.
     """
 
     location: Location
     size: int
     base_offset: int
     named_offset: int | None = None
+    begins: bytes = b""
 
     @property
     def name(self) -> str:
@@ -274,6 +277,21 @@ def copies_apart(logs: Iterable[PartitionLog]) -> Iterator[Problem]:
             yield Problem("partition_copies", place, message, log.log_partition)
 
 
+def loose_copies(logs: Iterable[PartitionLog]) -> Iterator[Problem]:
+    """A problem for each segment in no partition's directory that begins like one of another log."""
+    known: dict[bytes, Segment] = {}
+    for log in logs:  # those without a number come last
+        for segment in log.segments:
+            first = known.setdefault(segment.begins, segment)
+            if first in log.segments or log.log_partition is not None or len(segment.begins) < _BEGIN_BYTES:
+                continue
+            message = (
+                f"begins with the batch that {first.name} begins with: it seems to be a copy, and is read by itself: "
+                "records come twice (copies in directories TOPIC-N are put together)"
+            )
+            yield Problem("loose_copy", segment.name, message)
+
+
 def _add_place(search: _Search, place: Location) -> None:
     if not place.exists():
         raise SourceError(place.text, "there is no such file or directory")
@@ -409,14 +427,14 @@ def _segments(search: _Search, files: Iterable[Location]) -> Iterator[Segment]:
                 file, problems = search.containers.unpacked(file, codec)
                 search.problems += problems
                 with file.open() as reader:
-                    head = reader.read(0, 8)
+                    head = reader.read(0, _BEGIN_BYTES)
                     size = reader.size
         except OSError as error:
             search.unreadable(file, error)
             continue
         named = named_offset(file.name)
         base = int.from_bytes(head[:8], "big", signed=True) if len(head) >= 8 else named or 0
-        yield Segment(file, size, base, named)
+        yield Segment(file, size, base, named, head[:_BEGIN_BYTES])
 
 
 def _head(reader: Reader) -> bytes:

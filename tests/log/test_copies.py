@@ -21,6 +21,7 @@ from offdecode.request import Request, Stats
 from offdecode.sources.segments import PartitionLog
 from tests.command import rows_of as rows_of_lines
 from tests.command import run
+from tests.containers import COMPRESS
 from tests.damage import damaged, joined
 from tests.segment_builder import BASE_TIME_MS, Header, batch, batch_around, commit, marker, record
 from tests.truth import LogSet, log_sets, set_id
@@ -360,6 +361,30 @@ def test_copies_can_be_kept_apart(tmp_path: Path) -> None:
     assert offsets(rows) == [*range(5), *range(5)]
     assert [problem.kind for problem in problems] == ["partition_copies"]
     assert "copies" not in rows[0]
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_loose_copy_beside_its_log_is_told(suffix: str, tmp_path: Path) -> None:
+    log = copy_of(tmp_path, "a", commits(0, 5), commits(5, 5))
+    loose = tmp_path / f"saved.log{suffix}"
+    loose.write_bytes(COMPRESS["gz"](commits(0, 5)) if suffix else commits(0, 5))
+    other = tmp_path / "elsewhere" / "other.log"
+    other.parent.mkdir()
+    other.write_bytes(commits(0, 5, "other"))
+    for paths in ((log, loose, other), (other, loose, log)):
+        rows, problems = rows_of(*paths)
+        assert len(rows) == 20
+        assert [(one.kind, one.log_partition) for one in problems] == [("loose_copy", None)]
+        assert problems[0].source.startswith(str(loose))
+        assert f"{log / '__consumer_offsets-3'}/" in problems[0].message
+        assert sum(item.as_dict()["type"] == "copies" for item in offdecode.check(list(paths))) == 1
+    rows, problems = rows_of(loose, other)
+    assert problems == []
+    assert rows_of(log, loose, as_log_partition=3)[1] == []
+    empty = [tmp_path / f"empty-{at}.log" for at in (1, 2)]
+    for path in empty:
+        path.write_bytes(b"")
+    assert rows_of(*empty, log)[1] == []
 
 
 def test_a_transaction_far_ahead_is_decided_in_copies(tmp_path: Path) -> None:
