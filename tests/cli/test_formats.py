@@ -262,6 +262,14 @@ def test_a_table_fits_the_terminal(columns: int) -> None:
         assert all(columns_of(line) <= columns for line in tables), words
 
 
+@pytest.mark.parametrize(("command", "column"), [("explain", "OFFSETS"), ("lag", "LAG"), ("decode", "VALUES")])
+def test_eighty_columns_have_room_for_what_was_asked(command: str, column: str) -> None:
+    """Names are cut before what the table is about falls off its end, and times keep their minute."""
+    lines = uncoloured(shown_by((command, "--format", "table", CLASSIC / "log"), 80, {})).split("\r\n")
+    assert f"  {column}  " in f"{lines[0]}  "
+    assert re.search(r"2026-11-\d\dT\d\d:\d\d", lines[1])
+
+
 def test_wide_characters_take_two_columns(tmp_path: Path) -> None:
     folder = tmp_path / "__consumer_offsets-0"
     folder.mkdir()

@@ -19,7 +19,9 @@ from offdecode.system import terminals_have_colours
 
 Row = dict[str, Any]
 
-_NARROW = 17  # characters of a time down to the minute, and the sign of what is cut
+_NARROW = 8
+_NARROW_TIME = 17  # characters of a time down to the minute, and the sign of what is cut
+_TIME_WIDTHS = (24, 29)  # UTC and local
 _PADDED = 48  # a longer cell moves those behind it
 
 
@@ -172,17 +174,21 @@ def table_lines(
 def _fitting(widths: Sequence[int], indent: str = "") -> Callable[[Cells], str]:
     """A function from cells to their line: below each other, and as much of them as the terminal is wide.
 
-    widths: of the longest cell of each column. Where not all fit, the widest columns are cut, to no less than _NARROW;
-    what then is too long still ends at the line's end. Without a terminal nothing is cut.
+    widths: of the longest cell of each column. Where not all fit, the widest columns are cut, to no less than _NARROW,
+    times to the minute; what then is too long still ends at the line's end. Without a terminal nothing is cut.
     """
     width = _terminal.get().width
     if width is None:
         padded = [min(widest, _PADDED) for widest in widths]
         return lambda cells: _joined(cells, padded, indent)
     room = width - len(indent) - 2 * (len(widths) - 1)
+    least = [_NARROW_TIME if widest in _TIME_WIDTHS else _NARROW for widest in widths]
+
+    def narrow(level: int) -> list[int]:
+        return [min(widest, max(level, low)) for widest, low in zip(widths, least, strict=True)]
+
     levels = range(_NARROW, max(_NARROW, *widths) + 1)
-    most = levels[max(bisect_right(levels, room, key=lambda level: sum(min(one, level) for one in widths)) - 1, 0)]
-    narrowed = [min(widest, most) for widest in widths]
+    narrowed = narrow(levels[max(bisect_right(levels, room, key=lambda level: sum(narrow(level))) - 1, 0)])
     return lambda cells: _cut(_joined(list(map(_cut, cells, narrowed)), narrowed, indent), width)
 
 
