@@ -104,8 +104,9 @@ def _times_beside(run: Run, as_of: int | None) -> Iterator[str]:
     for option, limit in (("--as-of", as_of), ("--until", rows.until)):
         if limit is not None and limit < first:
             yield f"{option} {time_words(limit)} is before all records here: the first is of {time_words(first)}"
-    if rows.since is not None and rows.since > last:
-        yield f"--since {time_words(rows.since)} is after all records here: the last is of {time_words(last)}"
+    for option, limit in (("--as-of", as_of), ("--since", rows.since)):
+        if limit is not None and limit > last:
+            yield f"{option} {time_words(limit)} is after all records here: the last is of {time_words(last)}"
 
 
 def _nothing_words(records: int) -> str:

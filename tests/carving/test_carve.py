@@ -297,7 +297,7 @@ def test_the_command_prints_a_summary(tmp_path: Path) -> None:
     with (tmp_path / "carved" / "manifest.jsonl").open() as lines:
         assert json.loads(next(lines)) == summary
     done = run("carve", image, "-o", tmp_path / "again")
-    assert b"1 batches" in done.stdout
+    assert b"1 batch, 229 bytes, in" in done.stdout
 
 
 @pytest.mark.parametrize("form", ["zip", "tar", "tgz"])

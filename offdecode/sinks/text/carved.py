@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from offdecode.sinks.text.lines import printable
-from offdecode.sinks.text.words import digest_words
+from offdecode.sinks.text.words import count_words, digest_words
+
+_COUNTED = {
+    "batches": ("batch", "batches"), "bytes": ("byte",), "segments": ("segment",), "copies": ("copy", "copies"),
+}  # fmt: skip
 
 
 def summary_lines(summary: dict[str, Any], directory: str) -> Iterator[str]:
@@ -15,11 +19,12 @@ def summary_lines(summary: dict[str, Any], directory: str) -> Iterator[str]:
         yield f"{printable(image['image'])}: {digest_words(image)}"
     known = {"given": "as given", "inferred": "as the groups found tell", "assumed": "assumed: nothing found tells"}
     partitions = summary["topic_partitions"]
-    yield f"the offsets topic has {partitions:,} partitions ({known[summary['topic_partitions_known']]})"
+    yield f"the offsets topic has {count_words(partitions, 'partition')} ({known[summary['topic_partitions_known']]})"
     for one in summary["partitions"]:
-        counts = ", ".join(f"{one[name]:,} {name}" for name in ("batches", "bytes", "segments", "copies"))
+        counts = ", ".join(count_words(one[name], *words) for name, words in _COUNTED.items())
         yield f"partition {one['log_partition']}: {counts}"
-    yield f"{summary['batches']:,} batches, {summary['bytes']:,} bytes, in {printable(directory)}"
+    counts = ", ".join(count_words(summary[name], *_COUNTED[name]) for name in ("batches", "bytes"))
+    yield f"{counts}, in {printable(directory)}"
     yield (
         f"{summary['put_together']:,} put together out of two places, {summary['equal']:,} equal to one of these, "
         f"{summary['foreign']:,} of other topics left out"

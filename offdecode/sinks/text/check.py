@@ -9,7 +9,7 @@ from typing import Any
 from offdecode.model import SpanState
 from offdecode.schemas.releases import Loading
 from offdecode.sinks.text.lines import Line, Style, Styled
-from offdecode.sinks.text.words import digest_words, offsets_words, range_words, time_words
+from offdecode.sinks.text.words import count_words, digest_words, offsets_words, range_words, time_words
 
 Row = dict[str, Any]
 
@@ -104,7 +104,7 @@ def _partition_lines(found: Row) -> Iterator[Line]:
     yield f"  {', '.join(known) or 'no checkpoint files tell of it: whether its end is here cannot be told'}"
     for copy in found.get("copies", ()):
         broker = "" if copy["broker"] is None else f" of broker {copy['broker']}"
-        counts = f"{copy['records']:,} records, {copy['alone']:,} of them in no other copy"
+        counts = f"{count_words(copy['records'], 'record')}, {copy['alone']:,} of them in no other copy"
         lost = f"{copy['lost_branch']:,} of a branch that did not stand"
         yield f"  copy{broker} {copy['directory']}: {counts}, {lost}"
     for file in found["files"]:
@@ -129,7 +129,7 @@ def _leftover_lines(found: Row) -> Iterator[str]:
     yield f"left over, and read only with --leftovers: {file['path']} ({found['why']})"
     yield f"    {digest_words(file)}"
     yield (
-        f"    offsets {offsets_words(file['first_offset'], file['last_offset'])}, {file['batches']:,} batches, "
+        f"    offsets {offsets_words(file['first_offset'], file['last_offset'])}, {_batches(file)}, "
         f"of which {found['beyond_log']:,} begin where the log of the partition lacks offsets"
     )
 
@@ -141,14 +141,19 @@ def _file_lines(file: Row) -> Iterator[str]:
     yield f"    offsets {offsets_words(file['first_offset'], file['last_offset'])}, {times}"
     magics = _counts(file["batches_by_magic"], "magic ")
     codecs = _counts(file["batches_by_codec"])
-    yield f"    {file['batches']:,} batches ({magics}; {codecs}), {file['crc_failures']:,} bad checksums"
+    bad = count_words(file["crc_failures"], "bad checksum")
+    yield f"    {_batches(file)} ({magics}; {codecs}), {bad}"
     yield f"    records: {_counts(file['records_by_type'])}"
     tail = "clean" if file["tail"] == "clean" else f"{file['tail'].replace('_', ' ')}, {file['tail_bytes']:,} bytes"
     yield f"    gaps {file['gaps']:,} ({file['gap_bytes']:,} bytes), end: {tail}"
 
 
+def _batches(file: Row) -> str:
+    return count_words(file["batches"], "batch", "batches")
+
+
 def _finding(finding: Row) -> str:
-    count = "1 record" if finding["records"] == 1 else f"{finding['records']:,} records"
+    count = count_words(finding["records"], "record")
     place = f"{count} {finding['row_type']}, the first at offset {finding['first_offset']}"
     return f"{finding['loading'].replace('_', ' ')}: {place}: {finding['reason']}"
 

@@ -7,7 +7,14 @@ from typing import Any
 
 from offdecode.schemas.history_rows import DEAD
 from offdecode.sinks.text.lines import Cells, Line, Listing, Style, Styled
-from offdecode.sinks.text.words import assignment_words, duration_words, name_words, place_words, time_words
+from offdecode.sinks.text.words import (
+    assignment_words,
+    count_words,
+    duration_words,
+    name_words,
+    place_words,
+    time_words,
+)
 
 Row = dict[str, Any]
 
@@ -46,7 +53,7 @@ def summary_lines(row: Row) -> Iterator[str]:
     """The numbers of one group."""
     rate = "" if row["rebalances_per_hour"] is None else f" ({row['rebalances_per_hour']:.1f} an hour)"
     stable = row["longest_stable_ms"]
-    rebalances = "1 rebalance" if row["rebalances"] == 1 else f"{row['rebalances']} rebalances"
+    rebalances = count_words(row["rebalances"], "rebalance")
     yield (
         f"{name_words(row['group'])}  {row['group_type']}, {row['state']}: {rebalances}{rate}, "
         f"{row['joins']} joined, {row['leaves']} left, {row['replacements']} static restarts, "

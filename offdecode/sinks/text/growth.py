@@ -8,7 +8,7 @@ from typing import Any
 from offdecode.schemas.growth_rows import COMPACTION_ROW, GROWTH_ROW
 from offdecode.sinks.jsonl import Writable
 from offdecode.sinks.text.lines import Line, Style, Styled, TableSink, encoded, table_lines
-from offdecode.sinks.text.words import name_words, time_words
+from offdecode.sinks.text.words import count_words, name_words, time_words
 
 Row = dict[str, Any]
 
@@ -54,8 +54,8 @@ class GrowthSink(TableSink):
     def _of_all(self) -> Iterator[Line]:
         sums = self._sums
         yield Styled(
-            f"all {self._logs} logs: {sums['bytes']:,} bytes, {sums['records']:,} records in {sums['segments']:,} "
-            "segments",
+            f"all {self._logs} logs: {sums['bytes']:,} bytes, {count_words(sums['records'], 'record')} in "
+            f"{count_words(sums['segments'], 'segment')}",
             Style.TITLE,
         )
         yield _left_words(sums)
@@ -82,8 +82,8 @@ def _table(found: Sequence[Row], total: int) -> Iterator[Line]:
 
 def _compaction_lines(row: Row) -> Iterator[Line]:
     partition = "" if row["log_partition"] is None else f"partition {row['log_partition']}: "
-    segments = "1 segment" if row["segments"] == 1 else f"{row['segments']:,} segments"
-    counts = f"{partition}{row['bytes']:,} bytes, {row['records']:,} records in {segments}  ({row['log']})"
+    counts = f"{count_words(row['records'], 'record')} in {count_words(row['segments'], 'segment')}"
+    counts = f"{partition}{row['bytes']:,} bytes, {counts}  ({row['log']})"
     yield Styled(counts, Style.TITLE)
     yield f"  {row['why']}"
     if row["open_offset"] is not None:
@@ -97,7 +97,7 @@ def _compaction_lines(row: Row) -> Iterator[Line]:
 def _left_words(row: Row) -> str:
     return (
         f"  cleaning now would leave {row['left_bytes']:,} bytes; of all of it "
-        f"{row['least_records']:,} records, {row['least_bytes']:,} bytes"
+        f"{count_words(row['least_records'], 'record')}, {row['least_bytes']:,} bytes"
     )
 
 

@@ -10,6 +10,7 @@ from offdecode.schemas.state_rows import COMMITTED_ROW, GROUP_ROW, PENDING_ROW
 from offdecode.sinks.text.lines import Cells, Line, Listing, Style, Styled, table_lines
 from offdecode.sinks.text.words import (
     assignment_words,
+    count_words,
     duration_words,
     lag_words,
     name_words,
@@ -104,8 +105,9 @@ def transaction_lines(row: Row) -> Iterator[Line]:
     if row["first_offset"] is None:
         held = "no records"
     else:
-        count = "1 commit" if row["commits"] == 1 else f"{row['commits']} commits"
-        held = f"{count} at {_places(row)} for {', '.join(map(name_words, row['groups']))}"
+        held = (
+            f"{count_words(row['commits'], 'commit')} at {_places(row)} for {', '.join(map(name_words, row['groups']))}"
+        )
     took = "" if row["duration_ms"] is None else f" ({duration_words(row['duration_ms'])})"
     when = f"{_when(row)}{took}"
     name = "" if row["transactional_id"] is None else f" ({name_words(row['transactional_id'])})"
@@ -115,7 +117,8 @@ def transaction_lines(row: Row) -> Iterator[Line]:
         timeout = duration_words(row["transaction_timeout_ms"])
         yield f"    its coordinator says {row['coordinator_state']}; timeout {timeout}"
     if row["held_back_records"] is not None:
-        yield f"    holds back {row['held_back_records']} records; {row['abort_command'] or 'unknown partition'}"
+        held = count_words(row["held_back_records"], "record")
+        yield f"    holds back {held}; {row['abort_command'] or 'unknown partition'}"
 
 
 def _transaction_cells(row: Row) -> Cells:

@@ -54,6 +54,11 @@ def duration_words(milliseconds: int) -> str:
     return f"{hours} h {minutes} min" if abs(hours) < 48 else f"{hours // 24} d {hours % 24} h"
 
 
+def count_words(count: int, one: str, more: str = "") -> str:
+    """How many there are of something. more: its plural, if that is not an s more."""
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
 def partition_words(log_partition: int | None) -> str:
     """A partition of the offsets topic; "?" where a segment lies in no directory that tells it."""
     return "?" if log_partition is None else str(log_partition)
