@@ -15,7 +15,7 @@ from offdecode.log.copies import merged_from
 from offdecode.log.copy_readings import Copy
 from offdecode.log.foreign import redpanda_header
 from offdecode.log.holes import Cleaning, in_place
-from offdecode.log.lineage import Lineage
+from offdecode.log.lineage import Epochs, Lineage, agrees
 from offdecode.log.offset_map import End, Marks, OffsetMap
 from offdecode.log.records import iter_records
 from offdecode.log.repeats import Repeats
@@ -100,19 +100,23 @@ def _frames_of(copies: Copies, chunk_bytes: int) -> FramesFrom:
     ends = [_end_of(log, chunk_bytes) for log in copies]
     found = [
         Copy(
-            log.directory.text, stream, end=end[1], cleaner=_cleaned_to(log), lineage=_lineage_of(log, end),
+            log.directory.text, stream, end=end, cleaner=_cleaned_to(log),
             broker=broker_id(log.directory.parent), start=log.segments[0].named_offset,
         )
-        for log, stream, end in zip(copies, streams, ends, strict=True)
+        for log, stream, (_, end) in zip(copies, streams, ends, strict=True)
     ]  # fmt: skip
-    stands = [(max(epoch, copy.lineage.last), last) for copy, (epoch, last) in zip(found, ends, strict=True)]
-    return partial(merged_from, found, max(range(len(copies)), key=lambda at: (*stands[at], -at)))
+    notes = [_note_of(log, *end) for log, end in zip(copies, ends, strict=True)]
+    latest = [max(epoch, note[-1][0] if note else -1) for note, (epoch, _) in zip(notes, ends, strict=True)]
+    stood = max(range(len(copies)), key=lambda at: (latest[at], ends[at][1], -at))
+    # An epoch has one leader: copies that came to the last one have one history, as far as they go.
+    lineage = Lineage(note for note, epoch in zip(notes, latest, strict=True) if epoch == latest[stood])
+    return partial(merged_from, found, stood, lineage)
 
 
-def _lineage_of(log: PartitionLog, end: tuple[int, int]) -> Lineage:
-    """What its directory tells of a log's leader epochs, unless the log's end contradicts it."""
-    lineage = Lineage(log.leader_epochs)
-    return lineage if lineage.agrees(*end) else Lineage()
+def _note_of(log: PartitionLog, epoch: int, offset: int) -> Epochs:
+    """What is noted of a log's leader epochs, unless its last batch shows that this is not of it, or older than it."""
+    note = log.leader_epochs
+    return note if agrees(note, epoch, offset) else ()
 
 
 def _cleaned_to(log: PartitionLog) -> int:

@@ -3,8 +3,8 @@
 Batches of the same bytes become one. A cleaned batch keeps its range of offsets: what other copies still hold of it
 is put in between (records_once). Where copies hold different records at one offset, the log has forked: the copy
 that has the highest leader epoch, by its last batch or its broker's note of epochs, has the history that stood, for
-a leader that is behind truncates nobody; batches of an epoch that its own batches before and after exclude, or that
-note, are of a lost branch.
+a leader that is behind truncates nobody; batches of an epoch that its own batches before and after exclude, or such
+notes, are of a lost branch.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ class _MergedPlace(Place):
     epoch: int
 
 
-def merged_from(copies: Sequence[Copy], preferred: int, place: Place) -> Iterator[tuple[Place, Frames]]:
+def merged_from(
+    copies: Sequence[Copy], preferred: int, lineage: Lineage, place: Place
+) -> Iterator[tuple[Place, Frames]]:
     """The frames of all copies as those of one log from a place on, with the place behind each.
 
-    preferred: the index of the copy whose history stood.
+    preferred: the index of the copy whose history stood; lineage: what is noted of that one.
     """
     start = place if isinstance(place, _MergedPlace) else _MergedPlace(0, 0, (CopyPlace(),) * len(copies), -1, -1)
     readings = [Reading(copy, one) for copy, one in zip(copies, start.copies, strict=True)]
-    merge = _Merge(copies, preferred, start)
+    merge = _Merge(copies, preferred, lineage, start)
     while True:
         for reading in readings:
             if not reading.pieces and not reading.ended:
@@ -63,10 +65,10 @@ def merged_from(copies: Sequence[Copy], preferred: int, place: Place) -> Iterato
 class _Merge:
     """Windows of batches of all copies to frames."""
 
-    def __init__(self, copies: Sequence[Copy], preferred: int, start: _MergedPlace) -> None:
+    def __init__(self, copies: Sequence[Copy], preferred: int, lineage: Lineage, start: _MergedPlace) -> None:
         self._copies = copies
         self._preferred = preferred
-        self._lineage = copies[preferred].lineage
+        self._lineage = lineage
         self._epoch = start.epoch  # of the preferred copy's last batch so far
         self._last = start.last
 

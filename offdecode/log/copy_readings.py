@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -12,7 +12,6 @@ import numpy as np
 
 from offdecode.log.batches import Frames
 from offdecode.log.holes import in_place
-from offdecode.log.lineage import Lineage
 from offdecode.log.transactions import FramesFrom, Place
 from offdecode.model import LARGEST_INT64, Mask, Problem, Vector
 
@@ -24,14 +23,13 @@ class Copy:
     """One copy of a log.
 
     directory: where it lies; end: its last offset. cleaner: the offset up to which the log cleaner is known to have
-    come there. lineage: its leader epochs. None = not known: broker, whose it is; start, its first offset.
+    come there. None = not known: broker, whose it is; start, its first offset.
     """
 
     directory: str
     frames_from: FramesFrom
     end: int
     cleaner: int = 0
-    lineage: Lineage = field(default_factory=Lineage)
     broker: int | None = None
     start: int | None = None
 

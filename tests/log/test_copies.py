@@ -8,6 +8,7 @@ import shutil
 import struct
 import tarfile
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -272,18 +273,46 @@ def test_a_note_of_epochs_that_is_damaged_or_not_of_this_log_tells_nothing(note:
     assert problems == []
 
 
-def test_an_older_note_of_epochs_tells_of_what_it_knew(tmp_path: Path) -> None:
-    """The file was copied before the log went on in epoch 7; a batch in the middle contradicts it, and stays."""
-    stood = [in_epoch(commits(0, 5), 0), in_epoch(commits(20, 5), 2), in_epoch(commits(30, 5), 7)]
-    new = copy_of(tmp_path, "a", *stood)
-    old = copy_of(
-        tmp_path, "b", stood[0], in_epoch(commits(5, 5, "lost"), 0), in_epoch(commits(10, 2, "x"), 1), stood[1]
-    )
-    noted(new, (0, 0), (1, 5), (3, 12))
-    rows, _ = rows_of(new, old)
-    assert offsets([row for row in rows if row["lost_branch"]]) == list(range(5, 10))
-    assert [row["copies"] for row in rows if row["log_offset"] in range(20, 25)] == [2] * 5
-    assert {row["group"] for row in rows if row["log_offset"] in (10, 11)} == {"x"}
+def test_a_note_of_epochs_that_is_older_than_its_log_tells_nothing(tmp_path: Path) -> None:
+    """Epoch 5 was noted, lost, and cut; the log went on from epoch 4 to epoch 6."""
+    backup = copy_of(tmp_path, "a", in_epoch(commits(0, 10), 4), in_epoch(commits(10, 5), 4))
+    today = copy_of(tmp_path, "b", in_epoch(cleaned(0, [3], 10), 4), in_epoch(commits(15, 5), 6))
+    noted(today, (4, 0), (5, 10))
+    rows, problems = rows_of(backup, today)
+    assert (offsets(rows), problems) == (list(range(20)), [])
+    assert not any(row["lost_branch"] for row in rows)
+
+
+def test_an_epoch_may_have_begun_before_what_a_follower_noted(tmp_path: Path) -> None:
+    """It was given its first batch of epoch 2 after the leader's cleaner had removed those before."""
+    shared = [in_epoch(commits(0, 5), 0), in_epoch(commits(5, 5), 1)]
+    backup = copy_of(tmp_path, "a", *shared, in_epoch(commits(10, 5, "early"), 2), in_epoch(commits(15, 15, "mid"), 2))
+    today = copy_of(tmp_path, "b", in_epoch(cleaned(5, [1], 5), 1), in_epoch(commits(30, 5, "now"), 2))
+    noted(backup, (0, 0), (1, 5), (2, 10))
+    noted(today, (1, 5), (2, 30))
+    for paths in ((backup, today), (today, backup)):
+        rows, problems = rows_of(*paths)
+        assert (offsets(rows), problems) == (list(range(35)), [])
+        assert not any(row["lost_branch"] for row in rows)
+
+
+def test_any_copy_of_the_history_that_stood_may_have_the_note(tmp_path: Path) -> None:
+    """A follower that was given its first batch of epoch 2 late, one that goes on further, and the leader."""
+    shared = in_epoch(commits(0, 10), 0)
+    kept = in_epoch(cleaned(30, [1, 3], 5, "kept"), 2)
+    lost = copy_of(tmp_path, "a", shared, in_epoch(commits(10, 13, "lost"), 1))
+    noted(lost, (0, 0), (1, 10))
+    late = copy_of(tmp_path, "b", shared, kept)
+    noted(late, (0, 0), (2, 30))
+    further = copy_of(tmp_path, "c", shared, kept, in_epoch(commits(35, 1, "kept"), 2))
+    leader = copy_of(tmp_path, "d", shared, kept)
+    noted(leader, (0, 0), (2, 10))
+    for paths in permutations((lost, late, further, leader)):
+        rows, _ = rows_of(*paths)
+        assert offsets([row for row in rows if row["lost_branch"]]) == list(range(10, 23))
+    for paths in ((lost, late), (lost, further)):
+        rows, _ = rows_of(*paths)
+        assert not any(row["lost_branch"] for row in rows)
 
 
 @pytest.mark.parametrize("chunk_bytes", [100, 0])
