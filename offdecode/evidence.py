@@ -285,7 +285,10 @@ class SegmentEvidence(Evidence):
 
     def __init__(self, request: Request) -> None:
         source = request.source
-        found = find_logs(source.paths, source.topic_name, source.as_log_partition, source.log_partitions, _live)
+        found = find_logs(
+            source.paths, source.topic_name, source.as_log_partition, source.log_partitions, _live,
+            user_logs=request.user_logs,
+        )  # fmt: skip
         self.logs = found.logs
         problems = [*found.problems]
         if source.leftovers:

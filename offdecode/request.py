@@ -27,12 +27,16 @@ def unmetered(read: int, rows: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Which log is read, which rows are wanted of it, and what they say."""
+    """Which log is read, which rows are wanted of it, and what they say.
+
+    user_logs: whether the logs of users' partitions beside it are asked about.
+    """
 
     source: Source
     rows: Filter = ALL_ROWS
     columns: RowOptions = DEFAULT_OPTIONS
     reading: Reading = DEFAULT_READING
+    user_logs: bool = False
 
     def __post_init__(self) -> None:
         """Raises UsageError where limits are the wrong way round, so that nothing could be between them."""

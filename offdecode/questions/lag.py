@@ -37,7 +37,7 @@ def lag_request(source: Source, asked: LagOptions, rows: Filter, reading: Readin
         raise UsageError("--as-of and --every both name the moments: give one")
     elif asked.every <= 0:
         raise UsageError("--every 0 is no length of time")
-    return Request(source, rows, reading=reading)
+    return Request(source, rows, reading=reading, user_logs=True)
 
 
 def lag(run: Run, asked: LagOptions) -> Iterator[DecodedChunk]:

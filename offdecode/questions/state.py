@@ -34,7 +34,7 @@ def state_request(source: Source, asked: StateOptions, rows: Filter, reading: Re
     for name in asked.types:
         checked_row_type(name, STATE_ROW_TYPES)
     if asked.as_of_offset is None:
-        return Request(source, rows, reading=reading)
+        return Request(source, rows, reading=reading, user_logs=asked.with_lag)
     if asked.with_lag:
         raise UsageError("--with-lag needs a moment in time: --as-of, not --as-of-offset")
     if asked.as_of is not None:

@@ -290,8 +290,7 @@ class UserLogs:
 
     def __init__(self, directories: Iterable[Location]) -> None:
         self._directories = [
-            _DataDirectory(one, frozenset(listed(one)), CheckpointFiles(one))
-            for one in (directory.beside(None) for directory in directories)
+            _DataDirectory(one, frozenset(listed(one)), CheckpointFiles(one)) for one in directories
         ]  # fmt: skip
         matches = (PARTITION_DIRECTORY.fullmatch(name) for data in self._directories for name in data.names)
         self.topics = frozenset(match["topic"] for match in matches if match is not None)

@@ -26,11 +26,13 @@ from offdecode.sources.image_heads import IMAGE_HEAD_BYTES, looks_like_image
 from offdecode.sources.locations import Location
 from offdecode.sources.names import (
     ARCHIVE_SUFFIX,
+    CLUSTER_TOPICS,
     COMPRESSED_SUFFIXES,
     IMAGE_NAME,
     INDEX_SUFFIXES,
     LEADER_EPOCHS,
     LEFTOVER_SEGMENT,
+    LONGEST_NAME,
     META_PROPERTIES,
     PARTITION_DIRECTORY,
     PARTITION_METADATA,
@@ -47,6 +49,8 @@ _COMPRESSED_SUFFIX = re.compile(rf"(\.{ARCHIVE_SUFFIX}|{'|'.join(map(re.escape, 
 _SIDE_FILES = {*CHECKPOINT_FILES.values(), META_PROPERTIES, PARTITION_METADATA}
 _MOST_SIDE_BYTES = 64 << 20
 _MOST_FILES = 200_000
+_MOST_DIRECTORIES = 100_000  # of partitions
+_LONGEST_PATH = 4096
 _MOST_DEPTH = 64
 _MOST_NESTED = 3  # archives in archives in an archive
 _MOST_PROBLEMS = 100
@@ -55,33 +59,36 @@ _COPY_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """Where a member's bytes lie: in the spool, or in the archive itself."""
+    """Where a member's bytes lie: in a spool, or in the archive itself."""
 
     start: int
     size: int
-    spooled: bool
+    spool: Spool | None = None
 
 
 @dataclass(slots=True)
 class Archive:
     """The members of an archive that may be evidence. problems: what is wrong with it.
 
-    topic: whose logs are; None = all topics', with their indexes. any_image: whether all that is named like an image
-    of a disk is, whatever it begins with. anew: the archive again, with the logs of another topic, and with nothing
-    that is packed in it; None where it is such a one.
+    topic: whose logs are. What lies beside them goes to the spool `aside`: the logs of the cluster's own topics, and of
+    users' topics those that the archive stores as they are; user_logs: those that it compresses too. any_image: whether
+    all that is named like an image of a disk is evidence, whatever it begins with; then nothing beside logs is.
     """
 
     outer: Location
-    topic: str | None
+    topic: str
     spool: Spool
-    anew: Callable[[str | None], Archive] | None = None
+    aside: Spool
     size: int = 0
     files: dict[str, _File] = field(default_factory=dict)
     directories: dict[str, dict[str, None]] = field(default_factory=lambda: {"": {}})
     problems: list[Problem] = field(default_factory=list)
     problem_count: int = 0
     most_files: int = _MOST_FILES
+    user_logs: bool = False
     any_image: bool = False
+    cut: set[str] = field(default_factory=set)  # directories beside the logs of which something cannot be used
+    beside: int = 0  # files there
     flat = True  # it may hold segments in no directory of a partition
 
     @property
@@ -116,53 +123,75 @@ class Archive:
     def unused(self, name: str, reason: str) -> None:
         self.problem("unused_member", self.outer.text + SEPARATOR + printable(name.lstrip("/")), reason)
 
-    def wanted(self, name: str, size: int, reason: str | None = None) -> str | None:
-        """A member's path, where it may be evidence. reason: why it cannot be used all the same."""
+    def wanted(self, name: str, size: int, reason: str | None = None, *, stored: bool) -> str | None:
+        """A member's path, where it may be evidence. reason: why it cannot be used; stored: as it is."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         directory, base = "" if len(parts) < 2 else parts[-2], parts[-1] if parts else ""
+        path = "/".join(parts)
         self.see("/".join(parts[:-1]))
         if is_packed(base):
-            if self.anew is None:
-                return None
             if self.outer.text.count(SEPARATOR) >= _MOST_NESTED:
                 reason = "it is an archive or an image, in as many others as are looked into"
         elif base in _SIDE_FILES:
             if size > _MOST_SIDE_BYTES:
                 return None
-        elif not self._is_of_a_log(directory, base):
+        elif not self._is_of_a_log(directory, base, stored=stored):
             return None
+        beside = self._is_beside(path)
         if ".." in parts or len(parts) > _MOST_DEPTH:
             reason = "its name leads out of the archive" if ".." in parts else "it lies too deep"
-        elif len(self.files) >= self.most_files:
+        elif (self.beside if beside else len(self.files) - self.beside) >= self.most_files:
             reason = f"the archive holds more than {self.most_files} files of a log"
         if reason is not None:
-            self.unused(name, reason)
-            return None
-        return "/".join(parts)
+            self._leave_out(path, reason)
+        left_out = reason is not None or (beside and path.rpartition("/")[0] in self.cut)
+        return None if left_out else path
 
-    def _is_of_a_log(self, directory: str, base: str) -> bool:
+    def _is_of_a_log(self, directory: str, base: str, *, stored: bool) -> bool:
         """Whether a name is that of a segment, of one that is left over, or of what a log's directory tells of it."""
         match = PARTITION_DIRECTORY.fullmatch(directory)
+        segment = SEGMENT_NAME.fullmatch(base) is not None
         if match is None:
-            return SEGMENT_NAME.fullmatch(base) is not None
-        if self.topic not in (None, match["topic"]):
+            return segment or base == LEADER_EPOCHS
+        if match["topic"] == self.topic:
+            return segment or base == LEADER_EPOCHS or LEFTOVER_SEGMENT.fullmatch(base) is not None
+        if self.any_image or match["leftover"]:
             return False
-        found = any(name.fullmatch(base) for name in (SEGMENT_NAME, LEFTOVER_SEGMENT))
-        return found or base == LEADER_EPOCHS or base.endswith(SNAPSHOT_SUFFIX if self.topic else INDEX_SUFFIXES)
+        if match["topic"] in CLUSTER_TOPICS:
+            return segment or base.endswith(SNAPSHOT_SUFFIX)
+        return (stored or self.user_logs) and (segment or base.endswith(INDEX_SUFFIXES))
+
+    def _is_beside(self, path: str) -> bool:
+        """Whether a file is of another topic's log."""
+        directory, base = ["", "", *path.split("/")][-2:]
+        match = PARTITION_DIRECTORY.fullmatch(directory)
+        return match is not None and match["topic"] != self.topic and not (base in _SIDE_FILES or is_packed(base))
+
+    def _leave_out(self, path: str, reason: str) -> None:
+        self._tell(path, reason)
+        self.not_whole(path)
+
+    def _tell(self, path: str, reason: str) -> None:
+        """Nobody asks for what lies beside logs, but where user_logs says so: then it is told of that too."""
+        if self.user_logs or not self._is_beside(path):
+            self.unused(path, reason)
 
     def see(self, directory: str) -> None:
         """Note that a partition's directory is there, of whatever topic: a deleted one is evidence too."""
         parts = [part for part in directory.split("/") if part not in ("", ".")]
         path = "/".join(parts)
-        if not parts or not PARTITION_DIRECTORY.fullmatch(parts[-1]) or path in self.directories:
+        if not parts or len(parts[-1]) > LONGEST_NAME or not PARTITION_DIRECTORY.fullmatch(parts[-1]):
             return
-        if ".." not in parts and len(parts) < _MOST_DEPTH and len(self.directories) < self.most_files:
+        known = path in self.directories or len(self.directories) >= _MOST_DIRECTORIES or len(path) > _LONGEST_PATH
+        if not known and ".." not in parts and len(parts) < _MOST_DEPTH:
             self.directories[path] = {}
             self._link(path)
 
     def add(self, path: str, file: _File) -> None:
         if path in self.files:
-            self.unused(path, "a later member of the archive has the same name, and is read in its stead")
+            self._tell(path, "a later member of the archive has the same name, and is read in its stead")
+        elif self._is_beside(path):
+            self.beside += 1
         self.files[path] = file
         self._link(path)
 
@@ -179,7 +208,9 @@ class Archive:
         What is merely named like an image of a disk may be anything, of any size: it is no evidence where it does not
         begin like one (but for any_image), and where there is no room for it, the rest of the archive is read.
         """
-        begin, named_so = self.spool.end, IMAGE_NAME.fullmatch(path.rpartition("/")[2]) is not None
+        beside, named_so = self._is_beside(path), IMAGE_NAME.fullmatch(path.rpartition("/")[2]) is not None
+        spool = self.aside if beside else self.spool
+        begin = spool.end
         try:
             if named_so and not self.any_image:
                 head = _first(pieces, IMAGE_HEAD_BYTES)
@@ -187,20 +218,31 @@ class Archive:
                     return False
                 pieces = chain((head,), pieces)
             for piece in pieces:
-                self.spool.write(piece, self.outer.text)
+                spool.write(piece, self.outer.text)
         except Damage:
-            self.add(path, _File(begin, self.spool.end - begin, spooled=True))
+            self.add(path, _File(begin, spool.end - begin, spool))
+            self.not_whole(path)
             raise
         except SourceError as full:
-            if not named_so:
+            if not (named_so or beside):
                 raise
-            self.spool.drop(begin)
-            self.unused(path, full.reason)
+            spool.drop(begin)
+            self._leave_out(path, full.reason)
             return False
-        self.add(path, _File(begin, self.spool.end - begin, spooled=True))
+        self.add(path, _File(begin, spool.end - begin, spool))
         return True
 
+    def not_whole(self, path: str) -> None:
+        """A log beside those of the topic that is not whole would tell what is not so: all of it will be left out."""
+        if self._is_beside(path):
+            self.cut.add(path.rpartition("/")[0])
+
     def finish(self) -> None:
+        for directory in self.cut & self.directories.keys():
+            for name in [*self.directories[directory]]:
+                if self._is_beside(path := f"{directory}/{name}"):
+                    self.files.pop(path, None)
+                    del self.directories[directory][name]
         if self.problem_count > _MOST_PROBLEMS:
             left = self.problem_count - _MOST_PROBLEMS
             message = f"{left} more members cannot be used, or places are damaged"
@@ -271,18 +313,10 @@ class MemberLocation(InsideLocation):
     def names(self) -> list[str]:
         return sorted(self._archive.directories[self._path])
 
-    def beside(self, topic: str | None) -> Location:
-        archive = self._archive
-        if archive.anew is None or not self.is_directory():
-            return self
-        topics = {match["topic"] for match in map(PARTITION_DIRECTORY.fullmatch, self.names()) if match}
-        there = topics - {archive.topic} if topic is None else topics & {topic}
-        return MemberLocation(archive.anew(topic), self._path) if there else self
-
     def open(self) -> Reader:
         archive, file = self._archive, self._archive.files[self._path]
-        if file.spooled:
-            return SpoolReader(archive.spool, file.start, file.size)
+        if file.spool is not None:
+            return SpoolReader(file.spool, file.start, file.size)
         return WindowReader(archive.outer.open(), file.start, file.size, archive.size)
 
 
@@ -386,9 +420,10 @@ def _read_tar(archive: Archive, stream: tar.Stream, reader: Reader | None) -> No
         if member.kind == "directory":
             archive.see(member.name)
             continue
-        path = archive.wanted(member.name, member.size, reason)
+        path = archive.wanted(member.name, member.size, reason, stored=reader is not None)
         if path is not None and (short := member.size - _take(archive, path, member, stream, reader)):
             reason = f"the archive ends inside the member {printable(path)}; {short} bytes of it are not there"
+            archive.not_whole(path)
             members.damaged.append(Damage(member.position, reason))
             break
     inner = archive.outer.text if reader is not None else archive.outer.text + SEPARATOR + content_name(archive.outer)
@@ -400,7 +435,7 @@ def _take(archive: Archive, path: str, member: tar.TarMember, stream: tar.Stream
     """Keep a member; how many bytes of it there are."""
     if reader is not None:
         size = max(min(member.size, reader.size - member.position), 0)
-        archive.add(path, _File(member.position, size, spooled=False))
+        archive.add(path, _File(member.position, size))
         return size
     start = stream.position
     return stream.position - start if archive.keep(path, _pieces(stream, member.size), member.size) else member.size
@@ -484,7 +519,7 @@ def _take_zipped(archive: Archive, member: zip.ZipMember, reader: Reader) -> Non
     reason = "it is encrypted" if member.encrypted else "it is a link, which are not followed" if member.link else None
     if member.method != zip.STORED and member.method not in zip.CODECS:
         reason = reason or f"it is compressed by method {member.method} of zip, which offdecode does not know"
-    path = archive.wanted(name, member.size or 0, reason)
+    path = archive.wanted(name, member.size or 0, reason, stored=member.method == zip.STORED)
     if path is None:
         return
     try:
@@ -492,9 +527,10 @@ def _take_zipped(archive: Archive, member: zip.ZipMember, reader: Reader) -> Non
         room = max(reader.size - start, 0)
         size = room if member.stored_size is None else min(member.stored_size, room)
         if member.method == zip.STORED:
-            archive.add(path, _File(start, size, spooled=False))
+            archive.add(path, _File(start, size))
             short = (member.size or 0) - size
             if short > 0:
+                archive.not_whole(path)
                 raise Damage(member.position, f"{short} bytes of the member {printable(path)} are not there")
             return
         _unpack_member(archive, path, member, WindowReader(reader, start, size, archive.size), start)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,11 +29,14 @@ Live = Callable[[str, str], Location]  # a running cluster's URL and the topic t
 class Containers:
     """Archives and compressed files of one search. What it finds in them holds what it needs of them.
 
-    any_image: as of Archive.
+    user_logs, any_image: as of Archive.
     """
 
-    def __init__(self, topic: str, live: Live | None = None, *, any_image: bool = False) -> None:
+    def __init__(
+        self, topic: str, live: Live | None = None, *, user_logs: bool = False, any_image: bool = False
+    ) -> None:
         self._topic = topic
+        self._user_logs = user_logs
         self._any_image = any_image
         self._live = live
         self._opened: dict[object, object] = {}
@@ -76,31 +78,25 @@ class Containers:
 
         Raises SourceError for an image where the libraries that read images are missing.
         """
-        from offdecode.sources.archives import head_within, read_tar, read_zip
+        from offdecode.sources.archives import Archive, head_within, read_tar, read_zip
+        from offdecode.sources.spool import Spool
         from offdecode.sources.tar import is_tar
         from offdecode.sources.zip import is_zip
+
+        def new() -> Archive:
+            return Archive(
+                file, self._topic, self._spooled(), Spool(), user_logs=self._user_logs, any_image=self._any_image
+            )
 
         with file.open() as reader:
             head, size = reader.read(0, IMAGE_HEAD_BYTES), reader.size
             codec = codec_of(head[:HEAD_BYTES])
             within = head if codec is None else head_within(reader, codec, IMAGE_HEAD_BYTES)
         if codec is None and is_zip(head):
-            return self._archive(file, read_zip)
+            return self._once(file, "zip", lambda: read_zip(new()))
         if is_tar(within):
-            return self._archive(file, partial(read_tar, codec=codec))
+            return self._once(file, "tar", lambda: read_tar(new(), codec))
         return None if SEGMENT_NAME.fullmatch(file.name) else self._image(file, codec, within, size)
-
-    def _archive(self, file: Location, read: Callable[[Archive], Archive]) -> Archive:
-        from offdecode.sources.archives import Archive
-        from offdecode.sources.spool import Spool
-
-        def anew(topic: str | None) -> Archive:  # perhaps in a forked process: it must not write on the common spool
-            return self._once(file, f"archive/{topic or ''}", lambda: read(Archive(file, topic, Spool())))
-
-        def new() -> Archive:
-            return read(Archive(file, self._topic, self._spooled(), anew, any_image=self._any_image))
-
-        return self._once(file, "archive", new)
 
     def _image(self, file: Location, codec: Codec | None, head: bytes, size: int) -> DiskImage | None:
         """The image of a disk that a file is, or that is compressed in it. head: of what is in it."""

@@ -157,13 +157,6 @@ class Location(ABC):
             if not pattern.fullmatch(one.name):
                 yield from one.directories(pattern, complain)
 
-    def beside(self, topic: str | None) -> Location:
-        """The same data directory with the logs of another topic in it; None = of all topics.
-
-        An archive is not unpacked for more than is asked of it. Raises SourceError where there is no room for them.
-        """
-        return self
-
     def told(self) -> ToldPartition | None:
         """What a broker tells of the partition of which this is the directory; None where files tell of it.
 

@@ -6,7 +6,7 @@ import re
 
 from offdecode.model import LARGEST_INT64
 
-_LONGEST_NAME = 255
+LONGEST_NAME = 255
 SEGMENT_SUFFIX = ".log"  # of a compressed one too, before its own
 COMPRESSED_SUFFIXES = (".gz", ".zst", ".lz4", ".xz", ".bz2")
 SEGMENT_NAME = re.compile(rf"(?s).*\.log({'|'.join(map(re.escape, COMPRESSED_SUFFIXES))})?")
@@ -19,7 +19,8 @@ LEFTOVER_SEGMENT = re.compile(r"\d{20}\.log\.(?P<why>deleted|cleaned|swap)")
 # Behind a partition's directory: deleted, on a broker that should not have it, or on its way to another disk.
 LEFTOVER_DIRECTORY = r"\.[0-9a-f]{32}-(?:delete|stray|future)"
 # A partition's directory, or what is left over of one.
-PARTITION_DIRECTORY = re.compile(rf"(?P<topic>.+)-(?P<partition>\d{{1,10}})(?P<leftover>{LEFTOVER_DIRECTORY})?")
+PARTITION_DIRECTORY = re.compile(rf"(?s)(?P<topic>.+)-(?P<partition>\d{{1,10}})(?P<leftover>{LEFTOVER_DIRECTORY})?")
+CLUSTER_TOPICS = frozenset({"__cluster_metadata", "__transaction_state"})  # that tell of the offsets topic
 META_PROPERTIES = "meta.properties"
 CARVED_NOTE = "carved.txt"  # in directories of segments that were carved out of images
 LEADER_EPOCHS = "leader-epoch-checkpoint"  # in a log's own directory
@@ -51,4 +52,4 @@ def named_offset(segment: str) -> int | None:
 
 def is_cut(leftover: str) -> bool:
     """Whether the name of a left over directory is as long as the system allows: then its topic's is cut short."""
-    return len(leftover) >= _LONGEST_NAME
+    return len(leftover) >= LONGEST_NAME

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -154,13 +153,15 @@ def find_logs(
     as_log_partition: int | None = None,
     log_partitions: Sequence[int] = (),
     live: Live | None = None,
+    *,
+    user_logs: bool = False,
 ) -> Found:
     """All logs that the paths lead to: segment files, partition directories, data directories, running clusters.
 
     A directory that holds no segment itself is searched, at any depth, for directories `<topic>-<partition>`. live:
-    opens a cluster. Raises SourceError for a path that does not exist or leads to no log.
+    opens a cluster. user_logs: as of Archive. Raises SourceError for a path that does not exist or leads to no log.
     """
-    search = _Search(topic, as_log_partition, Containers(topic, live), frozenset(log_partitions))
+    search = _Search(topic, as_log_partition, Containers(topic, live, user_logs=user_logs), frozenset(log_partitions))
     for path in paths:
         _add_place(search, search.containers.location(path))
     missing = set(log_partitions) - {partition for _, partition in search.files}
@@ -185,8 +186,6 @@ def logs_of_topic(directories: Iterable[Location], topic: str) -> list[Partition
     search = _Search(topic, None, Containers(topic))
     pattern = partition_pattern(topic)
     for directory in directories:
-        with suppress(SourceError):
-            directory = directory.beside(topic)
         for name in listed(directory):
             if pattern.fullmatch(name):
                 _add_segments(search, directory.child(name))
@@ -365,6 +364,7 @@ def _add_archive(search: _Search, root: Location) -> None:
                 _add_nested(search, directory.child(name))
     if search.met > before:
         return
+    holders = [one for one in holders if not PARTITION_DIRECTORY.fullmatch(one.name)]
     named = [one for one in holders if any(map(_NUMBERED.fullmatch, one.names()))]
     for one in named or holders:
         _add_segments(search, one)

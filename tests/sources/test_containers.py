@@ -7,12 +7,14 @@ import io
 import json
 import re
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+import offdecode
 from offdecode import check
 from offdecode.cli import cli
 from offdecode.errors import SourceError
@@ -24,6 +26,7 @@ from offdecode.sinks.jsonl import JsonLinesSink
 from tests.asking import a_request, decode
 from tests.command import CLASSIC, TRANSACTIONS, run
 from tests.containers import ARCHIVES, COMPRESS, compressed_segments
+from tests.segment_builder import Header, batch, commit
 from tests.truth import FIXTURES, Row
 
 SETS = (TRANSACTIONS, CLASSIC, FIXTURES / "kafka-4.4.0-all-groups")
@@ -156,6 +159,51 @@ def test_what_is_left_over_and_deleted_topics(form: str, tmp_path: Path) -> None
             assert {row["topic"] for row in map(json.loads, rows.splitlines()) if row.get("topic_deleted")} == {
                 "dead-letters"
             }
+
+
+@pytest.mark.parametrize("form", ["tar", "tar.gz", "zip"])
+def test_a_deleted_partition_alone_is_no_log_unless_left_over_ones_are_asked_for(form: str, tmp_path: Path) -> None:
+    """As in a directory; also beside a live one, each in an archive of its own."""
+    gone = tmp_path / "gone" / f"__consumer_offsets-3.{'a1' * 16}-delete"
+    there = tmp_path / "there" / "__consumer_offsets-3"
+    for directory, group in ((gone, "gone"), (there, "there")):
+        directory.mkdir(parents=True)
+        (directory / f"{0:020}.log").write_bytes(batch([commit(group)], Header(0)))
+    alone, live = tmp_path / "alone.any", tmp_path / "live.any"
+    alone.write_bytes(ARCHIVES[form](gone.parent))
+    live.write_bytes(ARCHIVES[form](there.parent))
+    for place in (alone, gone.parent):
+        with pytest.raises(SourceError, match="no directory __consumer_offsets"):
+            rows_of(place)
+    (tmp_path / "both").mkdir()
+    for name, path in (("a.tar", alone), ("b.tar", live)):
+        path.rename(tmp_path / "both" / name)
+    both = tmp_path / "both.any"
+    both.write_bytes(ARCHIVES[form](tmp_path / "both"))
+    assert [row["group"] for row in rows_of(both)[0]] == ["there"]
+
+
+@pytest.mark.parametrize("form", ["tar", "tar.gz", "zip"])
+def test_the_note_of_leader_epochs_counts_where_no_directory_tells_a_partition(form: str, tmp_path: Path) -> None:
+    def in_epoch(data: bytes, epoch: int) -> bytes:
+        return data[:12] + struct.pack(">i", epoch) + data[16:]
+
+    shared = in_epoch(batch([commit("g")], Header(0)), 0)
+    lost = in_epoch(batch([commit("lost")], Header(1)), 0)
+    later = in_epoch(batch([commit("g")], Header(9)), 2)
+    for name, batches in (("__consumer_offsets-3", (shared, lost)), ("new", (shared, later))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{0:020}.log").write_bytes(b"".join(batches))
+    (tmp_path / "new" / "leader-epoch-checkpoint").write_text("0\n2\n0 0\n2 1\n")
+    archive = tmp_path / "new.any"
+    archive.write_bytes(ARCHIVES[form](tmp_path / "new"))
+    for new in (tmp_path / "new", archive):
+        problems: list[Problem] = []
+        rows = offdecode.decode(
+            [tmp_path / "__consumer_offsets-3", new], as_log_partition=3, on_problem=problems.append
+        ).rows()
+        assert [row["log_offset"] for row in rows if row["lost_branch"]] == [1]
+        assert [problem.kind for problem in problems] == ["forked_log", "missing_offsets"]
 
 
 def container(path: object, data: bytes) -> Row:

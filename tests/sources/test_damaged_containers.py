@@ -11,10 +11,13 @@ import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import offdecode
 from offdecode.errors import OffdecodeError, SourceError
+from offdecode.evidence import open_evidence
 from offdecode.model import Problem
 from offdecode.sources.archives import Archive, _File
 from offdecode.sources.locations import LocalLocation
@@ -220,17 +223,85 @@ def test_other_topics_are_not_unpacked(directory: Path, tmp_path: Path, monkeypa
 
 
 def test_many_members(tmp_path: Path) -> None:
-    archive = Archive(LocalLocation(tmp_path / "many.zip"), "__consumer_offsets", Spool(), most_files=50)
-    for number in range(300):
-        path = archive.wanted(f"__consumer_offsets-0/{number:020}.log", 9)
-        if path is not None:
-            archive.add(path, _File(0, 9, spooled=False))
+    archive = Archive(LocalLocation(tmp_path / "many.zip"), "__consumer_offsets", Spool(), Spool(), most_files=50)
+    for topic in ("orders", "__consumer_offsets"):  # what lies beside the logs takes no room from them
+        for number in range(300):
+            path = archive.wanted(f"{topic}-0/{number:020}.log", 9, stored=True)
+            if path is not None:
+                archive.add(path, _File(0, 9))
     archive.finish()
     assert len(archive.files) == 50
+    assert archive.directories["orders-0"] == {}, "its end would seem to be where the room ended"
     assert len(of_kind(archive.problems, "unused_member")) == 100
     assert [problem.message for problem in of_kind(archive.problems, "damaged_archive")] == [
         "150 more members cannot be used, or places are damaged"
     ]
+
+
+def test_very_long_names_and_very_many_directories_take_no_memory(tmp_path: Path) -> None:
+    archive = Archive(LocalLocation(tmp_path / "many.tar"), "__consumer_offsets", Spool(), Spool())
+    for number in range(150_000):
+        archive.see(f"data/orders-{number}")
+    for number in range(1000):
+        archive.see(f"{'x' * 900_000}{number}-0")
+    assert len(archive.directories) <= 100_000
+    assert max(map(len, archive.directories)) < 100
+
+
+@pytest.mark.parametrize("form", ["tar", "tar.gz", "zip"])
+def test_a_users_partition_that_is_not_whole_in_an_archive_has_no_lag(form: str, tmp_path: Path) -> None:
+    """Its end or its start would be another one than there was."""
+    data = tmp_path / "data"
+    for name in ("__consumer_offsets-0", "t-0", "t-1"):
+        (data / name).mkdir(parents=True)
+    offsets = batch([commit("g", "t", 0, 5), commit("g", "t", 1, 5)], Header(0))
+    (data / "__consumer_offsets-0" / f"{0:020}.log").write_bytes(offsets)
+    topic_id = "0ODkHYrMRFyop2TacsJoZg"
+    (data / "t-0" / "partition.metadata").write_text(f"version: 0\ntopic_id: {topic_id}\n")
+    for name in ("t-0", "t-1"):
+        for base in (0, 10, 20):
+            (data / name / f"{base:020}.log").write_bytes(batch([(b"k", b"v" * 100)] * 10, Header(base)))
+    linked = data / "t-0" / f"{20:020}.log"
+    if form == "zip":
+        cut = bytearray(ARCHIVES[form](data))
+        at = cut.index(linked.name.encode(), cut.index(b"t-0/"))  # of its header before the data
+        cut[at + len(linked.name) + 20] ^= 0xFF  # in its data
+        (tmp_path / "x.any").write_bytes(cut)
+    else:
+        linked.unlink()
+        os.link(data / "t-0" / f"{10:020}.log", linked)
+        (tmp_path / "x.any").write_bytes(ARCHIVES[form](data))
+    problems: list[Problem] = []
+    rows = offdecode.lag(tmp_path / "x.any", on_problem=problems.append).rows()
+    assert [(row["partition"], row["log_end"], row["signals"]) for row in rows] == [
+        (0, None, ["no_log_of_the_partition"]), (1, 30, []),
+    ]  # fmt: skip
+    assert {problem.kind for problem in problems} == {"damaged_archive" if form == "zip" else "unused_member"}
+    assert open_evidence(a_request(tmp_path / "x.any")).topic_names() == {topic_id: "t"}
+    if form != "zip":
+        problems.clear()
+        assert len(list(offdecode.decode(tmp_path / "x.any", on_problem=problems.append).rows())) == 2
+        assert problems == [], "nobody asked for the partition"
+
+
+def test_lag_has_no_room_for_users_partitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are left out, and that is told; other questions answer without a word, and do not unpack them."""
+    data = tmp_path / "data"
+    for name, records in (("__consumer_offsets-0", [commit("g", "t")]), ("t-0", [(b"k", bytes(90_000))])):
+        (data / name).mkdir(parents=True)
+        (data / name / f"{0:020}.log").write_bytes(batch(records, Header(0)))
+    archive = tmp_path / "x.tgz"
+    archive.write_bytes(ARCHIVES["tar.gz"](data))
+    monkeypatch.setenv(LIMIT_VARIABLE, "50000")
+    asked: list[tuple[Any, set[str]]] = [
+        (offdecode.lag, {"unused_member"}), (offdecode.explain, set()), (offdecode.state, set()),
+    ]  # fmt: skip
+    for question, kinds in asked:
+        problems: list[Problem] = []
+        rows = list(question(archive, on_problem=problems.append).rows())
+        assert rows
+        assert {problem.kind for problem in problems} == kinds
+    assert [row["log_end"] for row in offdecode.lag(data).rows()] == [1]
 
 
 @pytest.mark.parametrize("number", [1, 50])
