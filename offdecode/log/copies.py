@@ -137,9 +137,9 @@ class _Merge:
         if len(epochs):
             self._epoch = int(epochs[-1])
         excluded = ((every.epoch < low) | (every.epoch > high)) & (every.epoch >= 0) & (high >= 0)
-        held = (np.concatenate(([-1], bases))[where] == every.base) & (low == every.epoch)
-        noted = self._lineage.excludes(every.base, every.last, every.epoch) & ~held
-        stands: Mask = ~((excluded | noted) & every.straight)
+        noted = self._lineage.excludes(every.base, every.last, every.epoch)
+        own_there, other_epoch = _beside_own(every, own)
+        stands: Mask = ~(np.where(own_there, other_epoch, excluded | noted) & every.straight)
         return stands
 
     def _breaks(self, frames: Frames, readings: Sequence[Reading]) -> tuple[int, ...]:
@@ -152,6 +152,19 @@ class _Merge:
         hole = np.flatnonzero(frames.base_offset[good] > before + 1)
         lost = _reached(ranges, before[hole] + 1, frames.base_offset[good[hole]] - 1)
         return tuple(good[hole[lost]].tolist())
+
+
+def _beside_own(every: Batches, own: Vector) -> tuple[Mask, Mask]:
+    """Which batches have offsets in common with these of one copy, and which of those are of another epoch."""
+    first = np.searchsorted(every.last[own], every.base, side="left")
+    final = np.searchsorted(every.base[own], every.last, side="right") - 1
+    there = first <= final
+    if not len(own):
+        return there, there
+    epoch = every.epoch[own]
+    at = np.minimum(first, len(own) - 1)
+    differs = (epoch[at] != every.epoch) | (epoch[np.maximum(final, 0)] != every.epoch)
+    return there, there & differs & (every.epoch >= 0) & (epoch[at] >= 0)
 
 
 def _reached(ranges: list[tuple[int, int]], first: Vector, last: Vector) -> Mask:

@@ -54,6 +54,7 @@ class Parts:
 
     def __init__(self, every: Batches, preferred: int, chosen: Vector, *, apart: bool = False) -> None:
         self._every = every
+        self._preferred = preferred
         rank = np.where(every.copy[chosen] == preferred, -1, every.copy[chosen])
         order = np.lexsort((every.index[chosen], rank, every.last[chosen], ~every.straight[chosen], every.key[chosen]))
         chosen = chosen[order]
@@ -90,13 +91,13 @@ class Parts:
         self.component = np.cumsum(new) - 1
 
     def give_up_lower_epochs(self) -> Vector:
-        """Take out the batches that one of a higher leader epoch overlaps; which."""
+        """Take out the batches that one of a higher leader epoch overlaps, but for the preferred copy's; which."""
         epoch = self._every.epoch[self.chosen]
         if not len(epoch):
             return self.chosen
         highest = np.full(int(self.component[-1]) + 1, -1, np.int64)
         np.maximum.at(highest, self.component, epoch)
-        return self.without(epoch < highest[self.component])
+        return self.without((epoch < highest[self.component]) & (self.copies >> self._preferred & 1 == 0))
 
     def without(self, mask: Mask) -> Vector:
         """Take batches out; which they were."""

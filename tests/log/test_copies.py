@@ -209,6 +209,28 @@ def test_an_epoch_that_only_the_lost_copy_saw_does_not_win(tmp_path: Path) -> No
     assert [problem.kind for problem in problems] == ["forked_log"]
 
 
+@pytest.mark.parametrize("notes", [False, True])
+@pytest.mark.parametrize("chunk_bytes", [100, 0])
+@pytest.mark.parametrize("ends", [14, 18])
+def test_a_lost_branch_that_begins_within_a_batch_that_stood_is_lost(
+    ends: int, chunk_bytes: int, notes: bool, tmp_path: Path
+) -> None:
+    """Epoch 1 was elected from 10 on and lost; epoch 2 went on from the log of epoch 0, whose last is 10 to 14."""
+    stood = [in_epoch(commits(0, 10), 0), in_epoch(commits(10, 5, "kept"), 0), in_epoch(commits(15, 5, "kept"), 2)]
+    new = copy_of(tmp_path, "a", *stood)
+    lost = (in_epoch(commits(10, 2, "lost"), 1), in_epoch(commits(12, ends - 12, "lost"), 1))
+    old = copy_of(tmp_path, "b", stood[0], *lost)
+    if notes:
+        noted(new, (0, 0), (2, 15))
+        noted(old, (0, 0), (1, 10))
+    for paths in ((new, old), (old, new)):
+        rows, problems = rows_of(*paths, chunk_bytes=chunk_bytes)
+        assert [row["log_offset"] for row in rows if row["lost_branch"]] == list(range(10, ends))
+        assert {row["group"] for row in rows if row["lost_branch"]} == {"lost"}
+        assert offsets([row for row in rows if not row["lost_branch"]]) == list(range(20))
+        assert {problem.kind for problem in problems} == {"forked_log"}
+
+
 def noted(copy: Path, *epochs: tuple[int, int]) -> None:
     """Let the copy's broker have noted these leader epochs and their first offsets."""
     lines = [f"{epoch} {offset}" for epoch, offset in epochs]
@@ -410,10 +432,12 @@ def test_a_loose_copy_beside_its_log_is_told(suffix: str, tmp_path: Path) -> Non
     rows, problems = rows_of(loose, other)
     assert problems == []
     assert rows_of(log, loose, as_log_partition=3)[1] == []
-    empty = [tmp_path / f"empty-{at}.log" for at in (1, 2)]
-    for path in empty:
-        path.write_bytes(b"")
-    assert rows_of(*empty, log)[1] == []
+    for content, kinds in ((b"", set()), (bytes(4096), {"zero_tail"})):
+        folders = [tmp_path / f"{len(content)}-{at}" for at in (1, 2)]
+        for folder in folders:
+            folder.mkdir()
+            (folder / "x.log").write_bytes(content)
+        assert {one.kind for one in rows_of(*folders, log)[1]} == kinds
 
 
 def test_a_transaction_far_ahead_is_decided_in_copies(tmp_path: Path) -> None:
