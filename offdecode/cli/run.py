@@ -101,12 +101,13 @@ def _times_beside(run: Run, as_of: int | None) -> Iterator[str]:
     rows, first, last = run.request.rows, run.stats.first_time, run.stats.last_time
     if first is None or last is None:
         return
+    here = "that were read" if run.request.source.log_partitions else "here"
     for option, limit in (("--as-of", as_of), ("--until", rows.until)):
         if limit is not None and limit < first:
-            yield f"{option} {time_words(limit)} is before all records here: the first is of {time_words(first)}"
+            yield f"{option} {time_words(limit)} is before all records {here}: the first is of {time_words(first)}"
     for option, limit in (("--as-of", as_of), ("--since", rows.since)):
         if limit is not None and limit > last:
-            yield f"{option} {time_words(limit)} is after all records here: the last is of {time_words(last)}"
+            yield f"{option} {time_words(limit)} is after all records {here}: the last is of {time_words(last)}"
 
 
 def _nothing_words(records: int) -> str:

@@ -125,9 +125,9 @@ class Archive:
 
     def wanted(self, name: str, size: int, reason: str | None = None, *, stored: bool) -> str | None:
         """A member's path, where it may be evidence. reason: why it cannot be used; stored: as it is."""
-        parts = [part for part in name.split("/") if part not in ("", ".")]
-        directory, base = "" if len(parts) < 2 else parts[-2], parts[-1] if parts else ""
-        path = "/".join(parts)
+        path = plain_path(name)
+        parts = path.split("/")
+        directory, base = ["", *parts][-2:]
         self.see("/".join(parts[:-1]))
         if is_packed(base):
             if self.outer.text.count(SEPARATOR) >= _MOST_NESTED:
@@ -140,6 +140,8 @@ class Archive:
         beside = self._is_beside(path)
         if ".." in parts or len(parts) > _MOST_DEPTH:
             reason = "its name leads out of the archive" if ".." in parts else "it lies too deep"
+        elif len(path) > _LONGEST_PATH:
+            path, reason = path[:_LONGEST_PATH], f"its name is longer than {_LONGEST_PATH} characters"
         elif (self.beside if beside else len(self.files) - self.beside) >= self.most_files:
             reason = f"the archive holds more than {self.most_files} files of a log"
         if reason is not None:
@@ -178,9 +180,9 @@ class Archive:
 
     def see(self, directory: str) -> None:
         """Note that a partition's directory is there, of whatever topic: a deleted one is evidence too."""
-        parts = [part for part in directory.split("/") if part not in ("", ".")]
-        path = "/".join(parts)
-        if not parts or len(parts[-1]) > LONGEST_NAME or not PARTITION_DIRECTORY.fullmatch(parts[-1]):
+        path = plain_path(directory)
+        parts = path.split("/")
+        if len(parts[-1]) > LONGEST_NAME or not PARTITION_DIRECTORY.fullmatch(parts[-1]):
             return
         known = path in self.directories or len(self.directories) >= _MOST_DIRECTORIES or len(path) > _LONGEST_PATH
         if not known and ".." not in parts and len(parts) < _MOST_DEPTH:
@@ -247,6 +249,11 @@ class Archive:
             left = self.problem_count - _MOST_PROBLEMS
             message = f"{left} more members cannot be used, or places are damaged"
             self.problems.append(Problem("damaged_archive", self.outer.text, message))
+
+
+def plain_path(name: str) -> str:
+    """A member's name without what names nothing."""
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
 class InsideLocation(Location):
@@ -415,7 +422,14 @@ def read_tar(archive: Archive, codec: Codec | None) -> Archive:
 def _read_tar(archive: Archive, stream: tar.Stream, reader: Reader | None) -> None:
     """reader: of the archive itself, where it is not compressed."""
     members = tar.TarMembers(stream)
+    before, damages = "", 0
     for member in members:
+        here = plain_path(member.name)
+        if len(members.damaged) > damages:  # other members may have been there
+            damages = len(members.damaged)
+            archive.not_whole(before)
+            archive.not_whole(here)
+        before = here
         reason = None if member.kind == "file" else "it is a link or a special file, which are not followed"
         if member.kind == "directory":
             archive.see(member.name)
@@ -426,6 +440,8 @@ def _read_tar(archive: Archive, stream: tar.Stream, reader: Reader | None) -> No
             archive.not_whole(path)
             members.damaged.append(Damage(member.position, reason))
             break
+    if members.damaged:
+        archive.not_whole(before)
     inner = archive.outer.text if reader is not None else archive.outer.text + SEPARATOR + content_name(archive.outer)
     for found in members.damaged:
         archive.damaged(found, inner)

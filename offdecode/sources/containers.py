@@ -40,7 +40,7 @@ class Containers:
         self._any_image = any_image
         self._live = live
         self._opened: dict[object, object] = {}
-        self._spool: Spool | None = None
+        self._both: tuple[Spool, Spool] | None = None
         self._directories: dict[str, Any] = {}  # on servers, by URL: each is listed once
 
     def location(self, path: Path) -> Location:
@@ -79,14 +79,11 @@ class Containers:
         Raises SourceError for an image where the libraries that read images are missing.
         """
         from offdecode.sources.archives import Archive, head_within, read_tar, read_zip
-        from offdecode.sources.spool import Spool
         from offdecode.sources.tar import is_tar
         from offdecode.sources.zip import is_zip
 
         def new() -> Archive:
-            return Archive(
-                file, self._topic, self._spooled(), Spool(), user_logs=self._user_logs, any_image=self._any_image
-            )
+            return Archive(file, self._topic, *self._spools(), user_logs=self._user_logs, any_image=self._any_image)
 
         with file.open() as reader:
             head, size = reader.read(0, IMAGE_HEAD_BYTES), reader.size
@@ -119,14 +116,15 @@ class Containers:
         """What a compressed file holds. Raises OSError where it cannot be read."""
         from offdecode.sources.archives import unpack_file
 
-        return self._once(file, "file", lambda: unpack_file(file, codec, self._spooled()))
+        return self._once(file, "file", lambda: unpack_file(file, codec, self._spools()[0]))
 
-    def _spooled(self) -> Spool:
+    def _spools(self) -> tuple[Spool, Spool]:
+        """For evidence, and for what lies beside it, which may not take the room of the other."""
         from offdecode.sources.spool import Spool
 
-        if self._spool is None:
-            self._spool = Spool()
-        return self._spool
+        if self._both is None:
+            self._both = Spool(), Spool()
+        return self._both
 
     def _once(self, file: Location, form: str, build: Callable[[], T]) -> T:
         return self._known((file.identity, file.version, form, self._topic), build)

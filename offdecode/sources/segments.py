@@ -278,11 +278,13 @@ def copies_apart(logs: Iterable[PartitionLog]) -> Iterator[Problem]:
 
 def loose_copies(logs: Iterable[PartitionLog]) -> Iterator[Problem]:
     """A problem for each segment in no partition's directory that begins like one of another log."""
-    known: dict[bytes, Segment] = {}
+    known: dict[bytes, tuple[PartitionLog, Segment]] = {}
     for log in logs:  # those without a number come last
         for segment in log.segments:
-            first = known.setdefault(segment.begins, segment)
-            if first in log.segments or log.log_partition is not None or len(segment.begins) < _BEGIN_BYTES:
+            if int.from_bytes(segment.begins[8:12], "big", signed=True) <= 0:
+                continue  # no batch: zeros, perhaps
+            other, first = known.setdefault(segment.begins, (log, segment))
+            if other is log or log.log_partition is not None or len(segment.begins) < _BEGIN_BYTES:
                 continue
             message = (
                 f"begins with the batch that {first.name} begins with: it seems to be a copy, and is read by itself: "

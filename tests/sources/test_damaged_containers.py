@@ -244,8 +244,11 @@ def test_very_long_names_and_very_many_directories_take_no_memory(tmp_path: Path
         archive.see(f"data/orders-{number}")
     for number in range(1000):
         archive.see(f"{'x' * 900_000}{number}-0")
+    for number in range(300):
+        assert archive.wanted(f"{'x' * 900_000}{number}/{0:020}.log", 9, stored=True) is None
     assert len(archive.directories) <= 100_000
     assert max(map(len, archive.directories)) < 100
+    assert sum(len(problem.source) for problem in archive.problems) < 1_000_000
 
 
 @pytest.mark.parametrize("form", ["tar", "tar.gz", "zip"])
@@ -282,6 +285,39 @@ def test_a_users_partition_that_is_not_whole_in_an_archive_has_no_lag(form: str,
         problems.clear()
         assert len(list(offdecode.decode(tmp_path / "x.any", on_problem=problems.append).rows())) == 2
         assert problems == [], "nobody asked for the partition"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("damage", ["header", "cut"])
+def test_users_partitions_beside_damage_in_a_tar_have_no_lag(damage: str, packed: bool, tmp_path: Path) -> None:
+    """Segments may have been in what is lost: the last one that is there is not the last one that was."""
+    stream = io.BytesIO()
+    names = ["__consumer_offsets-0/0.log", *(f"{name}-0/{at}.{kind}" for name in ("a", "b", "c") for at in (0, 10, 20)
+             for kind in ("log", "snapshot"))]  # fmt: skip
+    places: dict[str, int] = {}
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name in names:
+            base = int(name.partition("/")[2].partition(".")[0])
+            records = [(b"k", b"v")] * 10 if base or name[1] == "-" else [commit("g", one, 0, 5) for one in "abc"]
+            data = batch(records, Header(base)) if name.endswith("log") else bytes(2000)
+            member = tarfile.TarInfo(f"data/{name.partition('/')[0]}/{base:020}.{name.rpartition('.')[2]}")
+            member.size = len(data)
+            places[name] = stream.tell()
+            tar.addfile(member, io.BytesIO(data))
+    whole = stream.getvalue()
+    if damage == "header":
+        at = places["b-0/20.log"] + 3
+        whole = whole[:at] + b"\xff" + whole[at + 1 :]
+    else:
+        whole = whole[: places["b-0/10.snapshot"] + 600]
+    archive = tmp_path / "x.any"
+    archive.write_bytes(gzip.compress(whole) if packed else whole)
+    problems: list[Problem] = []
+    rows = offdecode.lag(archive, on_problem=problems.append).rows()
+    ends = {row["topic"]: row["log_end"] for row in rows}
+    assert (ends["a"], ends["b"]) == (30, None)
+    assert ends["c"] is None if damage == "cut" else ends["c"] in (None, 30)
+    assert {problem.kind for problem in problems} == {"damaged_archive"}
 
 
 def test_lag_has_no_room_for_users_partitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
