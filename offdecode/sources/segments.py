@@ -366,7 +366,8 @@ def _add_archive(search: _Search, root: Location) -> None:
                 _add_nested(search, directory.child(name))
     if search.met > before:
         return
-    holders = [one for one in holders if not PARTITION_DIRECTORY.fullmatch(one.name)]
+    # Partitions of other topics, and deleted ones, are none; the archive itself may be named like one.
+    holders = [root, *(one for one in holders[1:] if not PARTITION_DIRECTORY.fullmatch(one.name))]
     named = [one for one in holders if any(map(_NUMBERED.fullmatch, one.names()))]
     for one in named or holders:
         _add_segments(search, one)

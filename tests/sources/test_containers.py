@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -25,7 +26,7 @@ from offdecode.schemas.rows import RowOptions
 from offdecode.sinks.jsonl import JsonLinesSink
 from tests.asking import a_request, decode
 from tests.command import CLASSIC, TRANSACTIONS, run
-from tests.containers import ARCHIVES, COMPRESS, compressed_segments
+from tests.containers import ARCHIVES, COMPRESS, compressed_segments, tar_of, zip_of
 from tests.segment_builder import Header, batch, commit
 from tests.truth import FIXTURES, Row
 
@@ -181,6 +182,20 @@ def test_a_deleted_partition_alone_is_no_log_unless_left_over_ones_are_asked_for
     both = tmp_path / "both.any"
     both.write_bytes(ARCHIVES[form](tmp_path / "both"))
     assert [row["group"] for row in rows_of(both)[0]] == ["there"]
+
+
+@pytest.mark.parametrize("form", ["tar", "tar.gz", "zip"])
+@pytest.mark.parametrize("name", ["backup-2026-11-30", "__consumer_offsets-3", "x"])
+def test_segments_right_in_an_archive_of_any_name(name: str, form: str, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / f"{0:020}.log").write_bytes(batch([commit("g")], Header(0)))
+    archive = tmp_path / f"{name}.{form}"
+    if form == "zip":
+        archive.write_bytes(zip_of(tmp_path / "data", inside="."))
+    else:
+        whole = tar_of(tmp_path / "data", inside=".")
+        archive.write_bytes(gzip.compress(whole) if form == "tar.gz" else whole)
+    assert [row["group"] for row in rows_of(archive)[0]] == ["g"]
 
 
 @pytest.mark.parametrize("form", ["tar", "tar.gz", "zip"])
