@@ -74,6 +74,11 @@ def batch_around(body: bytes, head: Header, count: int, last_delta: int, last_ti
     return start + covered
 
 
+def in_epoch(data: bytes, epoch: int) -> bytes:
+    """A batch with this leader epoch, which the checksum does not cover."""
+    return data[:12] + struct.pack(">i", epoch) + data[16:]
+
+
 def with_right_checksum(changed: bytes | bytearray) -> bytes:
     """A batch whose bytes were changed, under a checksum that fits them."""
     return bytes(changed[:17]) + struct.pack(">I", crc32c.crc32c(bytes(changed[21:]))) + bytes(changed[21:])

@@ -184,8 +184,9 @@ class Archive:
         parts = path.split("/")
         if len(parts[-1]) > LONGEST_NAME or not PARTITION_DIRECTORY.fullmatch(parts[-1]):
             return
-        known = path in self.directories or len(self.directories) >= _MOST_DIRECTORIES or len(path) > _LONGEST_PATH
-        if not known and ".." not in parts and len(parts) < _MOST_DEPTH:
+        if ".." in parts or len(parts) >= _MOST_DEPTH or len(path) > _LONGEST_PATH:
+            return
+        if path not in self.directories and len(self.directories) < _MOST_DIRECTORIES:
             self.directories[path] = {}
             self._link(path)
 
@@ -437,7 +438,6 @@ def _read_tar(archive: Archive, stream: tar.Stream, reader: Reader | None) -> No
         path = archive.wanted(member.name, member.size, reason, stored=reader is not None)
         if path is not None and (short := member.size - _take(archive, path, member, stream, reader)):
             reason = f"the archive ends inside the member {printable(path)}; {short} bytes of it are not there"
-            archive.not_whole(path)
             members.damaged.append(Damage(member.position, reason))
             break
     if members.damaged:

@@ -24,7 +24,7 @@ from tests.command import rows_of as rows_of_lines
 from tests.command import run
 from tests.containers import COMPRESS
 from tests.damage import damaged, joined
-from tests.segment_builder import BASE_TIME_MS, Header, batch, batch_around, commit, marker, record
+from tests.segment_builder import BASE_TIME_MS, Header, batch, batch_around, commit, in_epoch, marker, record
 from tests.truth import LogSet, log_sets, set_id
 
 SMALLEST = 26  # a message of format 0
@@ -41,11 +41,6 @@ def batches_of(data: bytes) -> list[bytes]:
         found.append(data[at:end])
         at = end
     return found
-
-
-def in_epoch(data: bytes, epoch: int) -> bytes:
-    """A batch with this leader epoch, which the checksum does not cover."""
-    return data[:12] + struct.pack(">i", epoch) + data[16:]
 
 
 def cleaned(base: int, kept: list[int], count: int, group: str = "g") -> bytes:

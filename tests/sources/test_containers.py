@@ -8,7 +8,6 @@ import io
 import json
 import re
 import shutil
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from offdecode.sinks.jsonl import JsonLinesSink
 from tests.asking import a_request, decode
 from tests.command import CLASSIC, TRANSACTIONS, run
 from tests.containers import ARCHIVES, COMPRESS, compressed_segments, tar_of, zip_of
-from tests.segment_builder import Header, batch, commit
+from tests.segment_builder import Header, batch, commit, in_epoch
 from tests.truth import FIXTURES, Row
 
 SETS = (TRANSACTIONS, CLASSIC, FIXTURES / "kafka-4.4.0-all-groups")
@@ -200,9 +199,6 @@ def test_segments_right_in_an_archive_of_any_name(name: str, form: str, tmp_path
 
 @pytest.mark.parametrize("form", ["tar", "tar.gz", "zip"])
 def test_the_note_of_leader_epochs_counts_where_no_directory_tells_a_partition(form: str, tmp_path: Path) -> None:
-    def in_epoch(data: bytes, epoch: int) -> bytes:
-        return data[:12] + struct.pack(">i", epoch) + data[16:]
-
     shared = in_epoch(batch([commit("g")], Header(0)), 0)
     lost = in_epoch(batch([commit("lost")], Header(1)), 0)
     later = in_epoch(batch([commit("g")], Header(9)), 2)

@@ -67,7 +67,7 @@ class Verdict:
 
     def lines(self) -> Iterator[Line]:
         """How many partitions there are, and which of them have offsets in which state."""
-        counts = (_counted(self._count, "partition"), _counted(self.problems, "problem"))
+        counts = (count_words(self._count, "partition"), count_words(self.problems, "problem"))
         yield Styled(", ".join(counts), Style.WARNING if self.problems else Style.TITLE)
         for state in (*SpanState, _EMPTY, _NOT_HERE):
             if numbers := self._partitions.get(state):
@@ -77,13 +77,9 @@ class Verdict:
                 yield Styled(f"  {state.replace('_', ' ')}: {names}", style)
         if self._broker is not None:
             found = ((words, self._loading[loading]) for loading, words in _WOULD.items())
-            told = ", ".join(f"{words} {_counted(records, 'record')}" for words, records in found if records)
+            told = ", ".join(f"{words} {count_words(records, 'record')}" for words, records in found if records)
             style = Style.WARNING if told else Style.PLAIN
             yield Styled(f"  Kafka {self._broker} would {told or 'read every record that is here'}", style)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _unused_lines(found: Row) -> Iterator[Line]:

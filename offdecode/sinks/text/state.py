@@ -105,9 +105,8 @@ def transaction_lines(row: Row) -> Iterator[Line]:
     if row["first_offset"] is None:
         held = "no records"
     else:
-        held = (
-            f"{count_words(row['commits'], 'commit')} at {_places(row)} for {', '.join(map(name_words, row['groups']))}"
-        )
+        count = count_words(row["commits"], "commit")
+        held = f"{count} at {_places(row)} for {', '.join(map(name_words, row['groups']))}"
     took = "" if row["duration_ms"] is None else f" ({duration_words(row['duration_ms'])})"
     when = f"{_when(row)}{took}"
     name = "" if row["transactional_id"] is None else f" ({name_words(row['transactional_id'])})"
@@ -117,8 +116,8 @@ def transaction_lines(row: Row) -> Iterator[Line]:
         timeout = duration_words(row["transaction_timeout_ms"])
         yield f"    its coordinator says {row['coordinator_state']}; timeout {timeout}"
     if row["held_back_records"] is not None:
-        held = count_words(row["held_back_records"], "record")
-        yield f"    holds back {held}; {row['abort_command'] or 'unknown partition'}"
+        count = count_words(row["held_back_records"], "record")
+        yield f"    holds back {count}; {row['abort_command'] or 'unknown partition'}"
 
 
 def _transaction_cells(row: Row) -> Cells:
