@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from offdecode.model import Column, DecodedChunk, Kind, Vector, arrow, text_ends
 from offdecode.schemas.rows import RowOptions, row_type
-from offdecode.sinks.pieces import Coded, Piece, Pieces
+from offdecode.sinks.pieces import Coded, Lists, Piece, Pieces
 from offdecode.sinks.times import time_texts
 
 Timestamps = Literal["ms", "iso", "local"]
@@ -91,7 +91,7 @@ class JsonLinesSink(LineSink):
 
     def text(self, column: Column, array: pa.Array) -> pa.Array:
         """The JSON text of each value."""
-        if pa.types.is_dictionary(array.type) and column.kind is Kind.STRUCT:  # of a coded list
+        if _is_coded(column, array):
             return self.text(column, array.dictionary).take(array.indices)
         pieces = Pieces(len(array))
         self._add_value(pieces, column, array)
@@ -164,13 +164,16 @@ class JsonLinesSink(LineSink):
         told = time_texts(milliseconds, local=self._timestamps == "local")
         return pc.coalesce(pc.binary_join_element_wise('"', told, '"', ""), numbers)
 
-    def _elements(self, column: Column, array: pa.Array, flat: pa.Array) -> pa.Array:
-        """The elements of each list, joined. flat: those of all."""
+    def _elements(self, column: Column, array: pa.Array, flat: pa.Array) -> Piece:
+        """The elements of each list, with commas. flat: those of all."""
         if array.null_count or len(flat) != len(array.values):
             lengths = pc.list_value_length(array).fill_null(0)
             offsets = arrow(np.concatenate((np.zeros(1, np.int32), np.cumsum(lengths.to_numpy(), dtype=np.int32))))
         else:
             offsets = array.offsets
+        if _is_coded(column, flat):
+            first = offsets.to_numpy()
+            return Lists(Coded(flat.indices, self.text(column, flat.dictionary)), first - first[0])
         return pc.binary_join(pa.ListArray.from_arrays(offsets, self.text(column, flat)), ",")
 
     def _add_embedded(self, pieces: Pieces, column: Column, array: pa.Array) -> None:
@@ -187,6 +190,11 @@ class JsonLinesSink(LineSink):
         if hexadecimal.null_count:
             other = pc.if_else(hexadecimal.is_valid(), other, self._object(column.children, arrays, len(array)))
         pieces.add(other)
+
+
+def _is_coded(column: Column, array: pa.Array) -> bool:
+    """Whether these are elements of a list of which most are there several times, by number of their struct."""
+    return column.kind is Kind.STRUCT and pa.types.is_dictionary(array.type)
 
 
 def _is_one_value(array: pa.Array) -> bool:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from offdecode.model import arrow
+from offdecode.model import arrow, text_ends
 
 _ROWS_PER_COMBINATION = 4  # combining pays while each combination serves so many rows
 
@@ -37,11 +38,40 @@ class Coded:
         return Coded(arrow(code), pc.binary_join_element_wise(first, second, ""))
 
 
-Piece: TypeAlias = str | Coded | pa.Array
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """In each row the texts of a list's elements, with commas between them. No nulls.
+
+    elements: of all rows, one after the other. ends: where those of the first row begin, and of each row end; the
+    first is 0 and the last their number.
+    """
+
+    elements: Coded
+    ends: npt.NDArray[np.int32]
+
+    def between(self, before: pa.Array, after: pa.Array) -> pa.Array:
+        """One text a row with what stands before and after its list: each element's text is copied but once."""
+        count, lengths = len(before), np.diff(self.ends)
+        rows = np.arange(count, dtype=np.int32)
+        starts = 2 * self.ends + 2 * np.arange(count + 1, dtype=np.int32)  # an element and what is before it: two texts
+        comma, nothing, first = 2 * count + np.arange(3, dtype=np.int32)
+        number = np.full(starts[-1], comma)
+        number[starts[:-1]], number[starts[1:] - 1] = rows, rows + np.int32(count)
+        number[starts[:-1][lengths > 0] + 1] = nothing
+        at = 2 * np.arange(self.ends[-1]) + 2 + 2 * np.repeat(rows, lengths)
+        number[at] = self.elements.indices.to_numpy() + first
+        texts = pa.concat_arrays([before, after, pa.array([",", ""]), self.elements.texts]).take(arrow(number))
+        return pa.StringArray.from_buffers(count, arrow(text_ends(texts)[starts]).buffers()[1], texts.buffers()[2])
+
+
+Piece: TypeAlias = str | Coded | Lists | pa.Array
 
 
 def as_strings(piece: Piece, count: int) -> pa.Array:
     """A piece as a string array."""
+    if isinstance(piece, Lists):
+        nothing = as_strings("", count)
+        return piece.between(nothing, nothing)
     if isinstance(piece, str):
         return pa.repeat(pa.scalar(piece, pa.string()), count)
     if isinstance(piece, Coded):
@@ -80,10 +110,17 @@ class Pieces:
 
     def joined(self) -> pa.Array:
         """One text a row."""
-        if not self._pieces:
-            return as_strings(self._constant, self._count)
-        last = self._pieces[-1]
+        last = self._pieces[-1] if self._pieces else None
         if isinstance(last, Coded):
             self._pieces[-1] = last.wrapped("", self._take_constant())
-        texts = [piece if isinstance(piece, str) else as_strings(piece, self._count) for piece in self._pieces]
-        return pc.binary_join_element_wise(*texts, self._constant, "")
+        pieces = [*self._pieces, self._constant]
+        for place, piece in enumerate(pieces):
+            if isinstance(piece, Lists):
+                return piece.between(self._join(pieces[:place]), self._join(pieces[place + 1 :]))
+        return self._join(pieces)
+
+    def _join(self, pieces: list[Piece]) -> pa.Array:
+        if len(pieces) < 2:
+            return as_strings(pieces[0] if pieces else "", self._count)
+        texts = [piece if isinstance(piece, str) else as_strings(piece, self._count) for piece in pieces]
+        return pc.binary_join_element_wise(*texts, "")

@@ -109,6 +109,29 @@ def test_nested_values() -> None:
     assert third["assignment"] == {"version": 0, "assigned_partitions": [], "user_data": None}
 
 
+LISTS: list[list[list[int] | None]] = [
+    [[0]], [[]], [None], [[], [2, 2, 0], None, [1], []], [None, [0, 1, 2, 0, 1], [2]], [[1, 1]] * 300, [[], [], []],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("lists", LISTS, ids=range(len(LISTS)))
+@pytest.mark.parametrize("skipped", [0, 1])
+def test_elements_by_number_are_written_as_the_elements(lists: list[list[int] | None], skipped: int) -> None:
+    column = next(item for item in row_type("group_metadata").columns if item.name == "members")
+    members: list[Any] = [{**MEMBER, "member_id": text} for text in ("m", 'quote "', "")]
+    kind = row_type("group_metadata").arrow_schema.field("members").type
+    plain = pa.array([items and [members[one] for one in items] for items in lists], kind)[skipped:]
+    numbers = pa.array(lists, pa.list_(pa.int32()))
+    elements = pa.DictionaryArray.from_arrays(numbers.values, pa.array(members, kind.value_type))
+    mask = pa.array([items is None for items in lists])
+    coded = pa.ListArray.from_arrays(numbers.offsets, elements, mask=mask)[skipped:]
+    sink = JsonLinesSink(io.BytesIO(), RowOptions())
+    texts = sink.text(column, coded).to_pylist()
+    assert texts == sink.text(column, plain).to_pylist()
+    ids = [text and [member["member_id"] for member in json.loads(text) or []] for text in texts]
+    assert ids == [[members[one]["member_id"] for one in items or []] for items in lists[skipped:]]
+
+
 def test_optional_columns_only_where_there_is_something() -> None:
     rows = [
         commit(),
