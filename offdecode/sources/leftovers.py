@@ -40,7 +40,7 @@ def find_leftovers(logs: Iterable[PartitionLog], topic: str) -> Iterator[Leftove
     known: set[str] = set()
     for log in logs:
         directory = log.directory
-        if directory.key in known or partition_of(directory) is None:
+        if directory.key in known or partition_of(directory, topic) is None:
             continue
         known.add(directory.key)
         for name in listed(directory):
@@ -54,7 +54,7 @@ def find_leftovers(logs: Iterable[PartitionLog], topic: str) -> Iterator[Leftove
             why = _WHY[place.name.rpartition("-")[2]]
             for name in listed(place) if place.key not in known else ():
                 if SEGMENT_NAME.fullmatch(name) or LEFTOVER_SEGMENT.fullmatch(name):
-                    yield LeftoverFile(place.child(name), partition_of(place), why)
+                    yield LeftoverFile(place.child(name), partition_of(place, topic), why)
 
 
 def leftover_logs(

@@ -20,6 +20,8 @@ LEFTOVER_SEGMENT = re.compile(r"\d{20}\.log\.(?P<why>deleted|cleaned|swap)")
 LEFTOVER_DIRECTORY = r"\.[0-9a-f]{32}-(?:delete|stray|future)"
 # A partition's directory, or what is left over of one.
 PARTITION_DIRECTORY = re.compile(rf"(?s)(?P<topic>.+)-(?P<partition>\d{{1,10}})(?P<leftover>{LEFTOVER_DIRECTORY})?")
+# That of a backup, say: the day is no partition.
+DATED = re.compile(r"(?s).*(?<!\d)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
 CLUSTER_TOPICS = frozenset({"__cluster_metadata", "__transaction_state"})  # that tell of the offsets topic
 META_PROPERTIES = "meta.properties"
 CARVED_NOTE = "carved.txt"  # in directories of segments that were carved out of images

@@ -27,6 +27,7 @@ from offdecode.sources.containers import Containers, Live
 from offdecode.sources.locations import Location, is_standard_input, listed, local_path
 from offdecode.sources.names import (
     CARVED_NOTE,
+    DATED,
     LEFTOVER_SEGMENT,
     PARTITION_DIRECTORY,
     SEGMENT_NAME,
@@ -125,7 +126,7 @@ class _Search:
     def add(self, file: Location) -> None:
         self.met += 1
         directory = file.parent
-        partition = partition_of(directory)
+        partition = partition_of(directory, self.topic)
         place = directory.key
         if partition is None:
             partition = self.as_partition
@@ -141,10 +142,15 @@ class _Search:
         self.problem("unreadable", place, f"cannot be read: {error.strerror}")
 
 
-def partition_of(directory: Location) -> int | None:
-    """The partition number in a directory's name, `<topic>-<partition>` and what is left over of one, or None."""
+def partition_of(directory: Location, topic: str) -> int | None:
+    """The partition number in a directory's name, `<topic>-<partition>` and what is left over of one, or None.
+
+    A name that ends in a date tells none, unless it is the topic's.
+    """
     match = PARTITION_DIRECTORY.fullmatch(directory.name)
-    return int(match["partition"]) if match and int(match["partition"]) <= LARGEST_INT32 else None
+    if match is None or (match["topic"] != topic and DATED.fullmatch(directory.name)):
+        return None
+    return int(match["partition"]) if int(match["partition"]) <= LARGEST_INT32 else None
 
 
 def find_logs(
@@ -212,7 +218,7 @@ def _logs(search: _Search) -> Iterator[PartitionLog]:
         segments = sorted(_segments(search, files.values()), key=lambda item: (item.base_offset, item.name))
         if segments:
             directory = segments[0].location.parent
-            carved = partition_of(directory) is not None and CARVED_NOTE in listed(directory)
+            carved = partition_of(directory, search.topic) is not None and CARVED_NOTE in listed(directory)
             yield PartitionLog(partition, tuple(segments), _checkpoints(directory, partition), carved)
 
 
@@ -347,7 +353,7 @@ def _add_directory(search: _Search, directory: Location) -> None:
 def _add_partitions(search: _Search, root: Location) -> None:
     """Partitions' directories at any depth."""
     for found in root.directories(partition_pattern(search.topic), search.unreadable):
-        partition = partition_of(found)
+        partition = partition_of(found, search.topic)
         if search.wanted and partition is not None and partition not in search.wanted:
             search.others.add(partition)
             search.met += 1

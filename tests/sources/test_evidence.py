@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -157,3 +158,28 @@ def test_a_file_that_becomes_a_fifo(directory: Path) -> None:
     offsets, problems = read(directory, replace)
     assert offsets == of(0) + of(2 * _EACH)
     assert (problems[0].kind, problems[0].source) == ("unreadable", str(middle))
+
+
+@pytest.mark.parametrize(
+    ("name", "partition"),
+    [
+        ("backup-2026-11-30", None), ("__consumer_offsets-2026-11-30", None), ("20261130-7", 7), ("b-2026-11-31", None),
+        ("offsets-12", 12), ("__consumer_offsets-2026", 2026), ("b-2026-13-30", 30), ("b-2026-11-32", 32),
+        ("b-12026-11-30", 30), ("b-2026-11-30-4", 4), ("2026-11-30", None),
+    ],
+)  # fmt: skip
+def test_a_date_is_no_partition(tmp_path: Path, name: str, partition: int | None) -> None:
+    """A directory that is named itself: the number behind its name is the partition, but of a date."""
+    place = tmp_path / name
+    place.mkdir()
+    (place / f"{0:020}.log").write_bytes(batches(0))
+    told, as_topic = partition if partition is not None else 3, int(name.rpartition("-")[2])
+    topic = name.rpartition("-")[0]
+
+    def partitions(path: Path, **options: Any) -> set[int | None]:
+        chunks = decode(a_request(path, **options))
+        return {found for chunk in chunks for _, rows in chunk for found in rows.column("log_partition").to_pylist()}
+
+    assert partitions(place) == {partition}
+    assert partitions(place, as_log_partition=3) == {told}
+    assert partitions(place, topic_name=topic) == partitions(tmp_path, topic_name=topic) == {as_topic}
