@@ -24,6 +24,7 @@ from offdecode.log.export_forms import is_export
 from offdecode.log.exported import Exports
 from offdecode.log.headers import entry_with, whole_entries
 from offdecode.log.json_exports import SEAM
+from offdecode.log.lost_records import LostRecords
 from offdecode.log.records import Records
 from offdecode.log.records_once import iter_records_once
 from offdecode.log.transactions import undecided
@@ -120,6 +121,18 @@ class StepReader:
         self._marks = selection.keys.marks if request.reading.engine == "auto" else None
         self._decoder = Decoder(selection, request.reading.engine)
         self._watch = watch
+        self._lost = LostRecords()
+
+    def gaps(self, step: Step) -> Gaps:
+        """What the log lacks as far as it was read, with records that decoding has shown to be lost."""
+        return self._lost.gaps(step.gaps)
+
+    def with_losses(self, step: Step) -> Step:
+        """The same step; where a log ends, with records of it that decoding has shown to be lost."""
+        if step.coverage is None:
+            return step
+        lost, self._lost = self._lost, LostRecords()
+        return replace(step, coverage=lost.coverage(step.coverage))
 
     def read(self, step: Step) -> Iterator[DecodedChunk]:
         stats, frames = self._stats, step.frames
@@ -130,6 +143,8 @@ class StepReader:
             stats.add_frames(frames)
             wanted = frames.crc_valid | self._request.columns.crc_valid
             for records in iter_records_once(frames, wanted, self._marks):
+                if not step.lost:
+                    self._lost.note(records)
                 yield self._rows(records, step.status, step.first_offset)
 
     def read_reporting(self, step: Step, report: Report) -> Iterator[DecodedChunk]:

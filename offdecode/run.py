@@ -93,13 +93,13 @@ class Run:
         """
         request = replace(self.request, rows=wanted, columns=self.request.columns if columns is None else columns)
         reader = StepReader(request, self.stats, self.request.rows, watch)
-        for step in self.evidence.steps(self.stats):
+        for step in map(reader.with_losses, self.evidence.steps(self.stats)):
             watch.begin(step)
             rows = 0
             for chunk in reader.read_reporting(step, self.report):
                 rows += chunk.row_count
                 if step.log is not None and lost >= step.lost:
-                    yield LogRows(step.log, chunk, step.gaps, step.lost)
+                    yield LogRows(step.log, chunk, reader.gaps(step), step.lost)
             if step.log is not None and step.coverage is not None:
                 yield LogEnd(step.log, step.coverage)
             self.meter(step.size, rows)

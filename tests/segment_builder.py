@@ -84,6 +84,13 @@ def with_right_checksum(changed: bytes | bytearray) -> bytes:
     return bytes(changed[:17]) + struct.pack(">I", crc32c.crc32c(bytes(changed[21:]))) + bytes(changed[21:])
 
 
+def refused_by_its_codec(records: Sequence[Pair], header: Header) -> bytes:
+    """A batch with a right checksum that says it is gzip, and is not."""
+    data = bytearray(batch(records, header))
+    data[22] |= 1
+    return with_right_checksum(data)
+
+
 def log(batches: Sequence[Sequence[Pair]]) -> bytes:
     """Batches one after the other, offsets from 0 on."""
     out, offset = b"", 0

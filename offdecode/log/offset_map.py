@@ -81,6 +81,10 @@ BYTES_LOST_AT_END = Verdict(
     "bytes after the last batch cannot be read (nothing but zeros is no loss)", SpanState.DAMAGED, False,
     BYTES_LOST.reason,
 )  # fmt: skip
+RECORDS_LOST = Verdict(
+    "a batch with a right checksum has records that cannot be read (a codec refuses its bytes, it is malformed)",
+    SpanState.DAMAGED, False, "the batch is here with a right checksum, and records of it cannot be read",
+)  # fmt: skip
 OUTLIVED = Verdict(
     "compacted, in a log of several copies, behind a record that the log cleaner has removed from one of them",
     SpanState.UNDECIDED, False,
@@ -111,7 +115,7 @@ BEFORE_FIRST_BATCH = Verdict(
 
 VERDICTS = (
     NO_HOLE, BELOW_CHECKPOINT, SERVED, BEFORE_SIGN, WITHIN_CLEANED, AFTER_SIGN, ABOVE_CHECKPOINT, ACROSS_CHECKPOINT,
-    NOT_CLEANED, CUT_OUT, OLD_FORMAT, BYTES_LOST, BYTES_LOST_AT_END, OUTLIVED, CARVED,
+    NOT_CLEANED, CUT_OUT, OLD_FORMAT, BYTES_LOST, BYTES_LOST_AT_END, RECORDS_LOST, OUTLIVED, CARVED,
     BEFORE_FIRST_SEGMENT, BEFORE_FIRST_BATCH, BEHIND_LAST_BATCH, BELOW_HIGH_WATERMARK,
 )  # fmt: skip
 

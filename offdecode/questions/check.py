@@ -181,7 +181,7 @@ def _check_log(request: Request, asked: CheckOptions, evidence: Evidence, meter:
     reader = StepReader(run.request, Stats(), watch=checking)
     refused = None
     try:
-        for step in evidence.steps(Stats()):
+        for step in map(reader.with_losses, evidence.steps(Stats())):
             checking.begin(step)
             for _ in reader.read(step) if checking.wants_rows else ():
                 pass
@@ -396,6 +396,7 @@ class _CopiesCheck(_LogCheck):
                     builder.add_problem(problem)
                 status = undecided(frames)
                 for records in iter_records(frames, frames.crc_valid):
+                    self.wants_rows |= bool(records.problems)  # of the union, to tell which records no copy has whole
                     self._count(records, decoder.decode(records, status, np.ones(len(records), np.bool_)))
                 meter(frames.size // self.readings, 0)
 

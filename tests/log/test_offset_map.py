@@ -21,11 +21,16 @@ from offdecode.sources.locations import LocalLocation
 from tests.command import ROOT
 from tests.log.test_transactions import emptied
 from tests.messages import message
-from tests.segment_builder import TRANSACTIONAL, Header, batch, commit, marker
+from tests.segment_builder import TRANSACTIONAL, Header, batch, commit, marker, refused_by_its_codec
 
 
 def plain(offset: int, count: int = 1) -> bytes:
     return batch([commit("g", partition=offset + index) for index in range(count)], Header(offset))
+
+
+def refused(offset: int, count: int) -> bytes:
+    """A batch with a right checksum that cannot be decompressed."""
+    return refused_by_its_codec([commit("g", partition=offset)] * count, Header(offset))
 
 
 def cleaned(offset: int) -> bytes:
@@ -89,6 +94,8 @@ CASES = {
     "no_offsets_lost": Case(M.NO_HOLE, {0: [plain(0), BROKEN, plain(1)]}, (0, 1)),
     "lost_at_end": Case(M.BYTES_LOST_AT_END, {0: [plain(0), BROKEN]}, (1, 1)),
     "zeros_at_end": Case(M.NO_HOLE, {0: [plain(0), bytes(99)]}, (0, 0)),
+    "records_lost": Case(M.RECORDS_LOST, {0: [plain(0), refused(1, 2), plain(3)]}, (1, 2)),
+    "records_lost_before_sign": Case(M.RECORDS_LOST, {0: [plain(0), refused(2, 3), cleaned(5)]}, (2, 4)),
     "before_first_segment": Case(M.BEFORE_FIRST_SEGMENT, {5: [plain(5)]}, (0, 4)),
     "before_first_segment_below_checkpoint": Case(M.BEFORE_FIRST_SEGMENT, {5: [plain(5)]}, (0, 4), {CLEANER: 9}),
     "before_first_segment_from_start": Case(M.BEFORE_FIRST_SEGMENT, {5: [plain(5)]}, (3, 4), {START: 3}),

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import offdecode
 from offdecode import Problem, check, decode
 from offdecode.cli import cli
 from offdecode.questions.check import Leftover, PartitionCheck, Unused
 from offdecode.sinks.text.lines import printable
-from tests.segment_builder import BASE_TIME_MS, Header, batch, commit
+from tests.segment_builder import BASE_TIME_MS, Header, batch, commit, refused_by_its_codec
 from tests.truth import LogSet, log_sets, set_id
 
 
@@ -282,3 +283,29 @@ def test_json_and_status(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["\x1b[0m", "\x9b", "a\tb", "\u202e", "\udc80"], ids=ascii)
 def test_printable_has_nothing_a_terminal_obeys(text: str) -> None:
     assert printable(text).isprintable()
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_records_that_no_codec_gives_back_are_not_complete(tmp_path: Path, copies: int) -> None:
+    data = (
+        batch([commit("g", offset=5)], Header(0))
+        + refused_by_its_codec([commit("g")] * 3, Header(1))
+        + batch([commit("g")], Header(4))
+    )
+    for broker in range(copies):
+        directory = tmp_path / f"broker-{broker}" / "__consumer_offsets-3"
+        directory.mkdir(parents=True)
+        (directory / f"{0:020}.log").write_bytes(data + refused_by_its_codec([commit("g")], Header(5)) * broker)
+    end = 5 if copies == 2 else 4
+    found = one(tmp_path)
+    spans = [(str(span.state), span.first_offset, span.last_offset) for span in found.coverage.spans]
+    assert spans == [("complete", 0, 0), ("damaged", 1, 3), ("complete", 4, 4), ("damaged", 5, 5)][: end - 1]
+    rows = offdecode.explain(tmp_path, on_problem=lambda problem: None).rows()
+    told = [(row["log_offset"], row["signals"]) if row["type"] == "movement" else
+            (row["first_log_offset"], row["last_log_offset"]) for row in rows]  # fmt: skip
+    assert (
+        told == [(0, ["group_unknown"]), (4, ["group_unknown", "earlier_records_missing"]), (1, 3), (5, 5)][: end - 1]
+    )
+    (group, _) = offdecode.state(tmp_path, on_problem=lambda problem: None).rows()
+    assert group["incomplete_reason"].count("damaged") == end - 3
+    assert "cannot be decoded" not in group["incomplete_reason"]

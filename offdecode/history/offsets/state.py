@@ -30,6 +30,7 @@ from offdecode.schemas.state_rows import GROUP_ROW
 
 Row = dict[str, Any]
 
+_UNDECODED = ("undecodable_record", "bad_export_line")  # records that cannot be read are missing from the coverage
 _KNOWN_KEY_TYPES = pa.array([record.key_type for record in RECORD_TYPES], pa.int32())
 
 
@@ -67,7 +68,7 @@ class LogState:
         return self._cut.latest
 
     def _note_undecoded(self, chunk: DecodedChunk) -> None:
-        found = [problem.log_offset for problem in chunk.problems]
+        found = [problem.log_offset for problem in chunk.problems if problem.kind in _UNDECODED]
         unknown = chunk.batches.get(UNKNOWN_ROW)
         if unknown is not None:
             known = pc.is_in(unknown.column("key_type"), value_set=_KNOWN_KEY_TYPES)
