@@ -431,10 +431,13 @@ def _read_tar(archive: Archive, stream: tar.Stream, reader: Reader | None) -> No
             archive.not_whole(before)
             archive.not_whole(here)
         before = here
-        reason = None if member.kind == "file" else "it is a link or a special file, which are not followed"
         if member.kind == "directory":
             archive.see(member.name)
             continue
+        if member.kind == "hard link":
+            _take_name(archive, member, stored=reader is not None)
+            continue
+        reason = None if member.kind == "file" else "it is a link or a special file, which are not followed"
         path = archive.wanted(member.name, member.size, reason, stored=reader is not None)
         if path is not None and (short := member.size - _take(archive, path, member, stream, reader)):
             reason = f"the archive ends inside the member {printable(path)}; {short} bytes of it are not there"
@@ -445,6 +448,18 @@ def _read_tar(archive: Archive, stream: tar.Stream, reader: Reader | None) -> No
     inner = archive.outer.text if reader is not None else archive.outer.text + SEPARATOR + content_name(archive.outer)
     for found in members.damaged:
         archive.damaged(found, inner)
+
+
+def _take_name(archive: Archive, member: tar.TarMember, *, stored: bool) -> None:
+    """Another name of a member before it: some tools make such of what a backup has in common with an earlier one."""
+    target = plain_path(member.target)
+    file = archive.files.get(target)
+    reason = None if file else f"it is a link to {printable(target)}, of which nothing is kept before it"
+    path = archive.wanted(member.name, file.size if file else 0, reason, stored=stored)
+    if path is not None and file is not None:
+        archive.add(path, file)
+        if target.rpartition("/")[0] in archive.cut:
+            archive.not_whole(path)
 
 
 def _take(archive: Archive, path: str, member: tar.TarMember, stream: tar.Stream, reader: Reader | None) -> int:

@@ -15,7 +15,7 @@ BLOCK_BYTES = 512
 _MOST_EXTRA_BYTES = 1 << 20  # of a long name, or of the attributes of pax
 _LARGEST_SIZE = 1 << 62
 _NO_DATA = b"123456"  # links, devices, directories, FIFOs
-_KINDS = {b"": "file", b"\0": "file", b"0": "file", b"7": "file", b"1": "link", b"2": "link", b"5": "directory"}
+_KINDS = {b"": "file", b"\0": "file", b"0": "file", b"7": "file", b"1": "hard link", b"2": "link", b"5": "directory"}
 
 
 class Stream(Protocol):
@@ -32,12 +32,16 @@ class Stream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TarMember:
-    """A member. kind: file, link, directory or other. position: byte of the tar at which its data starts."""
+    """A member. kind: file, link, hard link, directory or other. position: byte of the tar at which its data starts.
+
+    target: of a link.
+    """
 
     name: str
     kind: str
     size: int
     position: int
+    target: str
 
 
 @dataclass(slots=True)
@@ -45,16 +49,21 @@ class _Extra:
     """What headers before a member's own say of it."""
 
     name: str | None = None
+    target: str | None = None
     size: int | None = None
     sparse: bool = False
 
     def add(self, kind: bytes, data: bytes) -> None:
         if kind == b"L":
             self.name = _text(data.split(b"\0")[0])
+        elif kind == b"K":
+            self.target = _text(data.split(b"\0")[0])
         elif kind in (b"x", b"X"):
             fields = _pax_fields(data)
             if b"path" in fields:
                 self.name = _text(fields[b"path"])
+            if b"linkpath" in fields:
+                self.target = _text(fields[b"linkpath"])
             if fields.get(b"size", b"").isdigit():
                 self.size = min(int(fields[b"size"][:20]), _LARGEST_SIZE)
             self.sparse |= any(name.startswith(b"GNU.sparse") for name in fields)
@@ -88,7 +97,8 @@ class TarMembers:
                 size = 0 if kind in _NO_DATA else size
                 start = self.stream.position
                 word = "other" if extra.sparse else _KINDS.get(kind, "other")
-                yield TarMember(extra.name or _header_name(block), word, size, start)
+                target = extra.target or _text(block[157:257].split(b"\0")[0])
+                yield TarMember(extra.name or _header_name(block), word, size, start, target)
                 extra = _Extra()
             self.stream.skip(start + size + -size % BLOCK_BYTES - self.stream.position)
 

@@ -6,8 +6,10 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,31 @@ def test_rows_of_an_archive(directory: Path, form: str, tmp_path: Path) -> None:
         name, inside = row["segment"].split("!/")
         assert name == str(archive)
         assert inside.endswith(one["segment"].removeprefix(str(directory)))
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
+@pytest.mark.parametrize("packed", [False, True])
+def test_backups_of_several_days_that_share_files(directory: Path, form: int, packed: bool, tmp_path: Path) -> None:
+    """Of a file that is as it was the day before, rsync --link-dest and cp -al make another name."""
+    days = [tmp_path / "backup" / f"{'long-' * 30 * (form != tarfile.USTAR_FORMAT)}2026-11-{day}" for day in (29, 30)]
+    shutil.copytree(directory, days[0])
+    shutil.copytree(days[0], days[1], copy_function=os.link)
+    archive = tmp_path / "backup.tar"
+    with tarfile.open(archive, "w:gz" if packed else "w", format=form) as tar:
+        for day in days:
+            tar.add(day, day.name)
+        assert sum(member.islnk() for member in tar) == sum(path.is_file() for path in directory.rglob("*"))
+    problems: list[Problem] = []
+    read, wanted = (
+        list(offdecode.decode(paths, with_batch=True, on_problem=problems.append).rows()) for paths in ([archive], days)
+    )
+    assert problems == []
+    assert [inside for inside in read[-1]["copy_segments"] if days[1].name in inside]
+    assert {row["copies"] for row in read} == {2}
+    named = ("segment", "copy_segments", "copy_directories")
+    assert [[row[name] for name in row if name not in named] for row in read] == [
+        [row[name] for name in row if name not in named] for row in wanted
+    ]
 
 
 def answer(command: str, place: Path, folder: Path) -> tuple[bytes, bytes]:
