@@ -18,11 +18,12 @@ def command(source: Source, rows: Filter, columns: Columns, reading: Reading, ou
     __consumer_offsets-N in it). Rows go to stdout or -o, problems to stderr or --problems.
     """
     from offdecode.cli.run import run_answer, run_decode
-    from offdecode.questions.decode import decode, decode_by_log
     from offdecode.request import row_request
-    from offdecode.writing import Answer
 
     request = row_request(source, rows, columns, reading)
-    if columns.with_generation or columns.with_transactional_id:
-        return run_answer(Answer(None, decode, by_log=decode_by_log), request, output)
-    return run_decode(request, output)
+    if not (columns.with_generation or columns.with_transactional_id):
+        return run_decode(request, output)
+    from offdecode.questions.decode import decode, decode_by_log
+    from offdecode.writing import Answer
+
+    return run_answer(Answer(None, decode, by_log=decode_by_log), request, output)

@@ -11,7 +11,6 @@ from typing import Any, BinaryIO
 import click
 
 from offdecode.cli import DAMAGED
-from offdecode.dealing import write_by_log
 from offdecode.options import Output
 from offdecode.questions.names import Missing, missing_names
 from offdecode.request import Meter, Request, Stats, unmetered
@@ -45,6 +44,8 @@ def run_decode(request: Request, output: Output) -> int:
 
 def run_answer(answer: Answer, request: Request, output: Output, as_of: int | None = None) -> int:
     """Write the rows that a question makes; the exit status. as_of: the moment that is asked about, if one is."""
+    from offdecode.dealing import write_by_log  # `decode` needs none of what it imports
+
     return _run(
         request, output, lambda run, problems: write_by_log(answer, run, output, problems), as_of=as_of, asks=True
     )
