@@ -39,6 +39,7 @@ from offdecode.sources.names import (
     SEGMENT_NAME,
     SNAPSHOT_SUFFIX,
     is_packed,
+    partition_directory,
 )
 from offdecode.sources.readers import Reader, WindowReader
 from offdecode.sources.spool import Spool, SpoolReader
@@ -151,7 +152,7 @@ class Archive:
 
     def _is_of_a_log(self, directory: str, base: str, *, stored: bool) -> bool:
         """Whether a name is that of a segment, of one that is left over, or of what a log's directory tells of it."""
-        match = PARTITION_DIRECTORY.fullmatch(directory)
+        match = partition_directory(directory, self.topic)
         segment = SEGMENT_NAME.fullmatch(base) is not None
         if match is None:
             return segment or base == LEADER_EPOCHS
@@ -166,7 +167,7 @@ class Archive:
     def _is_beside(self, path: str) -> bool:
         """Whether a file is of another topic's log."""
         directory, base = ["", "", *path.split("/")][-2:]
-        match = PARTITION_DIRECTORY.fullmatch(directory)
+        match = partition_directory(directory, self.topic)
         return match is not None and match["topic"] != self.topic and not (base in _SIDE_FILES or is_packed(base))
 
     def _leave_out(self, path: str, reason: str) -> None:

@@ -36,6 +36,15 @@ def is_packed(name: str) -> bool:
     return ARCHIVE_NAME.fullmatch(name) is not None or IMAGE_NAME.fullmatch(name) is not None
 
 
+def partition_directory(name: str, topic: str) -> re.Match[str] | None:
+    """The parts of the name of a partition's directory, or of what is left over of one; None for any other name.
+
+    One that ends in a date is none, unless it is of the topic.
+    """
+    match = PARTITION_DIRECTORY.fullmatch(name)
+    return None if match and match["topic"] != topic and DATED.fullmatch(name) else match
+
+
 def partition_pattern(topic: str) -> re.Pattern[str]:
     """Names of the directories of a topic's partitions."""
     return re.compile(re.escape(topic) + r"-\d{1,10}")

@@ -27,7 +27,6 @@ from offdecode.sources.containers import Containers, Live
 from offdecode.sources.locations import Location, is_standard_input, listed, local_path
 from offdecode.sources.names import (
     CARVED_NOTE,
-    DATED,
     LEFTOVER_SEGMENT,
     PARTITION_DIRECTORY,
     SEGMENT_NAME,
@@ -35,6 +34,7 @@ from offdecode.sources.names import (
     SNAPSHOT_SUFFIX,
     is_packed,
     named_offset,
+    partition_directory,
     partition_pattern,
 )
 from offdecode.sources.readers import Reader
@@ -43,6 +43,7 @@ from offdecode.sources.unreadable import PatientReader
 _MOST_ARCHIVES = 1000
 MOST_COPIES = 62  # that are read as one log: a bit each
 _BEGIN_BYTES = 21  # of a batch, up to its checksum
+_ANY = re.compile("(?s).*")
 _NUMBERED = re.compile(r"(?s)\d{20}\.log.*")
 
 
@@ -147,10 +148,8 @@ def partition_of(directory: Location, topic: str) -> int | None:
 
     A name that ends in a date tells none, unless it is the topic's.
     """
-    match = PARTITION_DIRECTORY.fullmatch(directory.name)
-    if match is None or (match["topic"] != topic and DATED.fullmatch(directory.name)):
-        return None
-    return int(match["partition"]) if int(match["partition"]) <= LARGEST_INT32 else None
+    match = partition_directory(directory.name, topic)
+    return int(match["partition"]) if match and int(match["partition"]) <= LARGEST_INT32 else None
 
 
 def find_logs(
@@ -347,7 +346,12 @@ def _nothing_found(topic: str) -> str:
 def _add_directory(search: _Search, directory: Location) -> None:
     if _add_segments(search, directory):
         return
+    before = search.met
     _add_partitions(search, directory)
+    if search.met == before:
+        inside = directory.directories(_ANY, lambda *_: None)  # what cannot be read is told already
+        for one in _with_segments(_other_than_partitions(search, inside)):
+            _add_segments(search, one)
 
 
 def _add_partitions(search: _Search, root: Location) -> None:
@@ -373,10 +377,18 @@ def _add_archive(search: _Search, root: Location) -> None:
     if search.met > before:
         return
     # Partitions of other topics, and deleted ones, are none; the archive itself may be named like one.
-    holders = [root, *(one for one in holders[1:] if not PARTITION_DIRECTORY.fullmatch(one.name))]
-    named = [one for one in holders if any(map(_NUMBERED.fullmatch, one.names()))]
-    for one in named or holders:
+    holders = [root, *_other_than_partitions(search, holders[1:])]
+    for one in _with_segments(holders) or holders:
         _add_segments(search, one)
+
+
+def _other_than_partitions(search: _Search, directories: Iterable[Location]) -> Iterator[Location]:
+    return (one for one in directories if not partition_directory(one.name, search.topic))
+
+
+def _with_segments(directories: Iterable[Location]) -> list[Location]:
+    """Those that hold files named like segments."""
+    return [one for one in directories if any(map(_NUMBERED.fullmatch, listed(one)))]
 
 
 def _add_nested(search: _Search, file: Location) -> None:

@@ -225,6 +225,19 @@ def test_segments_right_in_an_archive_of_any_name(name: str, form: str, tmp_path
 
 
 @pytest.mark.parametrize("form", ["tar", "tar.gz", "zip"])
+@pytest.mark.parametrize("name", ["2026-11-30", "backup-2026-11-30", "disk1"])
+def test_segments_in_a_directory_named_by_a_day(name: str, form: str, tmp_path: Path) -> None:
+    """Other than the partition of another topic."""
+    for directory, group in ((name, "g"), ("orders-2026-11-3", "h"), ("orders-30", "i")):
+        place = tmp_path / "data" / directory
+        place.mkdir(parents=True)
+        (place / f"{0:020}.log").write_bytes(batch([commit(group)], Header(0)))
+    archive = tmp_path / f"x.{form}"
+    archive.write_bytes(ARCHIVES[form](tmp_path / "data"))
+    assert [(row["group"], row["log_partition"]) for row in rows_of(archive)[0]] == [("g", None)]
+
+
+@pytest.mark.parametrize("form", ["tar", "tar.gz", "zip"])
 def test_the_note_of_leader_epochs_counts_where_no_directory_tells_a_partition(form: str, tmp_path: Path) -> None:
     shared = in_epoch(batch([commit("g")], Header(0)), 0)
     lost = in_epoch(batch([commit("lost")], Header(1)), 0)

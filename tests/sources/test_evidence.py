@@ -183,3 +183,23 @@ def test_a_date_is_no_partition(tmp_path: Path, name: str, partition: int | None
     assert partitions(place) == {partition}
     assert partitions(place, as_log_partition=3) == {told}
     assert partitions(place, topic_name=topic) == partitions(tmp_path, topic_name=topic) == {as_topic}
+
+
+def test_directories_of_segments_in_a_directory(tmp_path: Path) -> None:
+    """They count where no partition of the topic is there, and are none of another topic."""
+    for name in ("node1", "2026-11-30", "orders-30", "deep/er/node2", f"orders-3.{'0' * 32}-delete"):
+        place = tmp_path / name
+        place.mkdir(parents=True)
+        (place / f"{0:020}.log").write_bytes(batch([commit(name)], Header(0)))
+    (tmp_path / "orders").mkdir()
+    (tmp_path / "orders" / "server.log").write_bytes(batch([commit("server")], Header(0)))
+
+    def groups() -> list[str]:
+        chunks = decode(a_request(tmp_path))
+        return [group for chunk in chunks for _, rows in chunk for group in rows.column("group").to_pylist()]
+
+    assert groups() == ["2026-11-30", "node1"]
+    partition = tmp_path / "disk1" / "__consumer_offsets-3"
+    partition.mkdir(parents=True)
+    (partition / f"{0:020}.log").write_bytes(batch([commit("in a partition")], Header(0)))
+    assert groups() == ["in a partition"]
