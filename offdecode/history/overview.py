@@ -330,7 +330,7 @@ def _notable(columns: Mapping[str, pa.Array | pa.ChunkedArray | Vector]) -> Iter
     for name, one, many in _NOTABLE:
         yield one, many, np.asarray(columns[name])
     for cause, counts in zip(Cause, columns["tombstones"].flatten(), strict=True):
-        why = ", no telling why" if cause is Cause.UNKNOWN else f": {cause.name.lower()}?"
+        why = ", no telling why" if cause is Cause.UNKNOWN else f": {cause.name.lower().replace('_', ' ')}?"
         yield f"offset gone{why}", f"offsets gone{why}", np.asarray(counts)
     densest = np.asarray(columns["most_generations_an_hour"])
     yield "generation in an hour", "generations in an hour", np.where(densest >= _STORM, densest, 0)

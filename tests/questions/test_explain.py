@@ -8,10 +8,12 @@ signals suffice.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from offdecode.model import rows_of
 from tests import segment_builder as built
 from tests.acts import Act, acts
 from tests.asking import a_request, explain
+from tests.command import TRANSACTIONS, run
 from tests.damage import batch_ranges
 from tests.log.test_copies import cleaned as cleaned_batch
 from tests.truth import LogSet, log_sets, set_id
@@ -345,3 +348,19 @@ def test_an_offset_is_doubted_behind_a_batch_that_is_missing_above_the_checkpoin
     found = {row["log_offset"]: row for row in rows if row["type"] == "movement"}
     assert (found[9]["before"], found[9]["confidence"]) == (100, "low")
     assert [at for at, row in found.items() if "earlier_records_missing" in row["signals"]] == [5] * sign + [9]
+
+
+def test_the_text_says_when_a_transaction_was_decided() -> None:
+    """By the marker's own record."""
+    log = TRANSACTIONS / "log"
+    markers = {
+        (row["log_partition"], row["log_offset"]): (row["producer_id"], row["marker"], row["log_timestamp"])
+        for row in run("decode", log, "--type", "transaction_marker").rows
+    }
+    text = run("explain", log, "--format", "text").stdout.decode()
+    said = re.findall(r"by producer (\d+), (commit|abort)t?ed (\S+) \[(\d+):(\d+)\]", text)
+    assert len(said) == sum(row["decided_log_offset"] is not None for row in run("explain", log).rows) > 0
+    for producer, result, time, partition, offset in said:
+        at = datetime.fromisoformat(time.replace("Z", "+00:00"))
+        told = int(producer), result, round(at.timestamp() * 1000)
+        assert told == markers[int(partition), int(offset)]

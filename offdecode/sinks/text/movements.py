@@ -42,7 +42,7 @@ class Timeline:
             names = f"group {name_words(row['group'])}, topic {name_words(row['topic'])}"
             yield Styled(f"{names}, partition {row['partition']}{note}", Style.TITLE)
         words = [f"  {time_words(row['log_timestamp'])}", f"{_kind(row):<28}", _offsets(row)]
-        words += [_producer(row), "" if self._noted and _unknown(row) else _owner(row), _why(row)]
+        words += [_transaction(row), "" if self._noted and _unknown(row) else _owner(row), _why(row)]
         place = f"[{place_words(row)}]"
         yield Styled("  ".join(word for word in [*words, place] if word), _style(row))
 
@@ -108,7 +108,7 @@ def _offsets(row: Row) -> str:
 
 def movement_words(row: Row) -> list[str]:
     """What happened, to which offset, by whom, and what speaks for it."""
-    return [word for word in (_kind(row), _offsets(row), _producer(row), _owner(row), _why(row)) if word]
+    return [word for word in (_kind(row), _offsets(row), _transaction(row), _owner(row), _why(row)) if word]
 
 
 def _until(row: Row) -> str:
@@ -130,6 +130,15 @@ def _producer(row: Row) -> str:
         return ""
     name = "" if row["transactional_id"] is None else f" ({name_words(row['transactional_id'])})"
     return f"by producer {row['producer_id']}{name}"
+
+
+def _transaction(row: Row) -> str:
+    """Who committed in a transaction, and when that was decided: a commit takes effect then, not where it stands."""
+    producer, offset = _producer(row), row["decided_log_offset"]
+    if not producer or offset is None:
+        return producer
+    marker = {"log_partition": row["log_partition"], "log_offset": offset}
+    return f"{producer}, {row['transaction']} {time_words(row['decided_log_timestamp'])} [{place_words(marker)}]"
 
 
 def _why(row: Row) -> str:
