@@ -15,7 +15,7 @@ import numpy as np
 from offdecode.cluster import Cluster
 from offdecode.engines.decode import Decoder
 from offdecode.engines.printed import PRINTED
-from offdecode.engines.reference_rows import sample_looks_like_offsets
+from offdecode.engines.sample import sample_looks_like_offsets
 from offdecode.errors import SourceError, UsageError
 from offdecode.filtering import names_in, names_of
 from offdecode.log.batches import Frames

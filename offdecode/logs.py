@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from offdecode.engines.reference_rows import sample_looks_like_offsets
+from offdecode.engines.sample import sample_looks_like_offsets
 from offdecode.errors import SourceError
 from offdecode.log.batches import Frames, iter_frames, read_frames
 from offdecode.log.copies import merged_from

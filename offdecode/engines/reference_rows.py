@@ -116,39 +116,3 @@ def _read_version(data: bytes | None, what: str) -> int:
     if len(data) < 2:
         raise TruncatedError(f"needs 2 bytes of version, {len(data)} are there", path=what)
     return int.from_bytes(data[:2], "big", signed=True)
-
-
-def sample_looks_like_offsets(records: Records, most: int = 1000) -> bool | None:
-    """Whether the first records look like the coordinator's; None where there are none to judge.
-
-    A key that decodes, or a key type that a newer broker may have added, speaks for an offsets log; keys that
-    break their layout, are null, too short or of absurd types speak for a user topic's.
-    """
-    good = odd = 0
-    for index in range(min(len(records), most)):
-        if records.frames.control[records.frame[index]]:
-            continue
-        key = records.key(index)
-        key_type = -1 if key is None or len(key) < 2 else int.from_bytes(key[:2], "big", signed=True)
-        if key_type in _BY_KEY_TYPE:
-            try:
-                read_layout(_BY_KEY_TYPE[key_type].key, KEY_VERSION, key or b"", 2)
-            except CorruptError:
-                odd += 1
-                continue
-            good += 1
-        elif 0 <= key_type < _ABSURD_KEY_TYPE:
-            good += 1
-        else:
-            odd += _CLEARLY_ODD
-        if good >= odd + _CLEARLY_GOOD:
-            return True
-    if odd >= max(_CLEARLY_ODD, good * _RARE):
-        return False
-    return True if good else None
-
-
-_ABSURD_KEY_TYPE = 256  # upstream counts key types up from 0 and is at 23
-_CLEARLY_ODD = 4  # so many keys that merely break their layout weigh as much as one absurd key
-_CLEARLY_GOOD = 8
-_RARE = 16  # a good key among so many odd ones is chance
