@@ -236,7 +236,7 @@ class Problem:
 
 
 class CodedBatches(Mapping[str, pa.RecordBatch]):
-    """Batches that may hold coded lists, and are given with plain ones; these are made when they are asked for."""
+    """Batches that may hold coded structs, and are given with plain ones; these are made when they are asked for."""
 
     def __init__(self, coded: dict[str, pa.RecordBatch]) -> None:
         self.coded = coded
@@ -259,26 +259,27 @@ class CodedBatches(Mapping[str, pa.RecordBatch]):
 
 
 def is_coded(kind: pa.DataType) -> bool:
-    """Whether it is of lists of structs that are dictionary-encoded: of many equal ones each is there once."""
-    if not pa.types.is_list(kind) or not pa.types.is_dictionary(kind.value_type):
-        return False
-    return bool(pa.types.is_struct(kind.value_type.value_type))
+    """Whether it is of structs that are dictionary-encoded, or of lists of such: of equal ones each is there once."""
+    value = kind.value_type if pa.types.is_list(kind) else kind
+    return pa.types.is_dictionary(value) and bool(pa.types.is_struct(value.value_type))
 
 
-def plain_lists(column: pa.ListArray) -> pa.ListArray:
-    """A column with the structs of coded lists themselves."""
+def plain_column(column: pa.Array) -> pa.Array:
+    """A column with coded structs themselves."""
     if not is_coded(column.type):
         return column
+    if not pa.types.is_list(column.type):
+        return column.dictionary.take(column.indices)
     values = column.flatten()
     count = pc.list_value_length(column).fill_null(-1).to_numpy()
     return lists(count, values.dictionary.take(values.indices))
 
 
 def plain_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """A batch whose lists are all plain."""
+    """A batch whose structs are all plain."""
     for index, item in enumerate(batch.schema):
         if is_coded(item.type):
-            column = plain_lists(batch.column(index))
+            column = plain_column(batch.column(index))
             batch = batch.set_column(index, item.with_type(column.type), column)
     return batch
 
@@ -296,7 +297,7 @@ class DecodedChunk:
 
     @property
     def coded(self) -> Mapping[str, pa.RecordBatch]:
-        """The batches as they are kept: some lists may be coded, which to make plain takes time."""
+        """The batches as they are kept: some structs may be coded, which to make plain takes time."""
         return self.batches.coded if isinstance(self.batches, CodedBatches) else self.batches
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from offdecode.model import Vector, arrow, plain_lists, scattered
+from offdecode.model import Vector, arrow, plain_column, scattered
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def _join(parts: list[TypeRows]) -> TypeRows:
             columns[name] = scattered(pieces[filled[0]], np.flatnonzero(owner == filled[0]), len(rows))
         else:
             if pa.types.is_list(kind):
-                pieces = list(map(plain_lists, pieces))  # each has distinct elements of its own
+                pieces = list(map(plain_column, pieces))  # each has distinct elements of its own
                 kind = pieces[0].type
             columns[name] = pa.chunked_array(pieces, kind).unify_dictionaries().combine_chunks().take(take)
     return TypeRows(parts[0].row_type, rows[order], columns)

@@ -103,6 +103,8 @@ class JsonLinesSink(LineSink):
             pieces.add("null")
         elif column.kind is Kind.TEXT:
             self._add_text(pieces, array)
+        elif _is_coded(column, array):
+            pieces.add(_coded(array.indices, self.text(column, array.dictionary)))
         elif column.kind is Kind.CATEGORY and len(array.dictionary) * _ROWS_PER_TEXT > len(array):
             self._add_text(pieces, array.cast(pa.string()))
         elif column.kind not in _NESTED:
@@ -193,7 +195,7 @@ class JsonLinesSink(LineSink):
 
 
 def _is_coded(column: Column, array: pa.Array) -> bool:
-    """Whether these are elements of a list of which most are there several times, by number of their struct."""
+    """Whether these are structs of which most are there several times, each by the number of its text."""
     return column.kind is Kind.STRUCT and pa.types.is_dictionary(array.type)
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from offdecode.history.movements.owners import NO_OWNER_TEXTS, NoOwner, Owners
-from offdecode.model import ABSENT, Vector, arrow, category, scattered
+from offdecode.model import ABSENT, Vector, arrow, category
 from offdecode.schemas.history_rows import OWNER_FIELDS
 
 
 def generation_columns(generation: Vector, owner: Vector, owners: Owners) -> dict[str, pa.Array]:
-    """The columns of WITH_GENERATION."""
+    """The columns of WITH_GENERATION, the owners coded."""
     return {
         "generation": number(generation).cast(pa.int32()),
         "owner": _owners(owner, owners),
@@ -22,16 +22,13 @@ def generation_columns(generation: Vector, owner: Vector, owners: Owners) -> dic
     }
 
 
-def _owners(owner: Vector, owners: Owners) -> pa.Array:
-    """The members of these numbers as structs, null for a NoOwner."""
-    if (owner < 0).all():
-        return pa.nulls(len(owner), pa.struct([(field.name, field.arrow_type) for field in OWNER_FIELDS]))
-    null = owner < 0
-    found, index = numbered(owner[~null])
-    members = [owners.members[number] for number in found]
+def _owners(owner: Vector, owners: Owners) -> pa.DictionaryArray:
+    """The members of these numbers as coded structs, null for a NoOwner."""
+    encoded = arrow(owner, owner < 0).dictionary_encode()
+    members = [owners.members[number] for number in encoded.dictionary.to_pylist()]
     columns = [pa.array(list(map(attrgetter(field.name), members)), field.arrow_type) for field in OWNER_FIELDS]
     structs = pa.StructArray.from_arrays(columns, [field.name for field in OWNER_FIELDS])
-    return scattered(structs.take(index), np.flatnonzero(~null), len(owner))
+    return pa.DictionaryArray.from_arrays(encoded.indices, structs)
 
 
 def named(numbers: Vector, names: Sequence[str]) -> pa.Array:

@@ -14,7 +14,7 @@ from offdecode.history.movements.moves import Moves
 from offdecode.history.movements.tombstones import Cause
 from offdecode.history.offsets.rules import Coordinator
 from offdecode.history.topic_names import TopicNames
-from offdecode.model import DecodedChunk, Gaps, repeated
+from offdecode.model import DecodedChunk, Gaps, plain_column, repeated
 from offdecode.schemas.history_rows import MOVEMENT_ROW
 from offdecode.schemas.rows import row_type
 
@@ -80,4 +80,4 @@ class MovementRows:
             "confidence": named(movements["confidence"], [level.name.lower() for level in Confidence]),
         }
         schema = row_type(MOVEMENT_ROW).arrow_schema
-        return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+        return pa.RecordBatch.from_arrays([plain_column(columns[name]) for name in schema.names], schema=schema)

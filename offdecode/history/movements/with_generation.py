@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
 
 from offdecode.history.movements.answer_columns import generation_columns
 from offdecode.history.movements.commit_columns import CommitKeys, commit_columns
@@ -31,5 +30,5 @@ class WithGeneration:
         owner[commits.row], generation[commits.row] = joined.owner, joined.generation
         columns = generation_columns(generation, owner, self._owners)
         for column in WITH_GENERATION:
-            batch = batch.append_column(pa.field(column.name, column.arrow_type), columns[column.name])
+            batch = batch.append_column(column.name, columns[column.name])
         return DecodedChunk(CodedBatches({**chunk.coded, ROW_TYPE: batch}), chunk.order, chunk.problems)
