@@ -16,12 +16,11 @@ from offdecode.engines.arrow_columns import ArrowColumns, DoubtfulRows
 from offdecode.engines.columns import VectorReader
 from offdecode.engines.parts import TypeRows
 from offdecode.engines.readings import Fields
-from offdecode.engines.reference_rows import KEY_VERSION
 from offdecode.engines.selection import Selection
 from offdecode.log.records import Records
 from offdecode.model import Mask, Vector, arrow, constant_category, distinct
 from offdecode.schemas.layout import Layout, RecordType
-from offdecode.schemas.registry import by_key_type
+from offdecode.schemas.registry import KEY_VERSION, by_key_type
 from offdecode.schemas.rows import SHAPE, record_columns
 
 _BY_KEY_TYPE = by_key_type()

@@ -22,10 +22,9 @@ from offdecode.errors import CorruptError
 from offdecode.log.told import RAW, Printed, Told
 from offdecode.schemas.layout import ArrayOf, Embedded, Field, Layout, Struct, versions_of
 from offdecode.schemas.printed_text import ToldFields, console_record, dumped_record
-from offdecode.schemas.registry import by_key_type
+from offdecode.schemas.registry import KEY_VERSION, by_key_type
 from offdecode.schemas.types import CountedText, WireKind, WireType
 
-_KEY_VERSION = 0
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _INDEX = re.compile(r"\[\d+\]")
 _INT16_BITS = 15
@@ -38,7 +37,7 @@ def from_json(key: Any, value: Any) -> Told:
     record = by_key_type().get(key_type)
     if record is None:
         raise CorruptError(f"no record has keys of type {key_type}", path="key")
-    key_bytes = key_type.to_bytes(2, signed=True) + _Writer().layout(record.key, _KEY_VERSION, data, "key")
+    key_bytes = key_type.to_bytes(2, signed=True) + _Writer().layout(record.key, KEY_VERSION, data, "key")
     if value is None:
         return Told(key_bytes, None)
     version, data = _headed(value, "value")
@@ -71,7 +70,7 @@ PRINTED = Printed(from_json, from_console, from_dump, from_lost)
 
 def _from_words(told: ToldFields) -> Told:
     record = by_key_type()[told.key_type]
-    key = told.key_type.to_bytes(2, signed=True) + _Writer().layout(record.key, _KEY_VERSION, told.key, "key")
+    key = told.key_type.to_bytes(2, signed=True) + _Writer().layout(record.key, KEY_VERSION, told.key, "key")
     writer = _Writer(partly=True)
     writer.untold.add("value_version")
     if _has_several_keys(record.row_type):

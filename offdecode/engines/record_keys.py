@@ -11,17 +11,15 @@ import pyarrow.compute as pc
 
 from offdecode.byte_vectors import big_endian
 from offdecode.engines.arrow_columns import ArrowColumns
-from offdecode.engines.columns import VectorReader
+from offdecode.engines.keys import key_types, read_keys
 from offdecode.engines.readings import Ranges
-from offdecode.engines.reference_rows import KEY_VERSION
 from offdecode.log.records import Records
-from offdecode.model import Vector, arrow, distinct
+from offdecode.model import Vector, arrow
 from offdecode.schemas import offset_commit
-from offdecode.schemas.registry import RECORD_TYPES, by_key_type
+from offdecode.schemas.registry import RECORD_TYPES
 from offdecode.schemas.rows import MARKER_ROW, UNDECODABLE_ROW, UNKNOWN_ROW
 from offdecode.texts import Texts
 
-_BY_KEY_TYPE = by_key_type()
 _TYPE_BYTES = _VERSION_BYTES = 2
 _OFFSET_END = 10  # of a commit's value: its version, then the offset
 _COMMIT_TYPES = [record.key_type for record in offset_commit.RECORD_TYPES]
@@ -96,20 +94,11 @@ class RecordKeys:
 
     def _learn(self, records: Records, columns: ArrowColumns, rows: Vector) -> None:
         """Take down what new keys are about. rows: a record of each."""
-        position, length = records.key_position[rows], np.maximum(records.key_length[rows], 0)
-        reader = VectorReader(records.buffer)
-        long_enough = length >= _TYPE_BYTES
-        key_type = np.where(long_enough, reader.integers(position, _TYPE_BYTES), -1).astype(np.int64)
+        key_type = key_types(records, rows)
         kind = np.full(len(rows), _NUMBER_OF[UNKNOWN_ROW], np.int32)
-        kind[~long_enough] = _NUMBER_OF[UNDECODABLE_ROW]
+        kind[records.key_length[rows] < _TYPE_BYTES] = _NUMBER_OF[UNDECODABLE_ROW]
         group, topic = np.full((2, len(rows)), NOBODY, np.int32)
-        for one in distinct(key_type).tolist():
-            record = _BY_KEY_TYPE.get(one)
-            if record is None:
-                continue
-            mine = np.flatnonzero(key_type == one)
-            at, end = position[mine] + _TYPE_BYTES, position[mine] + length[mine]
-            fields, fits = reader.read(record.key, KEY_VERSION, at, end)
+        for record, mine, fields, fits in read_keys(records, rows, key_type):
             kind[mine] = np.where(fits, _NUMBER_OF[record.row_type], _NUMBER_OF[UNDECODABLE_ROW])
             group[mine] = np.where(fits, self.groups.numbers(columns, fields.values["group"]), NOBODY)
             topic[mine] = np.where(fits, self.topics.numbers(columns, fields.values.get("topic")), NOBODY)

@@ -18,12 +18,11 @@ from offdecode.errors import CorruptError, LengthError, TruncatedError, UnknownT
 from offdecode.log.records import Records
 from offdecode.model import Vector
 from offdecode.schemas.layout import RecordType
-from offdecode.schemas.registry import by_key_type
+from offdecode.schemas.registry import KEY_VERSION, by_key_type
 from offdecode.schemas.rows import SHAPE, UNDECODABLE_ROW, UNKNOWN_ROW, row_type
 
 _BY_KEY_TYPE = by_key_type()
 
-KEY_VERSION = 0
 INVALID_TEXT = "invalid_text"
 
 

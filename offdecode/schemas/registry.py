@@ -15,6 +15,8 @@ RECORD_TYPES: tuple[RecordType, ...] = tuple(sorted((
     *streams_group.RECORD_TYPES,
 ), key=lambda record: record.key_type))
 
+KEY_VERSION = 0  # of all keys' layouts
+
 # The row type of a single Parquet file when none is named.
 DEFAULT_ROW_TYPE = offset_commit.ROW_TYPE
 

@@ -144,10 +144,7 @@ class _Search:
 
 
 def partition_of(directory: Location, topic: str) -> int | None:
-    """The partition number in a directory's name, `<topic>-<partition>` and what is left over of one, or None.
-
-    A name that ends in a date tells none, unless it is the topic's.
-    """
+    """The partition number in a directory's name, `<topic>-<partition>` and what is left over of one, or None."""
     match = partition_directory(directory.name, topic)
     return int(match["partition"]) if match and int(match["partition"]) <= LARGEST_INT32 else None
 
